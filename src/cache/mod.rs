@@ -1,0 +1,1 @@
+//! What is kept: chunks by version, within one memory budget.

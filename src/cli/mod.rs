@@ -1,0 +1,1 @@
+//! Commands and flags as typed; one file per command.

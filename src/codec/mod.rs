@@ -1,0 +1,1 @@
+//! Filters on chunks: bytes to bytes.

@@ -1,0 +1,1 @@
+//! Flags and defaults to one resolved settings struct per room.

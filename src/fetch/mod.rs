@@ -1,0 +1,1 @@
+//! Wanted bytes of chunks to requests to decoded chunks.

@@ -1,0 +1,1 @@
+//! HDF5 structures as bytes, one file per structure of the specification.

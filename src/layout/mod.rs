@@ -1,0 +1,1 @@
+//! Where each structure and chunk lies in the presented file.

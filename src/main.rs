@@ -1,0 +1,3 @@
+//! The `h5mount` program.
+
+fn main() {}

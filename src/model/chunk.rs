@@ -1,0 +1,101 @@
+//! Chunks: where their stored bytes come from, and how these are made plain.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::elements::Elements;
+use super::grid::Grid;
+use super::hierarchy::ObjectId;
+use super::location::{Key, Location};
+use super::pipeline::Pipeline;
+
+/// A chunk of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ChunkId {
+    /// The dataset.
+    pub dataset: ObjectId,
+    /// Its number in C order in the dataset's grid.
+    pub number: u64,
+}
+
+/// Where the stored bytes of one chunk come from.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ChunkSource {
+    /// A whole object of the file's own bucket; absent means never written.
+    Object(Key),
+    /// A range of an object, here or in another bucket; absent is an error.
+    Range(Location, Range<u64>),
+    /// A row of a chunk table (a dataset of the same file) says where.
+    Table {
+        /// The table.
+        table: ObjectId,
+        /// Coordinates of the row in the table, in elements.
+        row: Vec<u64>,
+    },
+    /// Not stored where it is absent, but computed; `object` is looked at first.
+    Computed {
+        /// The object that holds the chunk once somebody stored it.
+        object: Key,
+        /// What gives its bytes otherwise.
+        initializer: Initializer,
+    },
+    /// Never written.
+    Fill,
+}
+
+/// Values that are computed rather than stored.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Initializer {
+    /// Element at flat position `n` of the (one-dimensional) dataset is `start + n * step`.
+    Arange {
+        /// First value.
+        start: f64,
+        /// Distance of neighbours.
+        step: f64,
+    },
+    /// One that cannot be evaluated here; the text says what it is.
+    Unsupported(String),
+}
+
+/// How every chunk of one dataset is made plain.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ChunkRecipe {
+    /// The chunks as the source has them (one of the dataset's whole extent where it is not chunked).
+    pub grid: Grid,
+    /// Plain bytes of a chunk as the *source* keeps it; `None` where elements vary in length.
+    pub raw_len: Option<u64>,
+    /// From stored to plain bytes.
+    pub decode: Pipeline,
+}
+
+/// What a source knows of one file's chunks. Pure: no call waits, and equal arguments give equal answers.
+pub trait ChunkMap: Send + Sync + fmt::Debug {
+    /// How the chunks of `dataset` are made plain. `None` where the object is no dataset or has no data.
+    fn recipe(&self, dataset: ObjectId) -> Option<&ChunkRecipe>;
+
+    /// Where chunk `coordinates` (in chunks of the recipe's grid) of `dataset` comes from.
+    fn locate(&self, dataset: ObjectId, coordinates: &[u64]) -> ChunkSource;
+
+    /// What row `row` (its position in C order inside the chunk) of a chunk of `table` says about a chunk of `dataset`.
+    /// `plain` is that table chunk, decoded.
+    fn table_row(&self, dataset: ObjectId, table: ObjectId, plain: &[u8], row: u64) -> Result<ChunkSource, BadChunk>;
+
+    /// Plain bytes of one chunk of `dataset` as element values. Called only where the datatype
+    /// [needs placement](super::datatype::Datatype::needs_placement).
+    fn elements(&self, dataset: ObjectId, plain: Bytes) -> Result<Elements, BadChunk>;
+
+    /// Plain bytes, in the source's form, of chunk `coordinates` where nothing is stored and an initializer speaks.
+    fn compute(&self, dataset: ObjectId, coordinates: &[u64], by: &Initializer) -> Result<Bytes, BadChunk>;
+}
+
+/// Bytes of a chunk that do not mean what they should.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{reason} (at byte {at})")]
+pub struct BadChunk {
+    /// Byte position in the plain bytes.
+    pub at: u64,
+    /// What is wrong there.
+    pub reason: String,
+}

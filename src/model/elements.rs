@@ -1,0 +1,58 @@
+//! Element values of any datatype, ready to be placed.
+//!
+//! Numbers and fixed strings are bytes in the file's own form. What depends on where things lie in the presented file
+//! (heap ids of variable-length data, addresses of referenced objects) is kept apart as a list of places to fill in:
+//! a source makes `Elements`, the layout gives each place its bytes.
+
+use bytes::Bytes;
+
+use super::hierarchy::ObjectId;
+use super::selection::Selection;
+
+/// Some elements of one datatype, back to back.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Elements {
+    /// File form, `datatype.size()` bytes an element; zero where a place is filled in later, and zero stays where there
+    /// is nothing to fill in (an empty sequence, a null reference).
+    pub bytes: Bytes,
+    /// What to fill in, by ascending position.
+    pub places: Vec<Place>,
+}
+
+/// One position inside [`Elements::bytes`] whose bytes depend on the layout.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Place {
+    /// Byte offset in `bytes`.
+    pub at: u64,
+    /// What stands there.
+    pub target: Target,
+}
+
+/// What a place stands for.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Target {
+    /// A variable-length element (16 bytes at the place): its length in elements of its base type (bytes for a string),
+    /// and the elements, which may have places of their own. Never empty: an empty one has no place.
+    Sequence {
+        /// Elements in it; for a string its bytes.
+        count: u32,
+        /// Their values.
+        body: Elements,
+    },
+    /// An object reference (8 bytes at the place).
+    Object(ObjectId),
+    /// A region reference (12 bytes at the place).
+    Region {
+        /// The dataset.
+        object: ObjectId,
+        /// The part of it.
+        selection: Selection,
+    },
+}
+
+impl Elements {
+    /// Elements with nothing to fill in.
+    pub fn plain(bytes: impl Into<Bytes>) -> Self {
+        Elements { bytes: bytes.into(), places: Vec::new() }
+    }
+}

@@ -1,0 +1,144 @@
+//! A file's objects: groups, datasets, committed datatypes, and the links and attributes that hang on them.
+
+use super::dataspace::Dataspace;
+use super::datatype::Datatype;
+use super::elements::Elements;
+use super::name::Name;
+use super::pipeline::Filter;
+
+/// An object of one hierarchy: its position in [`Hierarchy::objects`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct ObjectId(pub u32);
+
+/// All objects of one file. Object 0 is the root group; the others stand in the order in which a walk from the root,
+/// depth first by link order, meets them, and last those that no link reaches.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Hierarchy {
+    /// The objects.
+    pub objects: Vec<Object>,
+}
+
+impl Hierarchy {
+    /// The root group.
+    pub const ROOT: ObjectId = ObjectId(0);
+
+    /// An object; `None` for an id of another hierarchy.
+    pub fn get(&self, id: ObjectId) -> Option<&Object> {
+        self.objects.get(id.0 as usize)
+    }
+
+    /// The datatype that `usage` means, looked up where it is a committed one.
+    pub fn datatype<'a>(&'a self, usage: &'a TypeUse) -> Option<&'a Datatype> {
+        match usage {
+            TypeUse::Own(datatype) => Some(datatype),
+            TypeUse::Committed(id) => match &self.get(*id)?.kind {
+                ObjectKind::Datatype(datatype) => Some(datatype),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// One object.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Object {
+    /// What kind it is, and what only that kind has.
+    pub kind: ObjectKind,
+    /// Its attributes, in the order in which they are to be listed.
+    pub attributes: Vec<Attribute>,
+    /// Whether the order of attributes is the order of their creation, and to be kept as such.
+    pub attributes_tracked: bool,
+    /// When it was last changed, in seconds since the epoch, where known.
+    pub modified: Option<u32>,
+}
+
+/// The three kinds of objects.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ObjectKind {
+    /// A group.
+    Group(Group),
+    /// A dataset.
+    Dataset(Dataset),
+    /// A committed datatype.
+    Datatype(Datatype),
+}
+
+/// A group: links by name.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Group {
+    /// The links, in the order in which they are to be listed.
+    pub links: Vec<Link>,
+    /// Whether that order is the order of creation, and to be kept as such.
+    pub tracked: bool,
+}
+
+/// A link of a group.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Link {
+    /// Unique in its group; without `/`.
+    pub name: Name,
+    /// Where it leads.
+    pub target: LinkTarget,
+}
+
+/// Where a link leads.
+#[derive(Clone, PartialEq, Debug)]
+pub enum LinkTarget {
+    /// To an object of this file.
+    Hard(ObjectId),
+    /// To a path, looked up when followed.
+    Soft(Name),
+    /// To a path in another file.
+    External {
+        /// The file.
+        file: Name,
+        /// The path in it.
+        path: Name,
+    },
+}
+
+/// A datatype as a dataset or attribute uses it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum TypeUse {
+    /// Its own.
+    Own(Datatype),
+    /// A committed one, shared with others.
+    Committed(ObjectId),
+}
+
+/// A named value on an object.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Attribute {
+    /// Unique on its object.
+    pub name: Name,
+    /// Type of its elements.
+    pub datatype: TypeUse,
+    /// Shape.
+    pub dataspace: Dataspace,
+    /// Its elements, all of them.
+    pub value: Elements,
+}
+
+/// An array of elements kept in chunks, or in one piece.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Dataset {
+    /// Type of its elements.
+    pub datatype: TypeUse,
+    /// Shape.
+    pub dataspace: Dataspace,
+    /// What an element is that was never written: one element, or `None` for zero bytes.
+    pub fill: Option<Elements>,
+    /// Pieces.
+    pub layout: DataLayout,
+    /// Filters as the store lists them, in the order in which a writer applies them.
+    pub filters: Vec<Filter>,
+}
+
+/// Pieces in which a dataset is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DataLayout {
+    /// One piece; also a scalar, and a dataset without any element.
+    Contiguous,
+    /// Chunks of this shape, in elements; one extent a dimension, none of them 0.
+    Chunked(Vec<u64>),
+}

@@ -1,0 +1,54 @@
+//! Filters: what a dataset says was done to its chunks, and what undoes it.
+
+/// A filter as the presented file may declare it (specification IV.A.2.l).
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub enum Filter {
+    /// zlib (id 1), with its level 0 to 9.
+    Deflate(u8),
+    /// Byte shuffle (id 2).
+    Shuffle,
+    /// Fletcher32 checksum (id 3).
+    Fletcher32,
+    /// Any other filter: its registered id and its name, declared by no mode that stock libhdf5 must read.
+    Other {
+        /// Registered filter id, where known.
+        id: Option<u16>,
+        /// Name as the store has it.
+        name: String,
+    },
+}
+
+/// One step from stored bytes towards plain bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Decode {
+    /// Inflate one zlib stream; what follows its end is ignored.
+    Deflate,
+    /// Undo HDF5's byte shuffle of elements of this many bytes.
+    Unshuffle {
+        /// Bytes of an element.
+        element: u32,
+    },
+    /// Check and cut the four bytes of a Fletcher32 checksum at the end.
+    Fletcher32,
+    /// Whatever HSDS may have written under a compressor: a Blosc-1 frame (recognised by its header; its own shuffle is
+    /// undone with it), else a zlib stream, followed by the undoing of a byte shuffle where the dataset lists one.
+    BloscOrDeflate {
+        /// Bytes of an element where the dataset lists the shuffle filter.
+        unshuffle: Option<u32>,
+    },
+    /// HDF5's bitshuffle with LZ4 (id 32008): u64 BE length, u32 BE block bytes, then blocks. Bytes that already have the
+    /// plain length are left as they are.
+    BitshuffleLz4 {
+        /// Bytes of an element.
+        element: u32,
+    },
+    /// Cut a surplus of exactly four bytes (a Fletcher32 checksum that the dataset does not list).
+    TrimFletcher32,
+}
+
+/// Steps from stored to plain bytes, in the order in which they are applied when reading.
+#[derive(Clone, PartialEq, Eq, Debug, Hash, Default)]
+pub struct Pipeline {
+    /// The steps; none where bytes are stored plain.
+    pub steps: Vec<Decode>,
+}

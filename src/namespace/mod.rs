@@ -1,0 +1,1 @@
+//! The tree as users see it, versions of files, and their bytes.

@@ -1,0 +1,1 @@
+//! Build the house, mount, wait for a signal, drain, unmount.

@@ -1,0 +1,163 @@
+//! What a store's objects mean: one trait, one folder per schema.
+//!
+//! Below lies `store`, which only knows keys and bytes; above lies `namespace`, which only knows folders, files and the
+//! [`Contents`] of a file. A source reads the objects that describe a file and says where its chunks are; it never
+//! fetches a chunk and knows nothing of the presented HDF5 file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+
+use crate::model::chunk::ChunkMap;
+use crate::model::hierarchy::{Hierarchy, ObjectId};
+use crate::model::location::{ETag, Key};
+use crate::model::problem::Problem;
+use crate::store::StoreError;
+
+pub mod hsds;
+
+/// A schema read from one store. Paths are `/`-separated, relative to the store's root, without a leading or trailing
+/// `/`; the root folder is the empty path.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// One page of what `folder` holds, in no particular order; pass the page's `next` to get the following one.
+    async fn list(&self, folder: &str, after: Option<&Cursor>) -> Result<Page, SourceError>;
+
+    /// The entry at `path`, without listing its folder; `None` where there is none.
+    async fn find(&self, path: &str) -> Result<Option<Entry>, SourceError>;
+
+    /// Everything that describes the file at `path`.
+    async fn open(&self, path: &str) -> Result<Contents, SourceError>;
+
+    /// Whether what `fingerprint` was taken of is still there unchanged.
+    async fn still_holds(&self, fingerprint: &Fingerprint) -> Result<Freshness, SourceError>;
+}
+
+/// Where a listing goes on; opaque to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// Part of a listing.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Entries of the folder.
+    pub entries: Vec<Entry>,
+    /// What to pass for the next page; `None` where this was the last.
+    pub next: Option<Cursor>,
+}
+
+/// A name in a folder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Last segment of its path.
+    pub name: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// When it was last changed, where the store says so.
+    pub modified: Option<SystemTime>,
+    /// Who the store says owns it.
+    pub owner: Option<String>,
+}
+
+/// What a name in a folder leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EntryKind {
+    /// A folder.
+    Folder,
+    /// A file that is shown as HDF5; open it to know its size.
+    File,
+    /// An object shown as it is.
+    Plain {
+        /// Its key.
+        key: Key,
+        /// Its bytes.
+        size: u64,
+        /// Its identity, where the store gives one.
+        etag: Option<ETag>,
+    },
+}
+
+/// All that describes one version of a file.
+#[derive(Debug)]
+pub struct Contents {
+    /// Its objects.
+    pub hierarchy: Hierarchy,
+    /// Its chunks.
+    pub chunks: Arc<dyn ChunkMap>,
+    /// How it is shown.
+    pub body: Body,
+    /// What it was read from.
+    pub fingerprint: Fingerprint,
+    /// What of it cannot be shown as it is.
+    pub problems: Vec<Problem>,
+    /// Facts for people: `root`, `owner`, `acls`, `dialect`, `schema` …, by name.
+    pub facts: BTreeMap<String, String>,
+    /// When any of it was last changed.
+    pub modified: Option<SystemTime>,
+}
+
+/// How a file is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// As an HDF5 file made of the hierarchy.
+    Hierarchy,
+    /// As the bytes of one dataset, which are a file already.
+    Bytes {
+        /// The dataset: one dimension, one byte an element.
+        dataset: ObjectId,
+        /// Bytes of the file.
+        len: u64,
+    },
+}
+
+/// The objects a version was read from, each with its identity then. `None` as identity: it was absent.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Fingerprint {
+    /// Identities by key.
+    pub objects: BTreeMap<Key, Option<ETag>>,
+}
+
+/// What became of a version in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Still as it was.
+    Unchanged,
+    /// Something of it differs.
+    Changed,
+    /// It is gone.
+    Gone,
+}
+
+/// Why a source could not say.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SourceError {
+    /// Nothing is at this path.
+    #[error("{path}: no such file or folder in the store")]
+    NotFound {
+        /// The path.
+        path: String,
+    },
+    /// What is there is not of the schema.
+    #[error("{key}: {reason}")]
+    Invalid {
+        /// The key.
+        key: Key,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A limit of [`crate::model::limits`] was passed.
+    #[error("{key}: {what} is past the limit of {limit}")]
+    Limit {
+        /// The key.
+        key: Key,
+        /// What is too large, with its value.
+        what: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

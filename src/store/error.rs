@@ -1,0 +1,62 @@
+//! Why the store did not answer as asked, by cause.
+
+use crate::model::location::Location;
+
+/// A failed request. Cheap to clone, since every waiter of a shared request gets the same one.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such object.
+    #[error("{location}: no such object")]
+    NotFound {
+        /// The object.
+        location: Location,
+    },
+    /// The store refuses: credentials, permissions, an archived object.
+    #[error("{location}: access denied: {reason}")]
+    Forbidden {
+        /// The object.
+        location: Location,
+        /// The store's words.
+        reason: String,
+    },
+    /// The object is not the one that was asked for (`If-Match` failed).
+    #[error("{location}: changed in the store since it was first read")]
+    Changed {
+        /// The object.
+        location: Location,
+    },
+    /// A range outside the object.
+    #[error("{location}: bytes {start}..{end} are past its end")]
+    Range {
+        /// The object.
+        location: Location,
+        /// First byte wanted.
+        start: u64,
+        /// One past the last byte wanted.
+        end: u64,
+    },
+    /// This kind of store, or this key, cannot be handled.
+    #[error("{what}: {reason}")]
+    Unsupported {
+        /// The URL or key.
+        what: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// No answer within the deadline.
+    #[error("{location}: no answer within {seconds} s")]
+    Timeout {
+        /// The object.
+        location: Location,
+        /// The deadline.
+        seconds: u64,
+    },
+    /// Anything else that failed: the disk, the network, the service.
+    #[error("{location}: {reason}")]
+    Failed {
+        /// The object.
+        location: Location,
+        /// What failed.
+        reason: String,
+    },
+}

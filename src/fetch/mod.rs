@@ -38,10 +38,21 @@ impl Fetcher {
     pub fn new(settings: FetchSettings) -> Fetcher {
         Fetcher {}
     }
-    pub async fn chunk(&self, file: &Arc<FileChunks>, id: ChunkId, want: Option<Range<u64>>) -> Result<Plain, FetchError> {
+    pub async fn chunk(
+        &self,
+        file: &Arc<FileChunks>,
+        id: ChunkId,
+        want: Option<Range<u64>>,
+    ) -> Result<Plain, FetchError> {
         unimplemented!()
     }
-    pub async fn object_range(&self, stores: &Arc<Stores>, location: &Location, etag: Option<&ETag>, want: Range<u64>) -> Result<Bytes, FetchError> {
+    pub async fn object_range(
+        &self,
+        stores: &Arc<Stores>,
+        location: &Location,
+        etag: Option<&ETag>,
+        want: Range<u64>,
+    ) -> Result<Bytes, FetchError> {
         unimplemented!()
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::fetch::FetchError;
 use crate::source::SourceError;
+use crate::store::StoreError;
 
 /// A failed question to the namespace. Cheap enough to clone: everybody who waits for one load gets the same one.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -42,7 +43,9 @@ pub enum NamespaceError {
         reason: String,
     },
     /// The file has problems and `strict` was asked for.
-    #[error("{path}: refused, because it cannot be shown completely ({count} problems, first: {first}); mount without --strict to read the rest")]
+    #[error(
+        "{path}: refused, because it cannot be shown completely ({count} problems, first: {first}); mount without --strict to read the rest"
+    )]
     Strict {
         /// The path.
         path: String,
@@ -94,11 +97,59 @@ impl NamespaceError {
         }
     }
 
+    /// What kind of failure it is, for whoever has only few words for it.
+    pub fn cause(&self) -> Cause {
+        match self {
+            NamespaceError::NotFound { .. } => Cause::Absent,
+            NamespaceError::NotAFolder { .. } => Cause::NotAFolder,
+            NamespaceError::IsAFolder { .. } => Cause::IsAFolder,
+            NamespaceError::Source { error: SourceError::NotFound { .. }, .. } => Cause::Absent,
+            NamespaceError::Source { error: SourceError::Store(error), .. } => match error {
+                StoreError::Forbidden { .. } => Cause::Denied,
+                error => of_store(error),
+            },
+            NamespaceError::Fetch { error, .. } => match error {
+                FetchError::Stale { .. } => Cause::Changed,
+                FetchError::Store(error) => of_store(error),
+                _ => Cause::Broken,
+            },
+            _ => Cause::Broken,
+        }
+    }
+
     pub(crate) fn source(path: &str, error: SourceError) -> Self {
         match error {
             SourceError::NotFound { .. } => NamespaceError::NotFound { path: shown(path) },
             error => NamespaceError::Source { path: shown(path), error },
         }
+    }
+}
+
+/// Kinds of failure that a program can tell apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// Nothing of this name.
+    Absent,
+    /// A folder was needed.
+    NotAFolder,
+    /// A file was needed.
+    IsAFolder,
+    /// The store does not let us read what describes the file.
+    Denied,
+    /// The store holds something else by now.
+    Changed,
+    /// No answer in time.
+    TimedOut,
+    /// It cannot be read.
+    Broken,
+}
+
+/// Part of an open file that the store refuses or lacks is broken, not absent: the name is there.
+fn of_store(error: &StoreError) -> Cause {
+    match error {
+        StoreError::Changed { .. } => Cause::Changed,
+        StoreError::Timeout { .. } => Cause::TimedOut,
+        _ => Cause::Broken,
     }
 }
 

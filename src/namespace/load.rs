@@ -84,8 +84,7 @@ impl Namespace {
             }
         }
         let asked = Instant::now();
-        let contents =
-            self.source.open(&file.path).await.map_err(|error| NamespaceError::source(&file.path, error))?;
+        let contents = self.source.open(&file.path).await.map_err(|error| NamespaceError::source(&file.path, error))?;
         let fingerprint = contents.fingerprint.clone();
         let id = self.number(before, &fingerprint);
         let version = self.make(file.path.clone(), id, contents).await?;
@@ -138,8 +137,7 @@ impl Namespace {
         };
         let location = Location { bucket: self.stores.home().bucket().clone(), key: key.clone() };
         let stat = Stat { len: (*size).min(limits::FILE_BYTES), stored: *size, modified: *modified };
-        let mut version =
-            Version::new(id, file.path.clone(), Content::Plain { location, etag: etag.clone() }, stat);
+        let mut version = Version::new(id, file.path.clone(), Content::Plain { location, etag: etag.clone() }, stat);
         version.weight = VERSION_BYTES;
         let version = Arc::new(version);
         let mut record = file.record();

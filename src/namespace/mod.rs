@@ -25,7 +25,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use error::NamespaceError;
+pub use error::{Cause, NamespaceError};
 pub use listing::Listing;
 pub use node::{File, FileKind, Folder, Node, NodeId};
 pub use seek::Whence;
@@ -33,7 +33,9 @@ pub use version::{Stat, Version};
 
 use crate::fetch::Fetcher;
 use crate::layout::PresentOptions;
-use crate::source::{Entry, EntryKind, Source};
+pub use crate::source::{Entry, EntryKind};
+
+use crate::source::Source;
 use crate::store::Stores;
 use error::shown;
 use listing::{Known, join, presentable};
@@ -268,9 +270,7 @@ impl Namespace {
         let id = self.table.number();
         let node = match &entry.kind {
             EntryKind::Folder => Node::Folder(Arc::new(Folder::new(id, path, None, entry.modified))),
-            EntryKind::File => {
-                Node::File(Arc::new(File::new(id, path, FileKind::Described, entry.owner.clone())))
-            }
+            EntryKind::File => Node::File(Arc::new(File::new(id, path, FileKind::Described, entry.owner.clone()))),
             EntryKind::Plain { .. } => Node::File(Arc::new(File::new(id, path, plain(entry), entry.owner.clone()))),
         };
         self.table.put(&node, seen);

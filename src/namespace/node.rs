@@ -168,6 +168,12 @@ impl File {
         self.record().stat
     }
 
+    /// Number of the current version together with its size and times, where it was loaded before.
+    pub fn current_stat(&self) -> (NodeId, Option<Stat>) {
+        let record = self.record();
+        (record.id, record.stat)
+    }
+
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
         lock(&self.record)
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 
+use super::Namespace;
 use super::error::{NamespaceError, shown};
 use super::version::{Content, Version};
 use super::windows::Placed;
-use super::Namespace;
 use crate::fetch::{FetchError, FileChunks, Plain};
 use crate::layout::{Image, Segment, SegmentKind};
 use crate::model::chunk::ChunkId;
@@ -277,10 +277,7 @@ fn fetch_error(version: &Version, at: u64, error: FetchError) -> NamespaceError 
 
 /// Whether the store holds something else than what the version was made of.
 fn is_stale(error: &FetchError) -> bool {
-    matches!(
-        error,
-        FetchError::Stale { .. } | FetchError::Store(crate::store::StoreError::Changed { .. })
-    )
+    matches!(error, FetchError::Stale { .. } | FetchError::Store(crate::store::StoreError::Changed { .. }))
 }
 
 #[cfg(test)]

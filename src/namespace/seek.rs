@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
+use super::Namespace;
 use super::error::NamespaceError;
 use super::version::{Content, Version};
-use super::Namespace;
 use crate::layout::SegmentKind;
 use crate::model::chunk::ChunkSource;
 

@@ -33,8 +33,7 @@ impl Windows {
         };
         // LRU, since the default policy refuses newcomers that were not asked for before, and a window is asked for
         // twice within a moment or never.
-        let cache =
-            Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build();
+        let cache = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build();
         Windows { cache }
     }
 

@@ -1,9 +1,9 @@
 //! The object store with its promises made explicit. (Stand-in.)
 #![allow(missing_docs, unused_variables)]
 pub mod error;
-pub use error::StoreError;
 use crate::model::location::{Bucket, ETag, Key};
 use bytes::Bytes;
+pub use error::StoreError;
 use futures::stream::BoxStream;
 use std::ops::Range;
 use std::sync::Arc;

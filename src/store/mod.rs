@@ -10,6 +10,8 @@
 
 pub mod counters;
 pub mod error;
+#[cfg(test)]
+mod faulty;
 pub mod posix;
 pub mod root;
 #[cfg(test)]

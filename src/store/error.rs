@@ -89,15 +89,3 @@ impl StoreError {
         matches!(self, StoreError::Timeout { .. } | StoreError::Busy { .. })
     }
 }
-
-impl StoreError {
-    /// Whether the object is absent.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, StoreError::NotFound { .. })
-    }
-
-    /// Whether asking again may help.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, StoreError::Timeout { .. } | StoreError::Failed { .. })
-    }
-}

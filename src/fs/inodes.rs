@@ -90,10 +90,27 @@ impl Inodes {
             inode.stat = Some(stat);
         }
     }
+}
 
-    /// How many inodes the kernel holds.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.table().len()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::namespace::{Namespace, NodeId};
+
+    #[test]
+    fn an_inode_is_held_until_every_answer_is_taken_back() {
+        let root = Namespace::folder_for_tests(NodeId(1), "");
+        let inner = Namespace::folder_for_tests(NodeId(7), "home");
+        let inodes = Inodes::new(root.clone());
+        inodes.remember(7, Node::Folder(inner.clone()), root.clone(), None);
+        inodes.remember(7, Node::Folder(inner), root, None);
+        inodes.forget(7, 1);
+        assert_eq!(inodes.folder(7).unwrap().path(), "home");
+        inodes.forget(7, 1);
+        assert!(matches!(inodes.get(7), Err(Failure::UnknownInode)));
+        // The root is never forgotten, nor is what was never told.
+        inodes.forget(ROOT, u64::MAX);
+        inodes.forget(99, 1);
+        assert!(inodes.folder(ROOT).is_ok());
     }
 }

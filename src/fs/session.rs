@@ -135,9 +135,10 @@ impl Mount {
 
     /// Unmounts and waits for the end. Where programs still use it, they get `grace` to stop; then the name is taken
     /// away from them, and what they have open works until the program ends.
-    pub async fn unmount(self, grace: Duration) -> Result<(), MountError> {
+    /// `hurry` ends the grace early.
+    pub async fn unmount(self, grace: Duration, hurry: Arc<Notify>) -> Result<(), MountError> {
         let failed = |error| MountError::Unmount { mountpoint: self.mountpoint.display().to_string(), error };
-        let busy_until = tokio::time::Instant::now() + grace;
+        let mut busy_until = tokio::time::Instant::now() + grace;
         let mut waited = false;
         while !self.end.over.load(Ordering::Acquire) {
             match self.detach(Detach::Free).await {
@@ -159,7 +160,9 @@ impl Mount {
                         );
                     }
                     waited = true;
-                    tokio::time::sleep(RETRY).await;
+                    if tokio::time::timeout(RETRY, hurry.notified()).await.is_ok() {
+                        busy_until = tokio::time::Instant::now();
+                    }
                 }
             }
         }

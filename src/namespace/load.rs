@@ -125,7 +125,7 @@ impl Namespace {
                 first: first.to_string(),
             });
         }
-        let chunks = Arc::new(FileChunks::new(id.0, contents.chunks.clone(), self.stores.clone()));
+        let chunks = FileChunks::new(contents.chunks.clone(), self.stores.clone());
         let options = self.settings.present.clone();
         let ended = NamespaceError::Ended { path: shown(&path) };
         tokio::task::spawn_blocking(move || build(path, id, contents, chunks, &options)).await.map_err(|_| ended)?

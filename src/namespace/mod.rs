@@ -278,6 +278,13 @@ impl Namespace {
     }
 }
 
+#[cfg(test)]
+impl Namespace {
+    pub(crate) fn folder_for_tests(id: NodeId, path: &str) -> Arc<Folder> {
+        Arc::new(Folder::new(id, path.to_owned(), None, None))
+    }
+}
+
 /// The kind of a file that `entry` shows as it is.
 fn plain(entry: &Entry) -> FileKind {
     match &entry.kind {

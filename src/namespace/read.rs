@@ -91,7 +91,6 @@ impl Namespace {
                 kind => wanted.push((part, kind)),
             }
         }
-        drop(segments);
         let mut found = stream::iter(wanted)
             .map(|(part, kind)| async move {
                 let piece = match kind {

@@ -189,7 +189,7 @@ fn check_blocks(header: &Header, frame: &[u8]) -> Result<(), CodecError> {
         }
         let bytes = header.block.min(header.plain - number * header.block);
         let splits = header.splits(bytes);
-        if bytes % splits != 0 {
+        if !bytes.is_multiple_of(splits) {
             return Err(invalid(8, "blocks that are no whole number of elements"));
         }
         let plain = bytes / splits;

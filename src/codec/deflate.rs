@@ -14,23 +14,21 @@ pub const METHOD: u8 = 8;
 /// and no more memory taken than that, whatever length is claimed.
 const BEST_RATIO: u64 = 1032;
 
-/// First guess of the ratio where the plain length is not known: scientific data rarely does better than 4.
-const USUAL_RATIO: u64 = 4;
+/// Room taken at once where that much may come out; pages never written to cost nothing. Chunks are rarely larger.
+const FIRST_ROOM: u64 = 32 << 20;
 
-/// Smallest first buffer: below it growing costs more than the memory.
-const SMALLEST_BUFFER: u64 = 4 << 10;
+/// Room beyond the best ratio: a stream's last bytes and the smallest results.
+const SLACK: u64 = 4 << 10;
 
 const WHAT: &str = "zlib stream";
 
 /// Inflates the stream at the start of `stored`; more than `bound` plain bytes are an error.
 pub fn decode(stored: &[u8], bound: u64) -> Result<Vec<u8>, CodecError> {
     let length = stored.len() as u64;
-    let most = bound.min(length.saturating_mul(BEST_RATIO).saturating_add(SMALLEST_BUFFER));
+    let most = bound.min(length.saturating_mul(BEST_RATIO).saturating_add(SLACK));
     // One byte more than allowed is room enough to notice a stream that goes on.
     let full = most.saturating_add(1);
-    // Chunks of up to a few megabytes are the rule and `bound` is then the plain length: take it at once.
-    let first = if bound <= length.saturating_mul(BEST_RATIO) { full } else { full.min(SMALLEST_BUFFER) };
-    let first = first.min(length.saturating_mul(USUAL_RATIO).max(1 << 20)).max(SMALLEST_BUFFER.min(full));
+    let first = full.min(FIRST_ROOM);
     let mut plain = room(first)?;
     let mut stream = Decompress::new(true);
     loop {
@@ -43,6 +41,10 @@ pub fn decode(stored: &[u8], bound: u64) -> Result<Vec<u8>, CodecError> {
             return Err(CodecError::TooLarge { at: stream.total_in(), bytes: plain.len() as u64, limit: bound });
         }
         if status == Status::StreamEnd {
+            // Where the length was not known, most of the room may be left; the bytes will lie in a cache.
+            if plain.capacity() / 2 > plain.len() {
+                plain.shrink_to_fit();
+            }
             return Ok(plain);
         }
         if plain.len() == plain.capacity() {

@@ -7,3 +7,4 @@ pub mod btree2;
 pub mod element;
 pub mod extensible_array;
 pub mod fixed_array;
+pub mod name;

@@ -1,1 +1,238 @@
-//! Build the house, mount, wait for a signal, drain, unmount.
+//! Builds the house, mounts it, waits for a signal, drains and unmounts.
+//!
+//! Above stands `cli`; every other room is below. What a command needs of a store without mounting it is [`open`].
+
+pub mod background;
+pub mod mountpoint;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Place;
+use crate::fetch::{FetchSettings, Fetcher};
+use crate::fs::{self, Access, FsSettings, Mount, MountError, Ownership};
+use crate::namespace::{Namespace, NamespaceSettings};
+use crate::source::hsds::Hsds;
+use crate::source::{EntryKind, Source, SourceError};
+use crate::store::{Store, StoreError, Stores};
+use mountpoint::MountpointError;
+
+/// Why a command could not do its work, by the part of the house that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The source cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Nothing there.
+    #[error("{place}: no such file or folder in the store")]
+    NotFound {
+        /// What was asked for.
+        place: String,
+    },
+    /// The place to mount at is not fit.
+    #[error(transparent)]
+    Mountpoint(#[from] MountpointError),
+    /// The file system could not be mounted or unmounted.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// The mount does not answer.
+    #[error("{mountpoint}: mounted, but it does not answer: {reason}")]
+    Silent {
+        /// Where.
+        mountpoint: PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// The system refuses something every program needs.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A store, opened.
+pub struct House {
+    /// The tree of what was asked for.
+    pub namespace: Arc<Namespace>,
+    /// The stores it reads from.
+    pub stores: Arc<Stores>,
+    /// Its schema.
+    pub source: Arc<dyn Source>,
+    /// Its chunks.
+    pub fetcher: Arc<Fetcher>,
+}
+
+/// Opens what `place` means. A file is shown alone in a folder.
+pub async fn open(
+    place: &Place,
+    mut namespace: NamespaceSettings,
+    fetch: FetchSettings,
+) -> Result<House, ServiceError> {
+    let store = Arc::new(Store::open(&place.bucket)?);
+    let stores = Arc::new(Stores::new(store.clone()));
+    let source: Arc<dyn Source> = Arc::new(Hsds::new(store));
+    if !place.path.is_empty() {
+        let entry = source.find(&place.path).await?;
+        let entry = entry.ok_or_else(|| ServiceError::NotFound { place: place.to_string() })?;
+        match entry.kind {
+            EntryKind::Folder => namespace.folder = place.path.clone(),
+            EntryKind::File | EntryKind::Plain { .. } => {
+                let (folder, name) = place.path.rsplit_once('/').unwrap_or(("", &place.path));
+                namespace.folder = folder.to_owned();
+                namespace.only = Some(name.to_owned());
+            }
+        }
+    } else {
+        // A store that cannot be listed is told now, not by an error of the first `ls`.
+        source.list("", None).await?;
+    }
+    let fetcher = Arc::new(Fetcher::new(fetch));
+    let namespace = Arc::new(Namespace::new(source.clone(), stores.clone(), fetcher.clone(), namespace));
+    Ok(House { namespace, stores, source, fetcher })
+}
+
+/// What to mount, where and how; resolved by the configuration.
+#[derive(Clone, Debug)]
+pub struct MountSettings {
+    /// What.
+    pub place: Place,
+    /// Where.
+    pub mountpoint: PathBuf,
+    /// How the tree behaves.
+    pub namespace: NamespaceSettings,
+    /// How chunks are fetched.
+    pub fetch: FetchSettings,
+    /// User that everything belongs to; the mounting one where not given.
+    pub uid: Option<u32>,
+    /// Group that everything belongs to; the mounting user's where not given.
+    pub gid: Option<u32>,
+    /// Bits taken from the modes.
+    pub umask: u16,
+    /// Who may use it.
+    pub access: Access,
+}
+
+/// How long programs get to let go of the mount when it is to end. Shorter than the 10 s and more after which service
+/// managers kill.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long a fresh mount may take to answer the first stat.
+const FIRST_ANSWER: Duration = Duration::from_secs(30);
+/// What the kernel reads ahead of a sequential reader, in KiB, where we may say so: with 20 ms a request, 128 KiB give
+/// some 6 MB/s, 16 MiB give hundreds. The kernel starts small and doubles, so that readers here and there pay little.
+const READ_AHEAD_KIB: u32 = 16 << 10;
+
+/// Mounts, calls `ready` when a stat through the mount answers, and returns when it was unmounted: by a signal, or by
+/// somebody else.
+pub fn run(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(), ServiceError> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let result = runtime.block_on(serve(settings, ready));
+    // What still runs has nobody to answer to.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(), ServiceError> {
+    // Signals first: one that comes while mounting must not leave a mount behind.
+    let mut stop = Signals::new()?;
+    let mountpoint = mountpoint::prepare(&settings.mountpoint)?;
+    let house = open(&settings.place, settings.namespace.clone(), settings.fetch.clone()).await?;
+    let fs_settings = FsSettings {
+        source: settings.place.bucket.as_str().to_owned(),
+        ownership: Ownership {
+            uid: settings.uid.unwrap_or_else(|| nix::unistd::geteuid().as_raw()),
+            gid: settings.gid.unwrap_or_else(|| nix::unistd::getegid().as_raw()),
+            umask: settings.umask,
+            since: SystemTime::now(),
+        },
+        deadline: FsSettings::DEADLINE,
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let mount = fs::mount(house.namespace, &mountpoint, fs_settings, settings.access, runtime)?;
+    match first_answer(&mountpoint).await {
+        Ok(device) => raise_read_ahead(device),
+        Err(reason) => {
+            mount.unmount(Duration::ZERO, Arc::default()).await?;
+            return Err(ServiceError::Silent { mountpoint, reason });
+        }
+    }
+    tracing::info!("{} is mounted at {}", settings.place, mountpoint.display());
+    ready();
+    tokio::select! {
+        () = mount.ended() => {
+            tracing::info!("{} was unmounted", mountpoint.display());
+            Ok(())
+        }
+        name = stop.next() => {
+            tracing::info!("{name}: unmounting {}", mountpoint.display());
+            end(mount, &mut stop).await
+        }
+    }
+}
+
+/// Unmounts; a second signal shortens the grace.
+async fn end(mount: Mount, stop: &mut Signals) -> Result<(), ServiceError> {
+    let hurry = Arc::new(tokio::sync::Notify::new());
+    let unmount = mount.unmount(GRACE, hurry.clone());
+    tokio::pin!(unmount);
+    loop {
+        tokio::select! {
+            result = &mut unmount => return Ok(result?),
+            _ = stop.next() => hurry.notify_one(),
+        }
+    }
+}
+
+/// Device number of the mount, from a stat through it.
+async fn first_answer(mountpoint: &Path) -> Result<u64, String> {
+    let path = mountpoint.to_owned();
+    let stat = tokio::task::spawn_blocking(move || {
+        use std::os::unix::fs::MetadataExt;
+        std::fs::metadata(&path).map(|metadata| metadata.dev())
+    });
+    match tokio::time::timeout(FIRST_ANSWER, stat).await {
+        Ok(Ok(Ok(device))) => Ok(device),
+        Ok(Ok(Err(error))) => Err(error.to_string()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", FIRST_ANSWER.as_secs())),
+    }
+}
+
+/// Lets the kernel read further ahead. Only root may; others keep the kernel's 128 KiB.
+fn raise_read_ahead(device: u64) {
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    match std::fs::write(&path, READ_AHEAD_KIB.to_string()) {
+        Ok(()) => tracing::debug!("{path}: {READ_AHEAD_KIB}"),
+        Err(error) => tracing::debug!("{path}: {error}"),
+    }
+}
+
+/// Signals that end a mount.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+}

@@ -1,1 +1,218 @@
 //! Commands and flags as typed; one file per command.
+//!
+//! A command is a struct of its flags with a `run`. To add one: its file, a `mod` line, and a line in [`Command`].
+//! Below stand `config` (what was typed becomes settings) and `service` (which opens and mounts stores).
+
+pub mod exit;
+pub mod mount;
+pub mod unmount;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+pub use exit::{Exit, Failed};
+
+use crate::config::{self, ConfigError, Place};
+use crate::layout::{FilterPresentation, PresentOptions};
+use crate::telemetry::LogFormat;
+
+/// Shows datasets that HSDS keeps in an object store as ordinary HDF5 files.
+#[derive(Debug, Parser)]
+#[command(name = "h5mount", version, max_term_width = 100, after_help = AFTER, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub log: LogArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER: &str = "\
+`mount` is what is done when no command is named:
+
+  h5mount /data/hsds/bucket /mnt/data            mount everything in a store
+  h5mount /data/hsds/bucket/home/ann /mnt/ann    mount one folder of it
+  h5mount --background STORE /mnt/data           come back when it is mounted
+  h5dump -H /mnt/data/home/ann/run7.h5           any HDF5 program reads it
+  h5mount unmount /mnt/data                      end it (or press Ctrl-C)
+
+`h5mount mount --help` explains every flag. Exit codes: 0 done, 1 faults found, 2 usage, 3 source, 4 mount, 5 system.";
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show a store as a folder of HDF5 files (the default)
+    Mount(mount::Mount),
+    /// End a mount, also one whose program has died
+    Unmount(unmount::Unmount),
+}
+
+impl Command {
+    /// Runs it.
+    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+        match self {
+            Command::Mount(command) => command.run(log),
+            Command::Unmount(command) => command.run(log),
+        }
+    }
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// How log lines look; RUST_LOG=h5mount=debug tells more
+    #[arg(long, value_enum, default_value_t, global = true, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// Write log lines to this file instead of standard error
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+}
+
+/// SOURCE, as every command that reads a store takes it.
+#[derive(Clone, Debug, Args)]
+pub struct SourceArgs {
+    /// A store, a folder or one file in it: a path, or file:///path
+    pub source: String,
+    /// Top folder of the store; found by its `db/` folder where not given
+    #[arg(long, value_name = "DIR")]
+    pub store_root: Option<PathBuf>,
+}
+
+impl SourceArgs {
+    /// The place it means.
+    pub fn place(&self) -> Result<Place, ConfigError> {
+        config::place(&self.source, self.store_root.as_deref())
+    }
+}
+
+/// How files are presented, as every command that makes files takes it.
+#[derive(Clone, Debug, Args)]
+pub struct PresentArgs {
+    /// What files say of compression. Data are decompressed here, ahead of the reader, in any case but `stored`.
+    /// declared: the file names gzip, shuffle and fletcher32 where the store uses them;
+    /// hidden: the file names no filter at all; stored: bytes as stored, for the program to decompress
+    #[arg(long, value_enum, default_value = "declared")]
+    pub filters: Filters,
+}
+
+/// Values of `--filters`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Filters {
+    /// Named, and skipped chunk by chunk.
+    Declared,
+    /// Not named.
+    Hidden,
+    /// Left to the reader.
+    Stored,
+}
+
+impl PresentArgs {
+    /// The layout's options.
+    pub fn options(&self) -> PresentOptions {
+        let filters = match self.filters {
+            Filters::Declared => FilterPresentation::Declared,
+            Filters::Hidden => FilterPresentation::Hidden,
+            Filters::Stored => FilterPresentation::Stored,
+        };
+        PresentOptions { filters }
+    }
+}
+
+/// Parses a command line (the program's name first); `mount` is put in where no command is named.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(at) = missing_command(&arguments) {
+        arguments.insert(at, OsString::from("mount"));
+    }
+    Cli::try_parse_from(arguments)
+}
+
+/// Where `mount` has to be put in, if the command line names no command.
+fn missing_command(arguments: &[OsString]) -> Option<usize> {
+    let program = Cli::command();
+    let mut rest = arguments.iter().enumerate().skip(1);
+    let first = arguments.get(1)?;
+    while let Some((_, argument)) = rest.next() {
+        let text = argument.to_str().unwrap_or("");
+        if matches!(text, "-h" | "--help" | "-V" | "--version") && argument == first {
+            return None;
+        }
+        if program.find_subcommand(text).is_some() {
+            return None;
+        }
+        let ours = ["--log-format", "--log-file"];
+        if ours.contains(&text) {
+            // The flag's value is no command.
+            rest.next();
+        } else if !ours.iter().any(|flag| text.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))) {
+            return Some(1);
+        }
+    }
+    // Nothing but flags of every command: clap says what is missing.
+    (first == OsStr::new("")).then_some(1)
+}
+
+/// Parses, runs, and says why where it fails.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match parse(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = !error.use_stderr();
+            // Help that cannot be printed has nobody who reads it.
+            let _ = error.print();
+            return if asked { Exit::Done } else { Exit::Usage };
+        }
+    };
+    match cli.command.run(&cli.log) {
+        Ok(exit) => exit,
+        Err(failed) => {
+            eprintln!("h5mount: {}", failed.message);
+            failed.exit
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn mount_is_the_default_command() {
+        for line in [
+            "h5mount /store /mnt",
+            "h5mount mount /store /mnt",
+            "h5mount --background /store /mnt",
+            "h5mount --log-format json mount /store /mnt",
+            "h5mount --log-format=json /store /mnt",
+            "h5mount --log-file mount /store /mnt",
+        ] {
+            let Command::Mount(mount) = parsed(line).unwrap().command else { panic!("{line}") };
+            assert_eq!(
+                (mount.source.source.as_str(), mount.mountpoint.to_str().unwrap()),
+                ("/store", "/mnt"),
+                "{line}"
+            );
+        }
+        assert!(matches!(parsed("h5mount unmount /mnt").unwrap().command, Command::Unmount(_)));
+    }
+
+    #[test]
+    fn nonsense_is_a_usage_error() {
+        for line in ["h5mount", "h5mount /store", "h5mount --no-such-flag /store /mnt", "h5mount --filters x a b"] {
+            assert!(parsed(line).unwrap_err().use_stderr() || line == "h5mount", "{line}");
+        }
+        assert!(!parsed("h5mount --help").unwrap_err().use_stderr());
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

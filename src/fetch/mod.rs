@@ -1,1 +1,189 @@
-//! Wanted bytes of chunks to requests to decoded chunks.
+//! Wanted bytes of chunks to requests to plain chunks.
+//!
+//! `namespace` stands above and asks for bytes of a chunk by its id; the file's [`ChunkMap`] says where the stored bytes
+//! are, `store` gets them, `codec` makes them plain, `cache` keeps them and lets one of many readers do the work. This
+//! room knows no schema and nothing of HDF5.
+//!
+//! * [`resolve`](self::resolve): from a chunk's id to the object or range that holds it, through chunk tables;
+//! * [`load`](self::load): one chunk's stored bytes, made plain; torn writes are waited out;
+//! * [`blocks`](self::blocks): huge unfiltered chunks, of which only the wanted part is read;
+//! * [`pins`](self::pins): one version never mixes two states of an object.
+
+mod blocks;
+pub mod error;
+mod load;
+mod pins;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+pub use error::FetchError;
+
+use crate::cache::{CacheSettings, Missing, PieceCache, PieceId};
+use crate::model::chunk::{ChunkId, ChunkMap, ChunkRecipe};
+use crate::model::location::{ETag, Location};
+use crate::store::{StoreError, Stores};
+use pins::Pins;
+
+/// How chunks are fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchSettings {
+    /// What is kept of them.
+    pub cache: CacheSettings,
+    /// Chunks decoded at the same time; by default as many as there are cores, since decoding never waits.
+    pub decoders: usize,
+    /// Unfiltered chunks with more plain bytes than this are read in blocks. 8 MiB: below it one request for the whole
+    /// chunk costs little more than one for a part.
+    pub whole_up_to: u64,
+    /// Bytes of such a block. 4 MiB: large enough that a request's latency does not count, four of the kernel's reads.
+    pub block: u64,
+    /// Pauses before a torn chunk is read again, together about a second: HSDS writes files in place, and a chunk is
+    /// written in well under that.
+    pub patience: Vec<Duration>,
+    /// An object written less than this ago may still be being written.
+    pub young: Duration,
+}
+
+impl Default for FetchSettings {
+    fn default() -> Self {
+        FetchSettings {
+            cache: CacheSettings::default(),
+            decoders: std::thread::available_parallelism().map_or(1, usize::from),
+            whole_up_to: 8 << 20,
+            block: 4 << 20,
+            patience: [50, 100, 200, 300, 350].map(Duration::from_millis).to_vec(),
+            young: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The chunks of one open version of a file.
+#[derive(Debug)]
+pub struct FileChunks {
+    version: u64,
+    map: Arc<dyn ChunkMap>,
+    stores: Arc<Stores>,
+    pins: Pins,
+}
+
+impl FileChunks {
+    /// The chunks that `map` describes. Each call makes a version of its own: nothing is shared with another.
+    pub fn new(map: Arc<dyn ChunkMap>, stores: Arc<Stores>) -> Arc<FileChunks> {
+        static VERSIONS: AtomicU64 = AtomicU64::new(0);
+        let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
+        Arc::new(FileChunks { version, map, stores, pins: Pins::default() })
+    }
+
+    /// What the source knows of the chunks.
+    pub fn map(&self) -> &Arc<dyn ChunkMap> {
+        &self.map
+    }
+
+    /// The stores they lie in.
+    pub fn stores(&self) -> &Arc<Stores> {
+        &self.stores
+    }
+
+    fn recipe(&self, id: ChunkId) -> Result<&ChunkRecipe, FetchError> {
+        let outside = |reason: &str| FetchError::Outside { id, reason: reason.to_owned() };
+        let recipe = self.map.recipe(id.dataset).ok_or_else(|| outside("no dataset with data"))?;
+        if id.number >= recipe.grid.total() {
+            return Err(outside("past the end of the chunk grid"));
+        }
+        Ok(recipe)
+    }
+
+    fn piece(&self, chunk: ChunkId, block: Option<u64>) -> PieceId {
+        PieceId { version: self.version, chunk, block }
+    }
+}
+
+/// Plain bytes of a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plain {
+    /// Exactly those that were wanted.
+    Bytes(Bytes),
+    /// Nothing was ever written: every element is the fill value.
+    Absent,
+}
+
+/// Fetches chunks, for all files of a mount.
+#[derive(Debug)]
+pub struct Fetcher {
+    settings: FetchSettings,
+    cache: PieceCache,
+    decoders: Arc<Semaphore>,
+}
+
+impl Fetcher {
+    /// A fetcher with an empty cache.
+    pub fn new(settings: FetchSettings) -> Fetcher {
+        let cache = PieceCache::new(&settings.cache);
+        let decoders = Arc::new(Semaphore::new(settings.decoders.clamp(1, Semaphore::MAX_PERMITS)));
+        Fetcher { settings, cache, decoders }
+    }
+
+    /// Plain bytes of a chunk in the source's form: `want`, in bytes of the plain chunk, or the whole chunk.
+    ///
+    /// # Errors
+    /// By cause, see [`FetchError`]. Only what the store says is not there is [`Plain::Absent`]; what cannot be read is
+    /// an error, every time anew.
+    pub async fn chunk(
+        &self,
+        file: &Arc<FileChunks>,
+        id: ChunkId,
+        want: Option<Range<u64>>,
+    ) -> Result<Plain, FetchError> {
+        let recipe = file.recipe(id)?;
+        if let Some(len) = self.in_blocks(recipe)
+            && let Some(plain) = self.blocks(file, id, len, want.clone()).await?
+        {
+            return Ok(plain);
+        }
+        let bytes = match self.cache.get_or_load(file.piece(id, None), self.load(file, id)).await {
+            Ok(bytes) => bytes,
+            Err(Missing::Absent) => return Ok(Plain::Absent),
+            Err(Missing::Failed(error)) => return Err(error),
+        };
+        let want = want.unwrap_or(0..bytes.len() as u64);
+        slice(&bytes, &want).map(Plain::Bytes).ok_or_else(|| FetchError::Outside {
+            id,
+            reason: format!("bytes {}..{} of {}", want.start, want.end, bytes.len()),
+        })
+    }
+
+    /// Bytes of a plain object, exactly `want`; [`FetchError::Stale`] where its identity is not `etag` any more.
+    pub async fn object_range(
+        &self,
+        stores: &Stores,
+        location: &Location,
+        etag: Option<&ETag>,
+        want: Range<u64>,
+    ) -> Result<Bytes, FetchError> {
+        let store = stores.get(&location.bucket)?;
+        match store.get_range(&location.key, want, etag).await {
+            Ok(object) => Ok(object.bytes),
+            Err(StoreError::Changed { location }) => Err(FetchError::Stale { location }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Bytes that the cache holds now.
+    pub async fn cached_bytes(&self) -> u64 {
+        self.cache.weight().await
+    }
+}
+
+/// Part of `bytes`, shared; `None` outside them.
+fn slice(bytes: &Bytes, range: &Range<u64>) -> Option<Bytes> {
+    let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+    (start <= end && end <= bytes.len()).then(|| bytes.slice(start..end))
+}

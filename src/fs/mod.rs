@@ -1,1 +1,130 @@
-//! Kernel calls.
+//! The kernel's questions, answered from the namespace.
+//!
+//! Below stands [`crate::namespace`], which knows folders, versions of files and byte ranges; above stands the kernel,
+//! which knows inodes and handles. This room translates, and knows neither HDF5 nor any store.
+//!
+//! * **No request waits in a thread of fuser.** Its handler takes the owned reply, starts a task and returns; the task
+//!   answers. Each has a deadline, since the kernel's INTERRUPT is not passed on: a killed reader waits for us.
+//! * **An inode is a version.** A name leads to the inode of its file's current version. A changed file gets a new
+//!   inode, what is open keeps its own, and therefore the kernel's page cache of an inode is right for ever.
+//! * **A handle pins** a version, or a listing. FLUSH (a descriptor was closed) and RELEASE (the last one was) are
+//!   told apart, though a reader needs only the latter.
+//! * flock and fcntl locks are the kernel's own business as long as we do not claim them.
+
+mod attributes;
+mod errno;
+mod filesystem;
+mod handles;
+mod inodes;
+mod session;
+mod xattr;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::Errno;
+use tokio::runtime::Handle;
+
+pub use attributes::Ownership;
+pub use session::{Access, Detach, Mount, MountError, detach, is_ours, mount};
+
+use crate::namespace::{File, Folder, Namespace, Node, NodeId, Stat};
+use errno::Failure;
+use handles::{DirectoryHandle, FileHandle, Handles};
+use inodes::Inodes;
+
+/// How the file system behaves; resolved once by the configuration.
+#[derive(Clone, Debug)]
+pub struct FsSettings {
+    /// URL of the store's root, for `user.h5mount.source`.
+    pub source: String,
+    /// Whom everything belongs to.
+    pub ownership: Ownership,
+    /// Time after which a request is answered with an error. Above anything the store below takes with its own
+    /// deadlines and retries, and low enough that a stuck program comes back within a coffee.
+    pub deadline: Duration,
+}
+
+impl FsSettings {
+    /// The deadline of a kernel request.
+    pub const DEADLINE: Duration = Duration::from_secs(300);
+}
+
+/// The file system: shared by all requests.
+#[derive(Debug)]
+struct Adapter {
+    namespace: Arc<Namespace>,
+    settings: FsSettings,
+    runtime: Handle,
+    inodes: Inodes,
+    files: Handles<FileHandle>,
+    directories: Handles<DirectoryHandle>,
+}
+
+/// What is told of a file by number: the inode, its size, and whether that is more than an estimate.
+struct Measured {
+    number: u64,
+    stat: Stat,
+    exact: bool,
+}
+
+impl Adapter {
+    fn new(namespace: Arc<Namespace>, settings: FsSettings, runtime: Handle) -> Self {
+        let inodes = Inodes::new(namespace.root().clone());
+        Adapter { namespace, settings, runtime, inodes, files: Handles::new(), directories: Handles::new() }
+    }
+
+    /// Answers a request in a task of its own, within the deadline. `request` names it in the log.
+    fn answer<T: Send + 'static>(
+        &self,
+        request: &'static str,
+        number: u64,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        send: impl FnOnce(Result<T, Errno>) + Send + 'static,
+    ) {
+        let deadline = self.settings.deadline;
+        self.runtime.spawn(async move {
+            let result = tokio::time::timeout(deadline, work).await.unwrap_or(Err(Failure::Deadline));
+            send(result.map_err(|failure| {
+                let errno = failure.errno();
+                if let Some(reason) = failure.log_line() {
+                    tracing::warn!(request, inode = number, errno = errno.code(), "{reason}");
+                }
+                errno
+            }));
+        });
+    }
+
+    /// Extended attributes of an inode.
+    async fn extended(&self, number: u64) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+        let source = &self.settings.source;
+        match self.inodes.get(number)?.node {
+            Node::Folder(folder) => Ok(xattr::of_folder(&format!("{source}/{}", folder.path()))),
+            Node::File(file) => match self.namespace.open(&file).await {
+                Ok(version) => Ok(xattr::of_version(source, &version)),
+                Err(error) => Ok(xattr::of_broken(source, file.path(), &error)),
+            },
+        }
+    }
+
+    /// Inode and size of a file. It is opened for that, unless somebody walks through the large folder it is in.
+    async fn measure(&self, file: &Arc<File>, parent: &Folder) -> Result<Measured, Failure> {
+        if self.namespace.is_walked(parent) {
+            self.namespace.walk(parent);
+            let (NodeId(number), stat) = file.current_stat();
+            return Ok(Measured { number, stat: stat.unwrap_or(attributes::ESTIMATE), exact: stat.is_some() });
+        }
+        match self.namespace.open(file).await {
+            Ok(version) => Ok(Measured { number: version.id().0, stat: version.stat(), exact: true }),
+            Err(error) if error.is_not_found() => Err(error.into()),
+            Err(error) => {
+                // The name is there, and whoever opens it is told why it cannot be read.
+                tracing::warn!("{error}");
+                let stat = Stat { len: 0, stored: 0, modified: None };
+                Ok(Measured { number: file.current().0, stat, exact: false })
+            }
+        }
+    }
+}

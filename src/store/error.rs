@@ -59,4 +59,33 @@ pub enum StoreError {
         /// What failed.
         reason: String,
     },
+    /// The object was rewritten again and again while it was read, so that no reading of it was of one version.
+    #[error("{location}: being rewritten while it is read")]
+    Busy {
+        /// The object.
+        location: Location,
+    },
+    /// An object larger than the caller can take.
+    #[error("{location}: {size} bytes are past the limit of {limit}")]
+    TooLarge {
+        /// The object.
+        location: Location,
+        /// Its bytes.
+        size: u64,
+        /// The most that was asked for.
+        limit: u64,
+    },
+}
+
+impl StoreError {
+    /// Whether the store said that there is no such object. Nothing else means absence: what is forbidden, late or
+    /// broken may well be there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, StoreError::NotFound { .. })
+    }
+
+    /// Whether the same request may succeed a moment later with nobody repairing anything.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, StoreError::Timeout { .. } | StoreError::Busy { .. })
+    }
 }

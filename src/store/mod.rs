@@ -1,5 +1,334 @@
 //! The object store with its promises made explicit.
+//!
+//! Above lie `source` and `fetch`, which ask for keys and byte ranges; below lies a [`backend`](self::posix) that does
+//! the asking. What every kind of store shares is here: a deadline for each request, a limit of requests in flight, a
+//! count of what was asked, and errors by cause. What kinds differ in is a value, [`Capabilities`].
+//!
+//! A directory tree is read by our own adapter rather than through `object_store::local`: that one refuses keys with
+//! control characters and names like `a#1`, fails a whole listing for one bad name, takes `ENOTDIR` for an I/O error,
+//! blocks on a FIFO, and cannot say whether a file was rewritten while it was read.
 
+pub mod counters;
 pub mod error;
+#[cfg(test)]
+mod faulty;
+pub mod posix;
+pub mod root;
+#[cfg(test)]
+mod tests;
 
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use counters::{Counters, Requests};
 pub use error::StoreError;
+
+use crate::model::limits;
+use crate::model::location::{Bucket, ETag, Key, Location};
+use posix::Posix;
+
+/// How requests are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// After this long a request fails with [`StoreError::Timeout`]. 30 s: longer than any disk that works, shorter
+    /// than a reader's patience.
+    pub deadline: Duration,
+    /// Requests at the same time. 64 saturates a 10 Gbit/s link at 20 ms and 4 MiB a request, and no disk is faster
+    /// with more.
+    pub in_flight: usize,
+    /// Largest object that is read whole, in bytes.
+    pub largest: u64,
+    /// Names in one page of a listing. A directory is read whole for each page, so pages are larger than S3's 1,000;
+    /// ten thousand names and their `stat` take about 50 ms.
+    pub page: usize,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        StoreSettings {
+            deadline: Duration::from_secs(30),
+            in_flight: 64,
+            largest: limits::DECODED_CHUNK_BYTES,
+            page: 10_000,
+        }
+    }
+}
+
+/// What a kind of store can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// A GET can be bound to an entity tag.
+    pub conditional_get: bool,
+    /// Keys can be listed.
+    pub listing: bool,
+    /// Part of an object can be read.
+    pub ranges: bool,
+    /// Folders may be there with nothing in them (a directory tree; prefixes of keys cannot).
+    pub empty_folders: bool,
+    /// A reader never sees half of a write. HSDS rewrites files of a directory tree in place.
+    pub atomic_put: bool,
+}
+
+/// An object's bytes, or the part that was asked for, with what it was taken from.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The bytes.
+    pub bytes: Bytes,
+    /// The whole object.
+    pub meta: Meta,
+}
+
+/// An object without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Bytes of the whole object.
+    pub size: u64,
+    /// Its identity; `None` where the store gives none.
+    pub etag: Option<ETag>,
+    /// When it was last written.
+    pub modified: SystemTime,
+}
+
+/// One page of one level of keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Last segments of the folders, ascending.
+    pub folders: Vec<String>,
+    /// Last segments of the objects, ascending.
+    pub objects: Vec<(String, Meta)>,
+    /// Pass as `after` to go on; `None` where this was the last page.
+    pub next: Option<String>,
+}
+
+/// One bucket. Cheap to share as `Arc<Store>`.
+#[derive(Debug)]
+pub struct Store {
+    bucket: Bucket,
+    backend: Arc<dyn Backend>,
+    settings: StoreSettings,
+    permits: Arc<Semaphore>,
+    counters: Arc<Counters>,
+}
+
+/// What a kind of store does for [`Store`], which adds deadlines, limits and counts.
+///
+/// A call holds `permit` until its request has really ended, even where nobody waits for it any more: a hung disk must
+/// not be asked more and more.
+#[async_trait::async_trait]
+pub(crate) trait Backend: Send + Sync + fmt::Debug {
+    /// What this kind can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// An object, whole or in part. `at_most` bounds the bytes returned.
+    async fn get(&self, key: &Key, get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError>;
+
+    /// An object without its bytes.
+    async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError>;
+
+    /// One page of one level. [`StoreError::NotFound`] where there is no such folder.
+    async fn list(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        page: usize,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Listing, StoreError>;
+
+    /// All keys that begin with `prefix`, in batches. Takes no permit: whoever reads the stream makes requests between
+    /// two batches, and they would wait for each other.
+    fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
+}
+
+/// Part of a recursive listing.
+pub(crate) type Batch = Vec<(Key, Meta)>;
+
+/// What of an object is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Get {
+    /// These bytes only; `None` for all.
+    pub range: Option<Range<u64>>,
+    /// Only if its entity tag is this.
+    pub if_match: Option<ETag>,
+    /// Refuse to read more than this.
+    pub at_most: u64,
+}
+
+impl Store {
+    /// The store of `bucket`, with default settings: see [`Store::open_with`].
+    pub fn open(bucket: &Bucket) -> Result<Store, StoreError> {
+        Store::open_with(bucket, StoreSettings::default())
+    }
+
+    /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
+    /// percent-encoded.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
+    pub fn open_with(bucket: &Bucket, settings: StoreSettings) -> Result<Store, StoreError> {
+        let Some(path) = bucket.as_str().strip_prefix("file://") else {
+            return Err(StoreError::Unsupported {
+                what: bucket.as_str().to_owned(),
+                reason: "only stores on local disk (file:///…) can be opened".to_owned(),
+            });
+        };
+        Ok(Store::with_backend(bucket, Arc::new(Posix::open(bucket, path)?), settings))
+    }
+
+    pub(crate) fn with_backend(bucket: &Bucket, backend: Arc<dyn Backend>, settings: StoreSettings) -> Store {
+        let permits = Arc::new(Semaphore::new(settings.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
+        Store { bucket: bucket.clone(), backend, settings, permits, counters: Arc::default() }
+    }
+
+    /// The bucket.
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// What this store can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.backend.capabilities()
+    }
+
+    /// What was asked of it so far.
+    pub fn counters(&self) -> Requests {
+        self.counters.snapshot()
+    }
+
+    /// `key` in this bucket.
+    pub fn location(&self, key: &Key) -> Location {
+        Location { bucket: self.bucket.clone(), key: key.clone() }
+    }
+
+    /// An object, whole; at most [`StoreSettings::largest`] bytes.
+    pub async fn get(&self, key: &Key) -> Result<Object, StoreError> {
+        self.get_if(key, None, self.settings.largest).await
+    }
+
+    /// An object, whole, bound to `if_match` where given, unless it is larger than `at_most` bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] before a byte is read; [`StoreError::Changed`] where the identity differs.
+    pub async fn get_if(&self, key: &Key, if_match: Option<&ETag>, at_most: u64) -> Result<Object, StoreError> {
+        let get = Get { range: None, if_match: if_match.cloned(), at_most };
+        let object = self.within(key, |permit| self.backend.get(key, get, permit)).await;
+        self.counters.get(object.as_ref().map_or(0, |object| object.bytes.len()));
+        object
+    }
+
+    /// Bytes `range` of an object, exactly those.
+    ///
+    /// # Errors
+    /// [`StoreError::Range`] where the object ends before the range does; [`StoreError::Changed`] where `if_match` is
+    /// another identity.
+    pub async fn get_range(&self, key: &Key, range: Range<u64>, if_match: Option<&ETag>) -> Result<Object, StoreError> {
+        let get = Get { range: Some(range), if_match: if_match.cloned(), at_most: self.settings.largest };
+        let object = self.within(key, |permit| self.backend.get(key, get, permit)).await;
+        self.counters.get_range(object.as_ref().map_or(0, |object| object.bytes.len()));
+        object
+    }
+
+    /// An object without its bytes.
+    pub async fn head(&self, key: &Key) -> Result<Meta, StoreError> {
+        self.counters.head();
+        self.within(key, |permit| self.backend.head(key, permit)).await
+    }
+
+    /// One page of what lies directly in `folder` (`""` is the root), ascending by name.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where no key lies below `folder`.
+    pub async fn list(&self, folder: &str, after: Option<&str>) -> Result<Listing, StoreError> {
+        self.counters.list();
+        let key = Key::new(folder);
+        self.within(&key, |permit| self.backend.list(folder, after, self.settings.page, permit)).await
+    }
+
+    /// Every object whose key begins with `prefix`, in no particular order. A prefix that nothing lies below gives an
+    /// empty stream.
+    pub fn list_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
+        use futures::{StreamExt, TryStreamExt, stream};
+        let deadline = self.settings.deadline;
+        let location = self.location(&Key::new(prefix));
+        let batches = self.backend.list_below(prefix);
+        stream::try_unfold(batches, move |mut batches| {
+            let location = location.clone();
+            async move {
+                match tokio::time::timeout(deadline, batches.next()).await {
+                    Ok(Some(batch)) => {
+                        self.counters.list();
+                        Ok(Some((stream::iter(batch?.into_iter().map(Ok)), batches)))
+                    }
+                    Ok(None) => Ok(None),
+                    Err(_) => Err(StoreError::Timeout { location, seconds: deadline.as_secs() }),
+                }
+            }
+        })
+        .try_flatten()
+        .boxed()
+    }
+
+    /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that
+    /// requests behind a hung disk fail too instead of piling up.
+    async fn within<T, F>(&self, key: &Key, request: impl FnOnce(OwnedSemaphorePermit) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let deadline = self.settings.deadline;
+        let late = || StoreError::Timeout { location: self.location(key), seconds: deadline.as_secs() };
+        let permit = tokio::time::timeout(deadline, Arc::clone(&self.permits).acquire_owned())
+            .await
+            .map_err(|_| late())?
+            .map_err(|closed| StoreError::Failed { location: self.location(key), reason: closed.to_string() })?;
+        tokio::time::timeout(deadline, request(permit)).await.map_err(|_| late())?
+    }
+}
+
+/// The stores of one mount: the one it shows, and those that linked data lies in.
+#[derive(Debug)]
+pub struct Stores {
+    home: Arc<Store>,
+    others: Mutex<HashMap<Bucket, Arc<Store>>>,
+}
+
+impl Stores {
+    /// Stores around `home`.
+    pub fn new(home: Arc<Store>) -> Stores {
+        Stores { home, others: Mutex::default() }
+    }
+
+    /// The store that is shown.
+    pub fn home(&self) -> &Arc<Store> {
+        &self.home
+    }
+
+    /// The store of `bucket`, opened at first use with the settings of the home store.
+    ///
+    /// Links come from whoever wrote the store, so they may not lead just anywhere on this machine: from a directory
+    /// tree only to its sibling directories (HSDS keeps its buckets side by side), from a remote store to no directory.
+    pub fn get(&self, bucket: &Bucket) -> Result<Arc<Store>, StoreError> {
+        if bucket == self.home.bucket() {
+            return Ok(Arc::clone(&self.home));
+        }
+        if bucket.as_str().starts_with("file:") && !root::are_siblings(self.home.bucket(), bucket) {
+            return Err(StoreError::Unsupported {
+                what: bucket.as_str().to_owned(),
+                reason: "linked data on local disk must lie in the store or in a directory beside it".to_owned(),
+            });
+        }
+        // A panic while the lock is held can only come from the allocator; the map is whole either way.
+        let mut others = self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(store) = others.get(bucket) {
+            return Ok(Arc::clone(store));
+        }
+        let store = Arc::new(Store::open_with(bucket, self.home.settings.clone())?);
+        others.insert(bucket.clone(), Arc::clone(&store));
+        Ok(store)
+    }
+}

@@ -1,0 +1,94 @@
+//! Exit codes: what a script learns from a command that ended.
+
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::service::ServiceError;
+
+/// How a command ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// It did what was asked.
+    Done,
+    /// It did, and found faults (`check`).
+    Faults,
+    /// What was typed means nothing.
+    Usage,
+    /// The store, or what was asked for in it, cannot be read.
+    Source,
+    /// It could not be mounted or unmounted.
+    Mount,
+    /// The system refuses something every program needs.
+    System,
+    /// With the code of the copy that was to run in the background.
+    Copy(u8),
+}
+
+/// The codes as `--help` tells them.
+pub const HELP: &str = "\
+Exit codes:
+  0  done
+  1  done, and faults were found (check)
+  2  the command line cannot be understood
+  3  the store, or what was asked for in it, cannot be read
+  4  cannot mount or unmount
+  5  the system refuses something every program needs";
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Faults => 1,
+            Exit::Usage => 2,
+            Exit::Source => 3,
+            Exit::Mount => 4,
+            Exit::System => 5,
+            Exit::Copy(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+impl From<&ServiceError> for Exit {
+    fn from(error: &ServiceError) -> Exit {
+        match error {
+            ServiceError::Store(_) | ServiceError::Source(_) | ServiceError::NotFound { .. } => Exit::Source,
+            ServiceError::Mountpoint(_) | ServiceError::Mount(_) | ServiceError::Silent { .. } => Exit::Mount,
+            ServiceError::System(_) => Exit::System,
+        }
+    }
+}
+
+/// A command that could not do its work: its exit code, and what the user reads.
+#[derive(Debug)]
+pub struct Failed {
+    /// The code.
+    pub exit: Exit,
+    /// The object, the reason and what to do, in one line.
+    pub message: String,
+}
+
+impl Failed {
+    /// With this code and this message.
+    pub fn new(exit: Exit, message: impl ToString) -> Self {
+        Failed { exit, message: message.to_string() }
+    }
+}
+
+impl From<ServiceError> for Failed {
+    fn from(error: ServiceError) -> Self {
+        Failed::new(Exit::from(&error), error)
+    }
+}
+
+impl From<ConfigError> for Failed {
+    fn from(error: ConfigError) -> Self {
+        Failed::new(Exit::Source, error)
+    }
+}

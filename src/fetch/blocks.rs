@@ -1,0 +1,150 @@
+//! Huge unfiltered chunks, of which only the wanted part is read.
+//!
+//! A contiguous dataset that is linked from an HDF5 file is one chunk, perhaps of hundreds of gigabytes. It is read in
+//! aligned blocks, so that neighbouring reads of the kernel meet in the cache.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::resolve::Found;
+use super::{FetchError, Fetcher, FileChunks, Plain, slice};
+use crate::cache::Missing;
+use crate::model::chunk::{ChunkId, ChunkRecipe};
+use crate::model::limits;
+use crate::model::location::Location;
+use crate::model::pipeline::Decode;
+use crate::store::StoreError;
+
+/// Blocks of one read that are asked for at the same time. A kernel read touches two at most; longer reads come from
+/// our own commands.
+const TOGETHER: usize = 8;
+
+impl Fetcher {
+    /// Plain bytes of a chunk that is read in blocks; `None` where chunks of this recipe are read whole.
+    pub(super) fn in_blocks(&self, recipe: &ChunkRecipe) -> Option<u64> {
+        // A checksum behind the data leaves every byte of them where it is.
+        let as_stored = recipe.decode.steps.iter().all(|step| matches!(step, Decode::TrimFletcher32));
+        recipe.raw_len.filter(|&len| as_stored && len > self.settings.whole_up_to)
+    }
+
+    /// `want` of a chunk of `len` plain bytes. `None` where it may have to be computed, which is done whole.
+    pub(super) async fn blocks(
+        &self,
+        file: &FileChunks,
+        id: ChunkId,
+        len: u64,
+        want: Option<Range<u64>>,
+    ) -> Result<Option<Plain>, FetchError> {
+        let want = want.unwrap_or(0..len);
+        if want.start > want.end || want.end > len {
+            let reason = format!("bytes {}..{} of {len}", want.start, want.end);
+            return Err(FetchError::Outside { id, reason });
+        }
+        let size = want.end - want.start;
+        if size > limits::DECODED_CHUNK_BYTES {
+            return Err(FetchError::TooLarge { id, size, limit: limits::DECODED_CHUNK_BYTES });
+        }
+        let found = self.resolve(file, id).await?;
+        let (location, base) = match &found {
+            Found::Nowhere => return Ok(Some(Plain::Absent)),
+            Found::Computed(..) => return Ok(None),
+            Found::Object(location) => (location, None),
+            Found::Range(location, range) => {
+                let stored = range.end.saturating_sub(range.start);
+                if !fits(file.recipe(id)?, len, stored) {
+                    let reason = format!("{stored} bytes are linked instead of {len}");
+                    return Err(FetchError::Undecodable { location: location.clone(), reason });
+                }
+                (location, Some(range.start))
+            }
+        };
+        if size == 0 {
+            return Ok(Some(Plain::Bytes(Bytes::new())));
+        }
+        let block = self.settings.block.max(1);
+        let numbers = want.start / block..=(want.end - 1) / block;
+        let want = &want;
+        let parts: Result<Vec<Bytes>, Missing<FetchError>> = stream::iter(numbers)
+            .map(|number| async move {
+                let range = number * block..(number * block).saturating_add(block).min(len);
+                let piece = file.piece(id, Some(number));
+                let load = self.block(file, id, location, base, range.clone());
+                let bytes = self.cache.get_or_load(piece, load).await?;
+                let inside = want.start.max(range.start) - range.start..want.end.min(range.end) - range.start;
+                slice(&bytes, &inside).ok_or_else(|| {
+                    let reason = format!("block {number} has {} bytes", bytes.len());
+                    Missing::Failed(FetchError::Undecodable { location: location.clone(), reason })
+                })
+            })
+            .buffered(TOGETHER)
+            .try_collect()
+            .await;
+        match parts {
+            Ok(mut parts) if parts.len() == 1 => Ok(parts.pop().map(Plain::Bytes)),
+            Ok(parts) => {
+                let mut whole = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
+                parts.iter().for_each(|part| whole.extend_from_slice(part));
+                Ok(Some(Plain::Bytes(whole.freeze())))
+            }
+            Err(Missing::Absent) => Ok(Some(Plain::Absent)),
+            Err(Missing::Failed(error)) => Err(error),
+        }
+    }
+
+    /// One block: `range` of the chunk, which begins at byte `base` of an object or is one (`None`).
+    async fn block(
+        &self,
+        file: &FileChunks,
+        id: ChunkId,
+        location: &Location,
+        base: Option<u64>,
+        range: Range<u64>,
+    ) -> Result<Bytes, Missing<FetchError>> {
+        let failed = |error: FetchError| Missing::Failed(error);
+        let store = file.stores.get(&location.bucket).map_err(|error| failed(error.into()))?;
+        let recipe = file.recipe(id).map_err(failed)?;
+        let len = recipe.raw_len.unwrap_or_default();
+        let start = base.unwrap_or(0);
+        let (Some(from), Some(to)) = (start.checked_add(range.start), start.checked_add(range.end)) else {
+            let reason = "its range is past the end of the number space".to_owned();
+            return Err(failed(FetchError::Undecodable { location: location.clone(), reason }));
+        };
+        let pinned = file.pins.location(location);
+        let mut patience = self.settings.patience.iter();
+        loop {
+            let error = match store.get_range(&location.key, from..to, pinned.as_ref()).await {
+                Ok(object) if base.is_none() && !fits(recipe, len, object.meta.size) => FetchError::Undecodable {
+                    location: location.clone(),
+                    reason: format!("{} bytes instead of {len}", object.meta.size),
+                },
+                Ok(object) => {
+                    file.pins.pin_location(location, object.meta.etag.as_ref()).map_err(failed)?;
+                    return Ok(object.bytes);
+                }
+                Err(StoreError::Changed { location }) => return Err(failed(FetchError::Stale { location })),
+                Err(error) if error.is_not_found() && base.is_none() => {
+                    return Err(match pinned {
+                        // Other blocks of it were there when this version first read them.
+                        Some(_) => failed(FetchError::Stale { location: location.clone() }),
+                        None => Missing::Absent,
+                    });
+                }
+                Err(error @ (StoreError::Range { .. } | StoreError::Busy { .. })) => error.into(),
+                Err(error) => return Err(failed(error.into())),
+            };
+            let live = !store.capabilities().atomic_put && {
+                let (_, modified) = self.when_written(&store, location).await;
+                self.is_young(modified)
+            };
+            let Some(pause) = patience.next().filter(|_| live) else { return Err(failed(error)) };
+            tokio::time::sleep(*pause).await;
+        }
+    }
+}
+
+/// Whether a chunk of `len` plain bytes may have `stored` bytes: four more where the recipe trims a checksum.
+fn fits(recipe: &ChunkRecipe, len: u64, stored: u64) -> bool {
+    stored == len || (!recipe.decode.steps.is_empty() && len.checked_add(4) == Some(stored))
+}

@@ -1,0 +1,207 @@
+//! One chunk's stored bytes, made plain.
+//!
+//! HSDS rewrites files of a directory tree in place, so a reader beside it may meet an empty, short or half new chunk.
+//! Where the store does not promise whole objects and the object is young or still changing, what does not decode is
+//! read again for about a second; after that, and everywhere else at once, it is an error that names the object.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::resolve::Found;
+use super::{FetchError, Fetcher, FileChunks};
+use crate::cache::Missing;
+use crate::codec;
+use crate::model::chunk::{ChunkId, ChunkRecipe};
+use crate::model::limits;
+use crate::model::location::{ETag, Location};
+use crate::store::{Store, StoreError};
+
+/// Chunks up to this many bytes, stored and plain, are decoded where they are: handing them to another thread takes
+/// longer than the work.
+const INLINE: u64 = 32 << 10;
+
+type Loaded = Result<Bytes, Missing<FetchError>>;
+
+/// One attempt at a chunk that did not give one.
+enum Failure {
+    /// The bytes are not those of a chunk, though perhaps in a moment.
+    Torn { etag: Option<ETag>, modified: SystemTime, error: FetchError },
+    /// Something else.
+    Other(FetchError),
+}
+
+impl<E: Into<FetchError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Other(error.into())
+    }
+}
+
+impl Fetcher {
+    /// Chunk `id`, plain and whole.
+    pub(super) async fn load(&self, file: &FileChunks, id: ChunkId) -> Loaded {
+        let found = self.resolve(file, id).await.map_err(Missing::Failed)?;
+        self.load_found(file, id, found).await
+    }
+
+    /// Chunk `id`, whose stored bytes are at `found`.
+    pub(super) async fn load_found(&self, file: &FileChunks, id: ChunkId, found: Found) -> Loaded {
+        let recipe = file.recipe(id).map_err(Missing::Failed)?;
+        if let Some(size) = recipe.raw_len.filter(|&size| size > limits::DECODED_CHUNK_BYTES) {
+            let limit = limits::DECODED_CHUNK_BYTES;
+            return Err(Missing::Failed(FetchError::TooLarge { id, size, limit }));
+        }
+        match &found {
+            Found::Nowhere => Err(Missing::Absent),
+            Found::Object(_) | Found::Range(..) => self.patiently(file, id, recipe, &found).await,
+            Found::Computed(_, initializer) => match self.patiently(file, id, recipe, &found).await {
+                Err(Missing::Absent) => {
+                    let coordinates = recipe.grid.coordinates(id.number);
+                    let fault = |reason: String| Missing::Failed(FetchError::Initializer { id, reason });
+                    let bytes = file
+                        .map
+                        .compute(id.dataset, &coordinates, initializer)
+                        .map_err(|bad| fault(bad.to_string()))?;
+                    match recipe.raw_len {
+                        Some(len) if len != bytes.len() as u64 => {
+                            Err(fault(format!("made {} bytes instead of {len}", bytes.len())))
+                        }
+                        _ => Ok(bytes),
+                    }
+                }
+                loaded => loaded,
+            },
+        }
+    }
+
+    async fn patiently(&self, file: &FileChunks, id: ChunkId, recipe: &ChunkRecipe, found: &Found) -> Loaded {
+        let (Found::Object(location) | Found::Range(location, _) | Found::Computed(location, _)) = found else {
+            return Err(Missing::Absent);
+        };
+        let store = file.stores.get(&location.bucket).map_err(|error| Missing::Failed(error.into()))?;
+        let mut patience = self.settings.patience.iter();
+        let mut before: Option<Option<ETag>> = None;
+        loop {
+            let (etag, modified, error) = match self.attempt(file, id, recipe, found, location, &store).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(Failure::Torn { etag, modified, error }) => (etag, modified, error),
+                Err(Failure::Other(FetchError::Store(error))) if error.is_not_found() => {
+                    return Err(match found {
+                        Found::Range(..) => Missing::Failed(error.into()),
+                        // It was there when this version first read it.
+                        _ if file.pins.holds_chunk(id) => {
+                            Missing::Failed(FetchError::Stale { location: location.clone() })
+                        }
+                        _ => Missing::Absent,
+                    });
+                }
+                Err(Failure::Other(error)) => return Err(Missing::Failed(error)),
+            };
+            let changing = before.as_ref().is_some_and(|before| *before != etag);
+            let live = !store.capabilities().atomic_put && (changing || self.is_young(modified));
+            let Some(pause) = patience.next().filter(|_| live) else { return Err(Missing::Failed(error)) };
+            tracing::debug!(%location, %error, ?pause, "perhaps being written: reading it again");
+            before = Some(etag);
+            tokio::time::sleep(*pause).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        file: &FileChunks,
+        id: ChunkId,
+        recipe: &ChunkRecipe,
+        found: &Found,
+        location: &Location,
+        store: &Store,
+    ) -> Result<Bytes, Failure> {
+        let stored = match found {
+            Found::Range(_, range) => {
+                let size = range.end.saturating_sub(range.start);
+                let limit = limits::DECODED_CHUNK_BYTES;
+                if size > limit {
+                    return Err(Failure::Other(FetchError::TooLarge { id, size, limit }));
+                }
+                let pinned = file.pins.location(location);
+                store.get_range(&location.key, range.clone(), pinned.as_ref()).await
+            }
+            _ => store.get_if(&location.key, None, limits::DECODED_CHUNK_BYTES).await,
+        };
+        let object = match stored {
+            Ok(object) => object,
+            Err(StoreError::Changed { location }) => return Err(FetchError::Stale { location }.into()),
+            Err(error @ (StoreError::Busy { .. } | StoreError::Range { .. })) => {
+                return Err(self.torn(store, error).await);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let etag = object.meta.etag;
+        if !matches!(found, Found::Range(..)) {
+            file.pins.check_chunk(id, etag.as_ref(), location)?;
+        }
+        match self.decode(recipe, object.bytes).await {
+            Ok(plain) => {
+                match found {
+                    Found::Range(..) => file.pins.pin_location(location, etag.as_ref())?,
+                    _ => file.pins.pin_chunk(id, etag.as_ref(), location)?,
+                }
+                Ok(plain)
+            }
+            Err(reason) => Err(Failure::Torn {
+                etag,
+                modified: object.meta.modified,
+                error: FetchError::Undecodable { location: location.clone(), reason },
+            }),
+        }
+    }
+
+    /// A failure of an object that is shorter than it should be, or was being written: whether to wait depends on when
+    /// it was last written.
+    pub(super) async fn when_written(&self, store: &Store, location: &Location) -> (Option<ETag>, SystemTime) {
+        match store.head(&location.key).await {
+            Ok(meta) => (meta.etag, meta.modified),
+            Err(_) => (None, SystemTime::UNIX_EPOCH),
+        }
+    }
+
+    async fn torn(&self, store: &Store, error: StoreError) -> Failure {
+        let (StoreError::Busy { location } | StoreError::Range { location, .. }) = &error else {
+            return error.into();
+        };
+        let (etag, modified) = self.when_written(store, location).await;
+        Failure::Torn { etag, modified, error: error.into() }
+    }
+
+    /// Whether an object last written then may still be being written. Clocks of file servers differ, so a time in the
+    /// near future counts as now.
+    pub(super) fn is_young(&self, modified: SystemTime) -> bool {
+        let now = SystemTime::now();
+        let apart = now.duration_since(modified).or_else(|_| modified.duration_since(now));
+        apart.unwrap_or(Duration::MAX) < self.settings.young
+    }
+
+    /// Stored bytes, plain. Never on a thread that serves requests, unless it is a trifle.
+    async fn decode(&self, recipe: &ChunkRecipe, stored: Bytes) -> Result<Bytes, String> {
+        if stored.is_empty() {
+            // Every chunk has bytes; HSDS truncates before it writes.
+            return Err("the object is empty".to_owned());
+        }
+        let limit = limits::DECODED_CHUNK_BYTES;
+        let raw_len = recipe.raw_len;
+        let pipeline = &recipe.decode;
+        if pipeline.steps.is_empty() || (stored.len() as u64).max(raw_len.unwrap_or(u64::MAX)) <= INLINE {
+            return codec::decode(pipeline, stored, raw_len, limit).map_err(|error| error.to_string());
+        }
+        let permit = Arc::clone(&self.decoders).acquire_owned().await.map_err(|closed| closed.to_string())?;
+        let pipeline = pipeline.clone();
+        let decoded = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            codec::decode(&pipeline, stored, raw_len, limit)
+        });
+        match decoded.await {
+            Ok(plain) => plain.map_err(|error| error.to_string()),
+            Err(stopped) => Err(format!("the decoder stopped: {stopped}")),
+        }
+    }
+}

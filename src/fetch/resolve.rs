@@ -1,0 +1,91 @@
+//! From a chunk's id to the object or range that holds its stored bytes.
+
+use std::ops::Range;
+
+use super::{FetchError, Fetcher, FileChunks};
+use crate::cache::Missing;
+use crate::model::chunk::{ChunkId, ChunkSource, Initializer};
+use crate::model::hierarchy::ObjectId;
+use crate::model::location::{Key, Location};
+
+/// Where stored bytes are: a [`ChunkSource`] without tables.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Found {
+    /// A whole object; its absence means "never written".
+    Object(Location),
+    /// Part of an object; its absence is an error.
+    Range(Location, Range<u64>),
+    /// An object, or else computed.
+    Computed(Location, Initializer),
+    /// Nowhere.
+    Nowhere,
+}
+
+impl Fetcher {
+    /// Where chunk `id` of `file` is. Looks into a chunk table where the source says so; the table's chunk is fetched
+    /// and kept like any other. A table whose own chunks lie behind a table is refused: nothing writes that, and it
+    /// could be a circle.
+    pub(super) async fn resolve(&self, file: &FileChunks, id: ChunkId) -> Result<Found, FetchError> {
+        let coordinates = file.recipe(id)?.grid.coordinates(id.number);
+        match file.map.locate(id.dataset, &coordinates) {
+            ChunkSource::Table { table, row } => self.through_table(file, id, table, &row).await,
+            source => found(file, source).ok_or_else(|| unreachable_table(id)),
+        }
+    }
+
+    async fn through_table(
+        &self,
+        file: &FileChunks,
+        id: ChunkId,
+        table: ObjectId,
+        row: &[u64],
+    ) -> Result<Found, FetchError> {
+        let fault = |reason: &str| FetchError::Table { id, reason: reason.to_owned() };
+        let grid = &file.map.recipe(table).ok_or_else(|| fault("it is no dataset with data"))?.grid;
+        if row.len() != grid.dims().len() || row.iter().zip(grid.dims()).any(|(at, dim)| at >= dim) {
+            return Err(fault("it is smaller than the chunk grid it describes"));
+        }
+        let (mut coordinates, mut inside) = (Vec::with_capacity(row.len()), 0u64);
+        for (&at, &extent) in row.iter().zip(grid.chunk()) {
+            // Grid::new refuses a chunk extent of 0.
+            coordinates.push(at / extent);
+            inside = inside
+                .checked_mul(extent)
+                .and_then(|inside| inside.checked_add(at % extent))
+                .ok_or_else(|| fault("its chunks are too large"))?;
+        }
+        let number = grid.number(&coordinates).ok_or_else(|| fault("it has too few chunks"))?;
+        let chunk = ChunkId { dataset: table, number };
+        let source = match file.map.locate(table, &coordinates) {
+            ChunkSource::Table { .. } => return Err(fault("its own chunks lie behind a chunk table")),
+            source => found(file, source).ok_or_else(|| unreachable_table(id))?,
+        };
+        let piece = file.piece(chunk, None);
+        match self.cache.get_or_load(piece, self.load_found(file, chunk, source)).await {
+            Ok(plain) => {
+                let source = file.map.table_row(id.dataset, table, &plain, inside);
+                found(file, source.map_err(|bad| fault(&bad.to_string()))?)
+                    .ok_or_else(|| fault("a row of it leads to another table"))
+            }
+            // Rows that were never written say "not allocated".
+            Err(Missing::Absent) => Ok(Found::Nowhere),
+            Err(Missing::Failed(error)) => Err(error),
+        }
+    }
+}
+
+fn found(file: &FileChunks, source: ChunkSource) -> Option<Found> {
+    let home = |key: Key| file.stores.home().location(&key);
+    Some(match source {
+        ChunkSource::Object(key) => Found::Object(home(key)),
+        ChunkSource::Range(_, range) if range.is_empty() => Found::Nowhere,
+        ChunkSource::Range(location, range) => Found::Range(location, range),
+        ChunkSource::Computed { object, initializer } => Found::Computed(home(object), initializer),
+        ChunkSource::Fill => Found::Nowhere,
+        ChunkSource::Table { .. } => return None,
+    })
+}
+
+fn unreachable_table(id: ChunkId) -> FetchError {
+    FetchError::Table { id, reason: "it leads to another table".to_owned() }
+}

@@ -1,0 +1,39 @@
+//! The attribute info message (IV.A.2.v): how an object keeps its attributes.
+
+use crate::format::UNDEFINED_ADDRESS;
+use crate::format::fields::Fields;
+
+/// Type of the message in an object header.
+pub const KIND: u8 = 0x15;
+
+/// Attributes in attribute messages (both addresses undefined) or in a fractal heap with a name index. Creation order
+/// is tracked or not, never indexed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AttributeInfo {
+    /// Attributes carry their creation order; the object header's flag must say the same.
+    pub tracked: bool,
+    /// The creation order that the next attribute would get; written where tracked.
+    pub max_creation: u16,
+    /// Address of the fractal heap.
+    pub heap: u64,
+    /// Address of the v2 B-tree of names.
+    pub name_index: u64,
+}
+
+impl AttributeInfo {
+    /// Attributes stand in the object header.
+    pub fn compact(tracked: bool, max_creation: u16) -> Self {
+        AttributeInfo { tracked, max_creation, heap: UNDEFINED_ADDRESS, name_index: UNDEFINED_ADDRESS }
+    }
+
+    /// The message's body.
+    pub fn body(&self) -> Vec<u8> {
+        let mut out = vec![0, u8::from(self.tracked)];
+        if self.tracked {
+            out.put_u16(self.max_creation);
+        }
+        out.put_u64(self.heap);
+        out.put_u64(self.name_index);
+        out
+    }
+}

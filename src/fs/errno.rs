@@ -1,0 +1,79 @@
+//! Error numbers: the only place that knows which one a failure becomes.
+
+use fuser::Errno;
+
+use crate::namespace::{Cause, NamespaceError};
+
+/// A failed kernel request.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// The namespace said why.
+    Namespace(NamespaceError),
+    /// The kernel asked for an inode it had forgotten.
+    UnknownInode,
+    /// The kernel used a handle that is not open.
+    UnknownHandle,
+    /// The name leads to another version by now; the kernel looks it up again and retries.
+    Superseded,
+    /// A directory was needed.
+    NotADirectory,
+    /// A file was needed.
+    IsADirectory,
+    /// Nothing there to find: no data after this offset, or an offset outside the file.
+    NoSuchOffset,
+    /// Arguments that no program should pass.
+    Invalid,
+    /// No such extended attribute.
+    NoAttribute,
+    /// The buffer offered for an extended attribute is too small.
+    BufferTooSmall,
+    /// Not answered within the deadline.
+    Deadline,
+}
+
+impl From<NamespaceError> for Failure {
+    fn from(error: NamespaceError) -> Self {
+        Failure::Namespace(error)
+    }
+}
+
+/// What every attempt to change something is answered.
+pub(super) const READ_ONLY: Errno = Errno::EROFS;
+
+impl Failure {
+    /// The number the program sees.
+    pub(super) fn errno(&self) -> Errno {
+        match self {
+            Failure::Namespace(error) => match error.cause() {
+                Cause::Absent => Errno::ENOENT,
+                Cause::NotAFolder => Errno::ENOTDIR,
+                Cause::IsAFolder => Errno::EISDIR,
+                Cause::Denied => Errno::EACCES,
+                Cause::Changed => Errno::ESTALE,
+                Cause::TimedOut => Errno::ETIMEDOUT,
+                Cause::Broken => Errno::EIO,
+            },
+            Failure::UnknownInode | Failure::Superseded => Errno::ESTALE,
+            Failure::UnknownHandle => Errno::EBADF,
+            Failure::NotADirectory => Errno::ENOTDIR,
+            Failure::IsADirectory => Errno::EISDIR,
+            Failure::NoSuchOffset => Errno::ENXIO,
+            Failure::Invalid => Errno::EINVAL,
+            Failure::NoAttribute => Errno::ENODATA,
+            Failure::BufferTooSmall => Errno::ERANGE,
+            Failure::Deadline => Errno::ETIMEDOUT,
+        }
+    }
+
+    /// Why, for the log; `None` for what is an everyday answer and no fault.
+    pub(super) fn log_line(&self) -> Option<String> {
+        match self {
+            Failure::Namespace(error) if error.is_not_found() => None,
+            Failure::Namespace(error) => Some(error.to_string()),
+            Failure::UnknownInode => Some("the kernel asked for an inode it had forgotten".to_owned()),
+            Failure::UnknownHandle => Some("the kernel used a handle that is not open".to_owned()),
+            Failure::Deadline => Some("not answered within the deadline".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Why the namespace could not answer, by cause.
+
+use crate::fetch::FetchError;
+use crate::source::SourceError;
+use crate::store::StoreError;
+
+/// A failed question to the namespace. Cheap enough to clone: everybody who waits for one load gets the same one.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NamespaceError {
+    /// Nothing has this name.
+    #[error("{path}: no such file or folder")]
+    NotFound {
+        /// The path.
+        path: String,
+    },
+    /// A folder was needed and it is a file.
+    #[error("{path}: is a file, not a folder")]
+    NotAFolder {
+        /// The path.
+        path: String,
+    },
+    /// A file was needed and it is a folder.
+    #[error("{path}: is a folder, not a file")]
+    IsAFolder {
+        /// The path.
+        path: String,
+    },
+    /// What describes the file or folder could not be read.
+    #[error("{path}: {error}")]
+    Source {
+        /// The path.
+        path: String,
+        /// What failed.
+        #[source]
+        error: SourceError,
+    },
+    /// The file cannot be laid out as HDF5.
+    #[error("{path}: cannot be shown as an HDF5 file: {reason}")]
+    Layout {
+        /// The path.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The file has problems and `strict` was asked for.
+    #[error(
+        "{path}: refused, because it cannot be shown completely ({count} problems, first: {first}); mount without --strict to read the rest"
+    )]
+    Strict {
+        /// The path.
+        path: String,
+        /// How many problems.
+        count: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// Bytes of a chunk or object could not be had.
+    #[error("{path}: bytes at {at}: {error}")]
+    Fetch {
+        /// The path.
+        path: String,
+        /// Position in the presented file.
+        at: u64,
+        /// What failed.
+        #[source]
+        error: FetchError,
+    },
+    /// The elements of a chunk could not be placed in the presented file.
+    #[error("{path}: bytes at {at}: chunk {chunk} of object {object}: {reason}")]
+    Window {
+        /// The path.
+        path: String,
+        /// Position in the presented file.
+        at: u64,
+        /// Number of the chunk in its dataset's grid.
+        chunk: u64,
+        /// Position of the dataset in the file's hierarchy.
+        object: u32,
+        /// Why.
+        reason: String,
+    },
+    /// The work was given up, because the program is ending.
+    #[error("{path}: given up while the program ends")]
+    Ended {
+        /// The path.
+        path: String,
+    },
+}
+
+impl NamespaceError {
+    /// Whether the thing asked for does not exist (any more).
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            NamespaceError::NotFound { .. } => true,
+            NamespaceError::Source { error, .. } => matches!(error, SourceError::NotFound { .. }),
+            _ => false,
+        }
+    }
+
+    /// What kind of failure it is, for whoever has only few words for it.
+    pub fn cause(&self) -> Cause {
+        match self {
+            NamespaceError::NotFound { .. } => Cause::Absent,
+            NamespaceError::NotAFolder { .. } => Cause::NotAFolder,
+            NamespaceError::IsAFolder { .. } => Cause::IsAFolder,
+            NamespaceError::Source { error: SourceError::NotFound { .. }, .. } => Cause::Absent,
+            NamespaceError::Source { error: SourceError::Store(error), .. } => match error {
+                StoreError::Forbidden { .. } => Cause::Denied,
+                error => of_store(error),
+            },
+            NamespaceError::Fetch { error, .. } => match error {
+                FetchError::Stale { .. } => Cause::Changed,
+                FetchError::Store(error) => of_store(error),
+                _ => Cause::Broken,
+            },
+            _ => Cause::Broken,
+        }
+    }
+
+    pub(crate) fn source(path: &str, error: SourceError) -> Self {
+        match error {
+            SourceError::NotFound { .. } => NamespaceError::NotFound { path: shown(path) },
+            error => NamespaceError::Source { path: shown(path), error },
+        }
+    }
+}
+
+/// Kinds of failure that a program can tell apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// Nothing of this name.
+    Absent,
+    /// A folder was needed.
+    NotAFolder,
+    /// A file was needed.
+    IsAFolder,
+    /// The store does not let us read what describes the file.
+    Denied,
+    /// The store holds something else by now.
+    Changed,
+    /// No answer in time.
+    TimedOut,
+    /// It cannot be read.
+    Broken,
+}
+
+/// Part of an open file that the store refuses or lacks is broken, not absent: the name is there.
+fn of_store(error: &StoreError) -> Cause {
+    match error {
+        StoreError::Changed { .. } => Cause::Changed,
+        StoreError::Timeout { .. } => Cause::TimedOut,
+        _ => Cause::Broken,
+    }
+}
+
+/// A path as people write it: the root is `/`.
+pub(crate) fn shown(path: &str) -> String {
+    format!("/{path}")
+}

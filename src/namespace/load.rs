@@ -1,0 +1,228 @@
+//! Opening a file: the version that is current, loaded at most once at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::error::{NamespaceError, shown};
+use super::node::{File, FileKind, NodeId, Record};
+use super::version::{Content, Stat, Version};
+use super::{Freshness, Namespace};
+use crate::fetch::FileChunks;
+use crate::layout::{self, LAYOUT_VERSION};
+use crate::model::hierarchy::{DataLayout, Hierarchy, ObjectId, ObjectKind};
+use crate::model::limits;
+use crate::model::location::Location;
+use crate::source::{Body, Contents, Fingerprint, Freshness as Found};
+
+impl Namespace {
+    /// The current version of `file`. Many openers at once cause one load; an unchanged file is not loaded again while
+    /// its version is in memory.
+    pub async fn open(&self, file: &Arc<File>) -> Result<Arc<Version>, NamespaceError> {
+        if let Some(version) = self.fresh(file) {
+            return Ok(version);
+        }
+        let _gate = file.gate.lock().await;
+        if let Some(version) = self.fresh(file) {
+            return Ok(version);
+        }
+        let before = file.record().clone();
+        if let Some((when, failure)) = &before.failure
+            && (Freshness::For(FAILURE_KEPT)).holds(*when)
+        {
+            return Err(failure.clone());
+        }
+        let result = match &file.kind {
+            FileKind::Described => self.open_described(file, &before).await,
+            FileKind::Plain { .. } => Ok(self.open_plain(file, before.id)),
+        };
+        match result {
+            Ok(version) => {
+                if version.id != before.id {
+                    self.versions.invalidate(&before.id);
+                }
+                self.versions.insert(version.id, version.clone());
+                Ok(version)
+            }
+            Err(error) => {
+                if error.is_not_found() {
+                    self.table.remove(&file.path);
+                }
+                file.record().failure = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// The version in memory, if it need not be compared with the store.
+    fn fresh(&self, file: &File) -> Option<Arc<Version>> {
+        let record = file.record();
+        let version = record.version.upgrade().filter(|version| !version.is_stale())?;
+        // A plain object was compared when its entry was looked up: another ETag is another node.
+        let plain = matches!(file.kind, FileKind::Plain { .. });
+        let fresh = plain || record.checked.is_some_and(|then| self.settings.freshness.holds(then));
+        drop(record);
+        if fresh {
+            // A touch, so that the version counts as used lately.
+            self.versions.get(&version.id);
+        }
+        fresh.then_some(version)
+    }
+
+    async fn open_described(&self, file: &Arc<File>, before: &Record) -> Result<Arc<Version>, NamespaceError> {
+        let held = before.version.upgrade().filter(|version| !version.is_stale());
+        if let (Some(version), Some(fingerprint)) = (&held, &before.fingerprint) {
+            let asked = Instant::now();
+            let found = self.source.still_holds(fingerprint).await;
+            match found.map_err(|error| NamespaceError::source(&file.path, error))? {
+                Found::Unchanged => {
+                    file.record().checked = Some(asked);
+                    return Ok(version.clone());
+                }
+                Found::Gone => return Err(NamespaceError::NotFound { path: shown(&file.path) }),
+                Found::Changed => tracing::info!(file = %shown(&file.path), "changed in the store"),
+            }
+        }
+        let asked = Instant::now();
+        let contents = self.source.open(&file.path).await.map_err(|error| NamespaceError::source(&file.path, error))?;
+        let fingerprint = contents.fingerprint.clone();
+        let id = self.number(before, &fingerprint);
+        let version = self.make(file.path.clone(), id, contents).await?;
+        let version = Arc::new(version);
+        let mut record = file.record();
+        *record = Record {
+            id,
+            stat: Some(version.stat),
+            fingerprint: Some(fingerprint),
+            version: Arc::downgrade(&version),
+            checked: Some(asked),
+            read: version.read.clone(),
+            failure: None,
+        };
+        Ok(version)
+    }
+
+    /// The number for a version read from `fingerprint`. The first version takes the number its file was given; a
+    /// description that was dropped and loaded again unchanged keeps its number, so that the kernel keeps what it
+    /// cached, unless data were read of it: which chunks those were is forgotten with the version, and bytes of a
+    /// chunk replaced since would mix with cached ones.
+    fn number(&self, before: &Record, fingerprint: &Fingerprint) -> NodeId {
+        let keep = match &before.fingerprint {
+            None => true,
+            Some(earlier) => earlier == fingerprint && !before.read.load(Ordering::Relaxed),
+        };
+        if keep { before.id } else { self.table.number() }
+    }
+
+    /// Lays a file out. Planning takes time in proportion to the objects, so it runs aside.
+    async fn make(&self, path: String, id: NodeId, contents: Contents) -> Result<Version, NamespaceError> {
+        if self.settings.strict
+            && let Some(first) = contents.problems.first()
+        {
+            return Err(NamespaceError::Strict {
+                path: shown(&path),
+                count: contents.problems.len(),
+                first: first.to_string(),
+            });
+        }
+        let chunks = FileChunks::new(contents.chunks.clone(), self.stores.clone());
+        let options = self.settings.present.clone();
+        let ended = NamespaceError::Ended { path: shown(&path) };
+        tokio::task::spawn_blocking(move || build(path, id, contents, chunks, &options)).await.map_err(|_| ended)?
+    }
+
+    fn open_plain(&self, file: &Arc<File>, id: NodeId) -> Arc<Version> {
+        let FileKind::Plain { key, size, etag, modified } = &file.kind else {
+            unreachable!("only called for plain objects")
+        };
+        let location = Location { bucket: self.stores.home().bucket().clone(), key: key.clone() };
+        let stat = Stat { len: (*size).min(limits::FILE_BYTES), stored: *size, modified: *modified };
+        let mut version = Version::new(id, file.path.clone(), Content::Plain { location, etag: etag.clone() }, stat);
+        version.weight = VERSION_BYTES;
+        let version = Arc::new(version);
+        let mut record = file.record();
+        record.stat = Some(stat);
+        record.version = Arc::downgrade(&version);
+        record.checked = Some(Instant::now());
+        record.failure = None;
+        version
+    }
+}
+
+/// How long a failed load is answered from memory: a program that opens a broken file often in a row (or a shell that
+/// stats, then opens it) causes one load.
+const FAILURE_KEPT: std::time::Duration = std::time::Duration::from_secs(1);
+/// Bytes in memory of an object's plan and recipes, estimated.
+const OBJECT_BYTES: u64 = 2048;
+/// Bytes in memory of a version without any object.
+const VERSION_BYTES: u64 = 16 << 10;
+
+fn build(
+    path: String,
+    id: NodeId,
+    contents: Contents,
+    chunks: Arc<FileChunks>,
+    options: &layout::PresentOptions,
+) -> Result<Version, NamespaceError> {
+    let Contents { hierarchy, body, mut problems, mut facts, modified, .. } = contents;
+    let weight = VERSION_BYTES.saturating_add(weigh(&hierarchy));
+    let (content, len, metadata) = match body {
+        Body::Hierarchy => {
+            let image = layout::plan(&hierarchy, options)
+                .map_err(|error| NamespaceError::Layout { path: shown(&path), reason: error.to_string() })?;
+            problems.extend(image.problems().iter().cloned());
+            let (len, metadata) = (image.len(), image.metadata_len());
+            facts.insert("layout_version".to_owned(), LAYOUT_VERSION.to_string());
+            (Content::Image { image, chunks }, len, metadata)
+        }
+        Body::Bytes { dataset, len } => {
+            let (piece, fill) = pieces(&hierarchy, dataset).ok_or_else(|| NamespaceError::Layout {
+                path: shown(&path),
+                reason: "the dataset that holds the file's bytes is not one-dimensional bytes".to_owned(),
+            })?;
+            (Content::Bytes { dataset, piece, fill, chunks }, len, 0)
+        }
+    };
+    if len > limits::FILE_BYTES {
+        return Err(NamespaceError::Layout {
+            path: shown(&path),
+            reason: format!("it would take {len} bytes, past the limit of {}", limits::FILE_BYTES),
+        });
+    }
+    // Where the store does not say what it keeps, the presented size is the best guess.
+    let data = facts.get("stored_bytes").and_then(|bytes| bytes.parse::<u64>().ok());
+    let stored = data.map_or(len, |data| data.saturating_add(metadata).min(len));
+    for problem in &problems {
+        tracing::warn!(file = %shown(&path), "{problem}");
+    }
+    let mut version = Version::new(id, path, content, Stat { len, stored, modified });
+    version.facts = facts;
+    version.problems = problems;
+    version.weight = weight;
+    Ok(version)
+}
+
+/// Bytes in memory of what is kept of a hierarchy, estimated.
+fn weigh(hierarchy: &Hierarchy) -> u64 {
+    let attributes: u64 = hierarchy
+        .objects
+        .iter()
+        .flat_map(|object| &object.attributes)
+        .map(|attribute| attribute.value.bytes.len() as u64)
+        .sum();
+    (hierarchy.objects.len() as u64).saturating_mul(OBJECT_BYTES).saturating_add(attributes)
+}
+
+/// Bytes of a chunk and the fill byte of a dataset that holds a file.
+fn pieces(hierarchy: &Hierarchy, dataset: ObjectId) -> Option<(u64, u8)> {
+    let ObjectKind::Dataset(dataset) = &hierarchy.get(dataset)?.kind else { return None };
+    let piece = match &dataset.layout {
+        DataLayout::Chunked(extents) => match extents.as_slice() {
+            [extent] => *extent,
+            _ => return None,
+        },
+        DataLayout::Contiguous => u64::MAX,
+    };
+    let fill = dataset.fill.as_ref().and_then(|fill| fill.bytes.first().copied()).unwrap_or(0);
+    (piece > 0).then_some((piece, fill))
+}

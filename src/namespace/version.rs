@@ -1,0 +1,143 @@
+//! A version of a file: its bytes as they were when it was opened, for as long as somebody holds it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use super::node::NodeId;
+use crate::fetch::FileChunks;
+use crate::layout::Image;
+use crate::model::hierarchy::ObjectId;
+use crate::model::location::{ETag, Location};
+use crate::model::problem::Problem;
+
+/// Size and times of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Bytes of the presented file.
+    pub len: u64,
+    /// Bytes that take room in the store, as far as known.
+    pub stored: u64,
+    /// When any of it was last changed, where the store says so.
+    pub modified: Option<SystemTime>,
+}
+
+/// One version of one file.
+#[derive(Debug)]
+pub struct Version {
+    pub(crate) id: NodeId,
+    pub(crate) path: String,
+    pub(crate) content: Content,
+    pub(crate) stat: Stat,
+    pub(crate) facts: BTreeMap<String, String>,
+    pub(crate) problems: Vec<Problem>,
+    /// Estimated bytes in memory, for the budget of versions that nobody holds.
+    pub(crate) weight: u64,
+    /// Some of its bytes were handed out.
+    pub(crate) read: Arc<AtomicBool>,
+    /// Something of it was found changed in the store, so that it cannot be read to its end.
+    stale: AtomicBool,
+}
+
+/// Where the bytes of a version come from.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// An HDF5 file made of a hierarchy.
+    Image {
+        /// Where everything lies.
+        image: Image,
+        /// Its chunks.
+        chunks: Arc<FileChunks>,
+    },
+    /// The bytes of one dataset, cut into pieces of `piece` bytes.
+    Bytes {
+        /// The dataset.
+        dataset: ObjectId,
+        /// Bytes of one chunk.
+        piece: u64,
+        /// The byte that stands where nothing was written.
+        fill: u8,
+        /// Its chunks.
+        chunks: Arc<FileChunks>,
+    },
+    /// An object as it is.
+    Plain {
+        /// The object.
+        location: Location,
+        /// Its identity when the version was made.
+        etag: Option<ETag>,
+    },
+}
+
+impl Version {
+    pub(crate) fn new(id: NodeId, path: String, content: Content, stat: Stat) -> Self {
+        Version {
+            id,
+            path,
+            content,
+            stat,
+            facts: BTreeMap::new(),
+            problems: Vec::new(),
+            weight: 0,
+            read: Arc::default(),
+            stale: AtomicBool::new(false),
+        }
+    }
+
+    /// Its number; another version, another number.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Path of its file from the store's root.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Bytes of the presented file.
+    pub fn len(&self) -> u64 {
+        self.stat.len
+    }
+
+    /// Whether the presented file has no byte.
+    pub fn is_empty(&self) -> bool {
+        self.stat.len == 0
+    }
+
+    /// Size and times.
+    pub fn stat(&self) -> Stat {
+        self.stat
+    }
+
+    /// Facts for people, by name.
+    pub fn facts(&self) -> &BTreeMap<String, String> {
+        &self.facts
+    }
+
+    /// What of the file is not shown as it is stored.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Where its structures and chunks lie, for an HDF5 file made of a hierarchy.
+    pub fn image(&self) -> Option<&Image> {
+        match &self.content {
+            Content::Image { image, .. } => Some(image),
+            _ => None,
+        }
+    }
+
+    /// Notes that bytes of it are handed out: from now on a reload could not prove to be the same.
+    pub(crate) fn mark_read(&self) {
+        self.read.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn mark_stale(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
+    }
+}

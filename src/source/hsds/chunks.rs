@@ -1,0 +1,180 @@
+//! Chunks: what one open file knows of where its chunks are.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::creation::Storage;
+use super::id::Id;
+use super::key;
+use super::linked::{Linked, TableRow, file_location};
+use super::stream;
+use super::types::integer_bytes;
+use super::value::float_bytes;
+use crate::model::chunk::{BadChunk, ChunkMap, ChunkRecipe, ChunkSource, Initializer};
+use crate::model::datatype::Datatype;
+use crate::model::elements::Elements;
+use crate::model::hierarchy::ObjectId;
+use crate::model::limits;
+use crate::model::location::Bucket;
+
+/// The chunks of one version of a file.
+pub struct HsdsChunks {
+    pub(super) home: Bucket,
+    pub(super) objects: HashMap<Id, ObjectId>,
+    /// By object number; `None` for what is no dataset.
+    pub(super) datasets: Vec<Option<DatasetChunks>>,
+}
+
+/// The chunks of one dataset.
+#[derive(Clone, Debug)]
+pub(super) struct DatasetChunks {
+    pub(super) id: Id,
+    pub(super) datatype: Datatype,
+    pub(super) recipe: ChunkRecipe,
+    pub(super) storage: Storage,
+    /// The chunk table and how its rows are read.
+    pub(super) table: Option<(ObjectId, TableRow)>,
+}
+
+impl fmt::Debug for HsdsChunks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HsdsChunks({} objects)", self.objects.len())
+    }
+}
+
+impl HsdsChunks {
+    fn dataset(&self, id: ObjectId) -> Option<&DatasetChunks> {
+        self.datasets.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The id an object has in the store; `None` for an object of another file.
+    pub fn id(&self, object: ObjectId) -> Option<Id> {
+        self.objects.iter().find(|(_, number)| **number == object).map(|(id, _)| *id)
+    }
+}
+
+impl ChunkMap for HsdsChunks {
+    fn recipe(&self, dataset: ObjectId) -> Option<&ChunkRecipe> {
+        Some(&self.dataset(dataset)?.recipe)
+    }
+
+    fn locate(&self, dataset: ObjectId, coordinates: &[u64]) -> ChunkSource {
+        let Some(dataset) = self.dataset(dataset) else { return ChunkSource::Fill };
+        let grid = &dataset.recipe.grid;
+        if grid.number(coordinates).is_none() {
+            return ChunkSource::Fill;
+        }
+        match &dataset.storage {
+            Storage::Nowhere => ChunkSource::Fill,
+            Storage::Objects { partitions, initializer } => {
+                let object = key::chunk(&dataset.id, coordinates, *partitions);
+                match initializer {
+                    None => ChunkSource::Object(object),
+                    Some(initializer) => ChunkSource::Computed { object, initializer: initializer.clone() },
+                }
+            }
+            Storage::Linked(Linked::Contiguous { file, offset, size }) => {
+                let len = dataset.recipe.raw_len.unwrap_or(*size).min(*size);
+                ChunkSource::Range(file.clone(), *offset..offset.saturating_add(len))
+            }
+            Storage::Linked(Linked::Listed { file, chunks }) => match chunks.get(coordinates) {
+                None | Some((_, 0)) => ChunkSource::Fill,
+                Some(&(offset, size)) => ChunkSource::Range(file.clone(), offset..offset.saturating_add(size)),
+            },
+            Storage::Linked(Linked::Table { .. }) => match &dataset.table {
+                Some((table, _)) => ChunkSource::Table { table: *table, row: coordinates.to_vec() },
+                None => ChunkSource::Fill,
+            },
+        }
+    }
+
+    fn table_row(&self, dataset: ObjectId, table: ObjectId, plain: &[u8], row: u64) -> Result<ChunkSource, BadChunk> {
+        let bad = |reason: &str| BadChunk { at: 0, reason: reason.into() };
+        let chunks = self.dataset(dataset).ok_or_else(|| bad("no dataset asks for it"))?;
+        let (Storage::Linked(Linked::Table { file, .. }), Some((own, rows))) = (&chunks.storage, &chunks.table) else {
+            return Err(bad("the dataset has no chunk table"));
+        };
+        if *own != table {
+            return Err(bad("the dataset has another chunk table"));
+        }
+        let row = rows.read(plain, row)?;
+        if row.size == 0 {
+            return Ok(ChunkSource::Fill);
+        }
+        let end = row.offset.checked_add(row.size).ok_or_else(|| bad("a row of the chunk table passes 2^64"))?;
+        let file = match (&row.file_uri, file) {
+            (Some(uri), _) => file_location(uri, &self.home).map_err(|fault| bad(&fault.to_string()))?,
+            (None, Some(file)) => file.clone(),
+            (None, None) => return Err(bad("neither the row nor the dataset names a file")),
+        };
+        Ok(ChunkSource::Range(file, row.offset..end))
+    }
+
+    fn elements(&self, dataset: ObjectId, plain: Bytes) -> Result<Elements, BadChunk> {
+        let bad = |reason: &str| BadChunk { at: 0, reason: reason.into() };
+        let dataset = self.dataset(dataset).ok_or_else(|| bad("it belongs to no dataset"))?;
+        let count = dataset.recipe.grid.chunk_elements().ok_or_else(|| bad("it has too many elements"))?;
+        stream::elements(&dataset.datatype, &plain, count, &|id: &Id| self.objects.get(id).copied())
+    }
+
+    fn compute(&self, dataset: ObjectId, coordinates: &[u64], by: &Initializer) -> Result<Bytes, BadChunk> {
+        let bad = |reason: String| BadChunk { at: 0, reason };
+        let (start, step) = match by {
+            Initializer::Arange { start, step } => (*start, *step),
+            Initializer::Unsupported(what) => return Err(bad(format!("the initializer cannot be evaluated: {what}"))),
+        };
+        let dataset = self.dataset(dataset).ok_or_else(|| bad("it belongs to no dataset".into()))?;
+        let (&[coordinate], &[len]) = (coordinates, dataset.recipe.grid.chunk()) else {
+            return Err(bad("arange is for one dimension".into()));
+        };
+        if dataset.recipe.raw_len.is_none_or(|bytes| bytes > limits::DECODED_CHUNK_BYTES) {
+            return Err(bad("the chunk is too large to compute".into()));
+        }
+        let start = start + (coordinate as f64) * (len as f64) * step;
+        let bytes = arange(&dataset.datatype, start, step, len);
+        bytes.map(Bytes::from).ok_or_else(|| bad(format!("arange gives no values of {}", kind(&dataset.datatype))))
+    }
+}
+
+/// `len` values from `start` on, computed in the type as numpy's `arange` does: a float is start + n * step in its own
+/// precision, the step being the difference of the first two; an integer truncates both first, and wraps.
+fn arange(datatype: &Datatype, start: f64, step: f64, len: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match datatype {
+        Datatype::Integer(integer) => {
+            let (start, step) = (start as i128, step as i128);
+            let bits = integer.size.checked_mul(8)?;
+            for n in 0..len {
+                let value = start.wrapping_add(step.wrapping_mul(n.into()));
+                let mask = (1i128 << bits) - 1;
+                let wrapped = value & mask;
+                let wrapped =
+                    if integer.signed && wrapped >> (bits - 1) & 1 == 1 { wrapped - mask - 1 } else { wrapped };
+                bytes.extend(integer_bytes(integer, wrapped)?);
+            }
+        }
+        Datatype::Float(float) => {
+            let (start32, next32) = (start as f32, (start + step) as f32);
+            for n in 0..len {
+                let value = match float.size {
+                    8 => start + n as f64 * ((start + step) - start),
+                    _ => (start32 + n as f32 * (next32 - start32)).into(),
+                };
+                bytes.extend(float_bytes(float, value)?);
+            }
+        }
+        _ => return None,
+    }
+    Some(bytes)
+}
+
+fn kind(datatype: &Datatype) -> &'static str {
+    match datatype {
+        Datatype::Integer(_) => "an integer type",
+        Datatype::Float(_) => "a float type",
+        Datatype::Compound(_) => "a compound type",
+        _ => "this type",
+    }
+}

@@ -1,36 +1,119 @@
-//! Filters on chunks: bytes to bytes. (A seam until the codecs are here: plain bytes and zlib only.)
+//! Filters on chunks: stored bytes to plain bytes, and back where this program writes.
+//!
+//! `fetch` hands over what a store answered, together with the dataset's [`Pipeline`]; what comes back is the chunk as
+//! elements lie in memory. One file for each filter, named after it; decoding and encoding lie next to each other.
+//! Everything here is a function of its arguments, and every length that stored bytes claim is checked against a limit
+//! before memory is taken for it.
 
-use std::io::Read;
+pub mod bitshuffle_lz4;
+pub mod blosc;
+pub mod deflate;
+mod error;
+pub mod fletcher32;
+pub mod shuffle;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 
-use crate::model::pipeline::{Decode, Pipeline};
+pub use error::CodecError;
 
-/// Why bytes could not be decoded.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct CodecError(String);
+use crate::model::pipeline::{Decode, Filter, Pipeline};
 
-/// Stored bytes to plain bytes.
+/// Bytes that an intermediate result may have beyond twice the final length, where a decompressor feeds another one. The
+/// inner form is not larger than the data but for the headers of its blocks; this covers the headers of tiny chunks.
+const INNER_SLACK: u64 = 64 << 10;
+
+/// Plain bytes of a chunk.
+///
+/// `raw_len` is the plain length in bytes where it is known; the result has exactly that length, or it is an error.
+/// Where it is not known (elements of variable length) the result has at most `limit` bytes. A `raw_len` above `limit`
+/// is refused. Without steps the bytes are returned as they are, not copied.
 pub fn decode(pipeline: &Pipeline, stored: Bytes, raw_len: Option<u64>, limit: u64) -> Result<Bytes, CodecError> {
-    let mut bytes = stored;
-    for step in &pipeline.steps {
-        match step {
-            Decode::Deflate | Decode::BloscOrDeflate { unshuffle: None } => {
-                let mut plain = Vec::new();
-                flate2::read::ZlibDecoder::new(&bytes[..])
-                    .take(raw_len.unwrap_or(limit))
-                    .read_to_end(&mut plain)
-                    .map_err(|error| CodecError(error.to_string()))?;
-                bytes = plain.into();
-            }
-            other => return Err(CodecError(format!("{other:?} is not here yet"))),
-        }
+    if let Some(bytes) = raw_len
+        && bytes > limit
+    {
+        return Err(CodecError::TooLarge { at: 0, bytes, limit });
     }
+    let bounds = bounds(&pipeline.steps, raw_len.unwrap_or(limit));
+    let mut bytes = stored;
+    for (step, &bound) in pipeline.steps.iter().zip(&bounds) {
+        bytes = undo(*step, bytes, raw_len, bound)?;
+    }
+    let found = bytes.len() as u64;
     match raw_len {
-        Some(raw_len) if raw_len != bytes.len() as u64 => {
-            Err(CodecError(format!("{} bytes instead of {raw_len}", bytes.len())))
-        }
+        Some(expected) if found != expected => Err(CodecError::WrongLength { expected, found }),
+        None if found > limit => Err(CodecError::TooLarge { at: 0, bytes: found, limit }),
         _ => Ok(bytes),
     }
+}
+
+/// What each step may produce at most, such that the last one produces at most `last` bytes.
+fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
+    let mut bound = last;
+    let mut bounds: Vec<u64> = steps
+        .iter()
+        .rev()
+        .map(|step| {
+            let output = bound;
+            bound = match step {
+                Decode::Unshuffle { .. } => bound,
+                Decode::Fletcher32 | Decode::TrimFletcher32 => bound.saturating_add(fletcher32::BYTES as u64),
+                Decode::Deflate | Decode::BloscOrDeflate { .. } | Decode::BitshuffleLz4 { .. } => {
+                    bound.saturating_mul(2).saturating_add(INNER_SLACK)
+                }
+            };
+            output
+        })
+        .collect();
+    bounds.reverse();
+    bounds
+}
+
+/// One step towards plain bytes; the result has at most `bound` bytes where the step decompresses.
+fn undo(step: Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Result<Bytes, CodecError> {
+    match step {
+        Decode::Deflate => deflate::decode(&stored, bound).map(Bytes::from),
+        Decode::Unshuffle { element } => Ok(unshuffled(stored, element)),
+        Decode::Fletcher32 => fletcher32::decode(stored),
+        Decode::TrimFletcher32 => Ok(match raw_len {
+            Some(plain) if stored.len() as u64 == plain.saturating_add(fletcher32::BYTES as u64) => {
+                stored.slice(..stored.len() - fletcher32::BYTES)
+            }
+            _ => stored,
+        }),
+        Decode::BloscOrDeflate { unshuffle } => match stored.first() {
+            None => Err(CodecError::Truncated { what: "compressed chunk", at: 0, need: 1 }),
+            // The first byte tells them apart: a zlib stream's low four bits are 8, Blosc's format version is 2.
+            Some(&blosc::FORMAT_VERSION) => blosc::decode(&stored, bound),
+            Some(&first) if first & 0x0f == deflate::METHOD => {
+                let plain = Bytes::from(deflate::decode(&stored, bound)?);
+                Ok(unshuffle.map_or_else(|| plain.clone(), |element| unshuffled(plain.clone(), element)))
+            }
+            Some(&first) => Err(CodecError::Unrecognised { first }),
+        },
+        Decode::BitshuffleLz4 { element } => match raw_len {
+            Some(plain) if stored.len() as u64 == plain => Ok(stored),
+            _ => bitshuffle_lz4::decode(&stored, element, bound).map(Bytes::from),
+        },
+    }
+}
+
+fn unshuffled(stored: Bytes, element: u32) -> Bytes {
+    if shuffle::is_identity(stored.len(), element) { stored } else { Bytes::from(shuffle::decode(&stored, element)) }
+}
+
+/// Stored bytes of a chunk as HDF5 itself writes them: `filters` applied in the order given, `element` bytes an element.
+/// HSDS reads them too. [`Filter::Other`] is [`CodecError::NotWritten`].
+pub fn encode(filters: &[Filter], element: u32, plain: Bytes) -> Result<Bytes, CodecError> {
+    let mut bytes = plain;
+    for filter in filters {
+        bytes = match filter {
+            Filter::Deflate(level) => deflate::encode(&bytes, *level).into(),
+            Filter::Shuffle => shuffle::encode(&bytes, element).into(),
+            Filter::Fletcher32 => fletcher32::encode(&bytes).into(),
+            Filter::Other { name, .. } => return Err(CodecError::NotWritten { filter: name.clone() }),
+        };
+    }
+    Ok(bytes)
 }

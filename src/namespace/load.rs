@@ -10,6 +10,7 @@ use super::version::{Content, Stat, Version};
 use super::{Freshness, Namespace};
 use crate::fetch::FileChunks;
 use crate::layout::{self, LAYOUT_VERSION};
+use crate::model::problem::Problem;
 use crate::model::hierarchy::{DataLayout, Hierarchy, ObjectId, ObjectKind};
 use crate::model::limits;
 use crate::model::location::Location;
@@ -170,7 +171,11 @@ fn build(
         Body::Hierarchy => {
             let image = layout::plan(&hierarchy, options)
                 .map_err(|error| NamespaceError::Layout { path: shown(&path), reason: error.to_string() })?;
-            problems.extend(image.problems().iter().cloned());
+            problems.extend(image.problems().iter().map(|omission| Problem {
+                path: omission.path.clone(),
+                key: path.clone(),
+                reason: omission.reason.clone(),
+            }));
             let (len, metadata) = (image.len(), image.metadata_len());
             facts.insert("layout_version".to_owned(), LAYOUT_VERSION.to_string());
             (Content::Image { image, chunks }, len, metadata)

@@ -4,7 +4,9 @@ use std::time::{Instant, SystemTime};
 
 use super::loader::Loaded;
 use super::*;
+use crate::model::hierarchy::{LinkTarget, ObjectKind};
 use crate::model::location::Key;
+use crate::source::Body;
 use crate::store::root::bucket_of;
 use crate::store::{Requests, StoreError};
 
@@ -214,7 +216,7 @@ async fn a_file_of_a_thousand_objects_is_read_many_at_a_time() {
     world.put_file("x.h5", &objects);
     let start = Instant::now();
     let loaded = world.load("x.h5").await.unwrap();
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!((loaded.objects.len(), world.counted().gets), (1001, 1002));
 }
 
@@ -270,7 +272,8 @@ async fn json_that_stays_torn_spoils_only_its_object_unless_that_is_the_root() {
     world.put_old(&key_of(&id('d', 1)), "{\"id\": ");
     let start = Instant::now();
     let loaded = world.load("x.h5").await.unwrap();
-    assert!(start.elapsed() < Duration::from_millis(100));
+    // All patience together is a second.
+    assert!(start.elapsed() < Duration::from_millis(900));
     assert_eq!((loaded.objects.len(), loaded.missing.len()), (2, 1));
     assert!(loaded.fingerprint.values().all(Option::is_some));
     for broken in ["", "[]", "{\"links\":"] {
@@ -281,7 +284,7 @@ async fn json_that_stays_torn_spoils_only_its_object_unless_that_is_the_root() {
     world.put(&format!("{HOME}/.group.json"), "");
     let start = Instant::now();
     assert!(matches!(world.load("x.h5").await, Err(SourceError::Invalid { .. })));
-    assert!(start.elapsed() >= Duration::from_secs(1) && start.elapsed() < Duration::from_secs(4));
+    assert!(start.elapsed() >= Duration::from_secs(1) && start.elapsed() < Duration::from_secs(20));
 }
 
 #[tokio::test]
@@ -378,4 +381,112 @@ async fn a_large_folder_is_read_page_by_page() {
     assert_eq!(names.len(), 1000);
     assert_eq!(names.iter().filter(|(_, kind)| *kind == 'f').count(), 500);
     assert_eq!((world.counted().lists, world.counted().gets), (16, 500));
+}
+
+#[tokio::test]
+async fn an_object_beside_keys_of_its_name_is_shown_under_another_whatever_the_page() {
+    let objects = [
+        ("a", "object"),
+        ("a!", "sorts between"),
+        ("a/.domain.json", r#"{"root": "g-6470adce-88afc031-ecf8-254600-2748b9"}"#),
+        ("b", "object"),
+        ("b/c", "no domain"),
+        ("c", "alone"),
+        ("d%object", "a name of its own"),
+    ];
+    let wanted =
+        [("a", 'f'), ("a!", 'p'), ("a%object", 'p'), ("b", 'd'), ("b%object", 'p'), ("c", 'p'), ("d%object", 'p')];
+    for page in [1, 2, 3, 100] {
+        let settings = crate::store::StoreSettings { page, ..Default::default() };
+        let store = Arc::new(Store::of_keys(&objects, settings));
+        let source = HsdsSource { store, base: String::new(), only: None, settings: HsdsSettings::default() };
+        let world = World { directory: tempfile::tempdir().unwrap(), source };
+        assert_eq!(world.names("").await, set(&wanted), "{page}");
+        for (name, kind) in wanted {
+            let entry = world.source.find(name).await.unwrap().unwrap();
+            assert_eq!((entry.name.as_str(), letter(&entry.kind)), (name, kind));
+            if let (EntryKind::Plain { key, .. }, "a%object" | "b%object") = (entry.kind, name) {
+                assert_eq!(Some(key.as_str()), name.strip_suffix("%object"));
+            }
+        }
+        for absent in ["c%object", "a!%object", "%object", "a/b"] {
+            assert_eq!(world.source.find(absent).await.unwrap(), None, "{absent}");
+        }
+    }
+}
+
+/// A store with a file of one dataset: `/name` of 2,500 bytes in chunks of 1,000, whose chunk 1 was never written.
+fn put_bytes(world: &World, path: &str, name: &str, more: &str) {
+    let dataset = id('d', 1);
+    world.put_old(&format!("{path}/.domain.json"), format!(r#"{{"root": "{ROOT}", "owner": "ann", "acls": {{}}}}"#));
+    world.put_old(
+        &key_of(ROOT),
+        format!(
+            r#"{{"id": "{ROOT}", "root": "{ROOT}", "created": 1, "lastModified": 1, "attributes": {{}}, "links":
+                {{"{name}": {{"class": "H5L_TYPE_HARD", "id": "{dataset}", "created": 1}}{more}}}}}"#
+        ),
+    );
+    world.put_old(
+        &key_of(&dataset),
+        format!(
+            r#"{{"id": "{dataset}", "root": "{ROOT}", "created": 1, "lastModified": 1, "attributes": {{}},
+                "type": {{"class": "H5T_INTEGER", "base": "H5T_STD_U8LE"}},
+                "shape": {{"class": "H5S_SIMPLE", "dims": [2500]}},
+                "layout": {{"class": "H5D_CHUNKED", "dims": [1000]}}}}"#
+        ),
+    );
+    let chunk = key_of(&dataset).replace(".dataset.json", "");
+    world.put_old(&format!("{chunk}0"), [7; 1000]);
+    world.put_old(&format!("{chunk}2"), [9; 1000]);
+}
+
+#[tokio::test]
+async fn a_file_is_opened_and_its_chunks_are_fetched() {
+    use crate::fetch::{FetchSettings, Fetcher, FileChunks, Plain};
+    use crate::model::chunk::ChunkId;
+    use crate::model::hierarchy::ObjectId;
+    let world = World::new();
+    let more = r#", "x": {"class": "H5L_TYPE_EXTERNAL", "h5domain": "/home/bob/y.h5", "h5path": "/z", "created": 2}"#;
+    put_bytes(&world, "home/ann/x.h5", "data", more);
+    let contents = world.source.open("home/ann/x.h5").await.unwrap();
+    assert_eq!(contents.problems, []);
+    assert_eq!(contents.body, Body::Hierarchy);
+    assert_eq!(contents.facts.get("root").map(String::as_str), Some(ROOT));
+    assert_eq!(contents.facts.get("owner").map(String::as_str), Some("ann"));
+    assert_eq!(world.source.still_holds(&contents.fingerprint).await.unwrap(), Freshness::Unchanged);
+    let ObjectKind::Group(root) = &contents.hierarchy.objects[0].kind else { panic!() };
+    let external = root.links.iter().find(|link| link.name.as_bytes() == b"x").unwrap();
+    assert!(matches!(&external.target, LinkTarget::External { file, .. } if file.as_bytes() == b"../bob/y.h5"));
+    let file = FileChunks::new(contents.chunks, Arc::new(crate::store::Stores::new(Arc::clone(world.source.store()))));
+    let fetcher = Fetcher::new(FetchSettings::default());
+    let chunk = |number| ChunkId { dataset: ObjectId(1), number };
+    assert_eq!(fetcher.chunk(&file, chunk(0), Some(5..8)).await.unwrap(), Plain::Bytes(vec![7; 3].into()));
+    assert_eq!(fetcher.chunk(&file, chunk(1), None).await.unwrap(), Plain::Absent);
+    assert_eq!(fetcher.chunk(&file, chunk(2), None).await.unwrap(), Plain::Bytes(vec![9; 1000].into()));
+}
+
+#[tokio::test]
+async fn a_file_that_was_stored_byte_by_byte_is_shown_as_these_bytes() {
+    let world = World::new();
+    put_bytes(&world, "x.h5", "h5image", "");
+    let body = world.source.open("x.h5").await.unwrap().body;
+    assert!(matches!(body, Body::Bytes { dataset, len: 2500 } if dataset.0 == 1));
+    // Beside another link it is a dataset like any other.
+    put_bytes(&world, "x.h5", "h5image", r#", "s": {"class": "H5L_TYPE_SOFT", "h5path": "/h5image", "created": 2}"#);
+    assert_eq!(world.source.open("x.h5").await.unwrap().body, Body::Hierarchy);
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_is_a_problem_and_the_rest_is_shown() {
+    let world = World::new();
+    let more = format!(r#", "lost": {{"class": "H5L_TYPE_HARD", "id": "{}", "created": 2}}"#, id('d', 2));
+    put_bytes(&world, "x.h5", "data", &more);
+    let absent = world.source.open("x.h5").await.unwrap();
+    world.put_old(&key_of(&id('d', 2)), "{\"id\"");
+    let torn = world.source.open("x.h5").await.unwrap();
+    for contents in [&absent, &torn] {
+        assert_eq!((contents.hierarchy.objects.len(), contents.problems.len()), (2, 1));
+        assert_eq!(contents.problems[0].path, "/lost");
+    }
+    assert_ne!(absent.fingerprint, torn.fingerprint);
 }

@@ -12,6 +12,8 @@ pub mod counters;
 pub mod error;
 #[cfg(test)]
 mod faulty;
+#[cfg(test)]
+mod memory;
 pub mod posix;
 pub mod root;
 #[cfg(test)]

@@ -8,7 +8,7 @@ import allowed
 import compare
 import conftest
 import fresh
-import hsds
+import hsds_server
 import listing
 import mounting
 import pytest
@@ -38,7 +38,7 @@ class Live:
         ids = {entry["path"]: entry["id"] for entry in entries if "id" in entry}
         paths = {number: path for path, number in ids.items()}
         lines = [listing.line_of(entry, paths) for entry in entries]
-        allowed.adjust(lines, self.version, domain, self.server.store / hsds.BUCKET, ids, None)
+        allowed.adjust(lines, self.version, domain, self.server.store / hsds_server.BUCKET, ids, None)
         return lines, ids
 
 
@@ -48,12 +48,12 @@ def live(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("live")
     files = tmp_path_factory.mktemp("fresh")
     fresh.make(files, seed=20260101)
-    with hsds.running(SERVERS[request.param], folder) as server:
+    with hsds_server.running(SERVERS[request.param], folder) as server:
         for name in FILES:
             server.run("hsload", files / name, "/home/admin/" + name)
         made = server.python("client.py", "make", "/home/admin/made.h5")
         assert made.returncode == 0, made.stderr[-2000:]
-        with mounting.mounted(folder / hsds.BUCKET, "--metadata-ttl", TTL) as mount:
+        with mounting.mounted(folder / hsds_server.BUCKET, "--metadata-ttl", TTL) as mount:
             yield Live(request.param, server, mount)
 
 

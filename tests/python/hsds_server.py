@@ -50,8 +50,9 @@ class Server:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("HSDS does not start: %s" % self.tail())
             time.sleep(0.3)
-        for folder in ("/home/", "/home/admin/"):
-            self.run("hstouch", folder)
+        for folder in ("home", "home/admin"):
+            if not (self.store / BUCKET / folder / ".domain.json").exists():
+                self.run("hstouch", "/%s/" % folder)
         return self
 
     def ask(self, what):

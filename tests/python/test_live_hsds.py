@@ -1,0 +1,100 @@
+"""Stores that a real HSDS has just written, read through the mount while that server still runs."""
+
+import json
+import os
+import time
+
+import allowed
+import compare
+import conftest
+import fresh
+import hsds_server
+import listing
+import mounting
+import pytest
+from test_samples import dumped
+
+SERVERS = {"1.0.2": "hsds10", "0.9.4": "hsds09"}
+TTL = 1  # seconds for which the mount of these tests trusts what it knows
+FILES = ("numbers.h5", "texts.h5", "tree.h5", "climate.nc")
+
+
+class Live:
+    """A running server, its bucket mounted."""
+
+    def __init__(self, version, server, mount):
+        self.version = version
+        self.server = server
+        self.mount = mount
+
+    def answers(self, domain):
+        """What the server says of a domain, as `listing.read` gives it, and the ids."""
+        path = "/home/admin/" + domain
+        flushed = self.server.python("collect.py", "flush", path)
+        assert flushed.returncode == 0 and "status" not in flushed.stdout, flushed.stdout + flushed.stderr
+        done = self.server.python("collect.py", path)
+        assert done.returncode == 0, done.stderr[-2000:]
+        entries = [json.loads(line) for line in done.stdout.splitlines()]
+        ids = {entry["path"]: entry["id"] for entry in entries if "id" in entry}
+        paths = {number: path for path, number in ids.items()}
+        lines = [listing.line_of(entry, paths) for entry in entries]
+        allowed.adjust(lines, self.version, domain, self.server.store / hsds_server.BUCKET, ids, None)
+        return lines, ids
+
+
+@pytest.fixture(scope="module", params=sorted(SERVERS), ids=lambda version: "hsds" + version)
+def live(request, tmp_path_factory):
+    """Each server in turn, loaded by its own client with files made on the spot."""
+    folder = tmp_path_factory.mktemp("live")
+    files = tmp_path_factory.mktemp("fresh")
+    fresh.make(files, seed=20260101)
+    with hsds_server.running(SERVERS[request.param], folder) as server:
+        for name in FILES:
+            server.run("hsload", files / name, "/home/admin/" + name)
+        made = server.python("client.py", "make", "/home/admin/made.h5")
+        assert made.returncode == 0, made.stderr[-2000:]
+        with mounting.mounted(folder / hsds_server.BUCKET, "--metadata-ttl", TTL) as mount:
+            yield Live(request.param, server, mount)
+
+
+@pytest.mark.parametrize("domain", [*FILES, "made.h5"])
+def test_the_mount_shows_what_the_server_answers(live, domain, interpreters, tmp_path):
+    """Every object of a domain that was written seconds ago."""
+    expected, ids = live.answers(domain)
+    seen = dumped(interpreters["3.16"], live.mount / "home/admin" / domain, ids, 0, tmp_path)
+    found = compare.differences(expected, seen)
+    conftest.count("live HSDS %s: objects compared" % live.version, len(expected))
+    conftest.count("live HSDS %s: differences" % live.version, len(found))
+    assert not found, "\n".join(found)
+
+
+def test_a_change_is_another_inode_and_open_files_keep_theirs(live, interpreters, tmp_path):
+    """Bytes of an open file stay; the name leads to the new version once the old one is older than its trust."""
+    path = live.mount / "home/admin/made.h5"
+    before, ids = live.answers("made.h5")
+    with open(path, "rb") as held:
+        inode, bytes_before = os.fstat(held.fileno()).st_ino, held.read()
+        done = live.server.python("client.py", "change", "/home/admin/made.h5")
+        assert done.returncode == 0, done.stderr[-2000:]
+        expected, ids = live.answers("made.h5")
+        assert expected != before
+        time.sleep(TTL + 1)
+        seen = dumped(interpreters["3.16"], path, ids, 0, tmp_path)
+        assert not compare.differences(expected, seen)
+        assert os.stat(path).st_ino != inode
+        held.seek(0)
+        assert os.fstat(held.fileno()).st_ino == inode
+        assert held.read() == bytes_before
+
+
+def test_a_new_domain_appears_and_a_deleted_one_goes(live):
+    """What the server adds and removes is seen in the folder."""
+    live.server.run("hstouch", "/home/admin/new.h5")
+    deadline = time.monotonic() + 20
+    while "new.h5" not in os.listdir(live.mount / "home/admin"):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    live.server.run("hsrm", "/home/admin/new.h5")
+    while "new.h5" in os.listdir(live.mount / "home/admin"):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)

@@ -77,8 +77,9 @@ def shape(what, with_limits):
     dims = what["dims"]
     if not with_limits:
         return dims
-    limits = what.get("maxdims") or dims
-    return {"dims": dims, "limits": [None if limit in (0, "H5S_UNLIMITED") else limit for limit in limits]}
+    if not what.get("maxdims"):
+        return {"dims": dims, "limits": dims}
+    return {"dims": dims, "limits": [None if limit in (0, "H5S_UNLIMITED") else limit for limit in what["maxdims"]]}
 
 
 def encode(what, value):

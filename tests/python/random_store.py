@@ -97,15 +97,18 @@ class Domain:
         return number
 
     def hang(self, number):
-        """Links an object under a random group other than itself alone."""
-        self.link({"class": "H5L_TYPE_HARD", "id": number}, [group for group in self.groups if group != number])
+        """Links an object under a random group that is older than it, so that a path leads to every object."""
+        groups = self.groups[: self.groups.index(number)] if number in self.groups else self.groups
+        self.link({"class": "H5L_TYPE_HARD", "id": number}, groups or [self.root])
 
     def link(self, target, groups=None):
         """Adds a link under a name that is free."""
         links = self.objects[self.random.choice(groups or self.groups)]["links"]
-        name = self.random.choice(WORDS) + (str(len(links)) if self.random.random() < 0.8 else "")
-        if name not in links and name != ".":
-            links[name] = {**target, "created": self.now()}
+        name = self.random.choice(WORDS)
+        if name in links or self.random.random() < 0.8:
+            name += str(len(links))
+        assert name not in links
+        links[name] = {**target, "created": self.now()}
 
     # -- types and values
 

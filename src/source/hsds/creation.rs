@@ -123,8 +123,8 @@ pub fn creation(
     let asked_chunked = match (&storage, class(requested).as_deref()) {
         (Storage::Linked(Linked::Contiguous { .. }), _) => false,
         (Storage::Linked(_), _) | (_, Some("H5D_CHUNKED")) => true,
-        // What a 0.9 server gives every dataset; one chunk of the very extent is what contiguous data became.
-        _ => class(chosen).as_deref() == Some("H5D_CHUNKED") && (chunk != whole || !listed.is_empty()),
+        // A 0.9 server gives every dataset chunks, whatever was asked for, and answers with them: so are they shown.
+        _ => class(chosen).as_deref() == Some("H5D_CHUNKED"),
     };
     let layout = match dims.is_empty() || (fixed && !asked_chunked) {
         true => DataLayout::Contiguous,

@@ -1,147 +1,164 @@
-//! The HSDS storage schema.
+//! The HSDS storage schema: one JSON object for each object of a file, one object for each chunk.
+//!
+//! Two halves. The pure one says what JSON and keys mean: [`id`], [`key`], [`document`], [`hierarchy`] and what these
+//! stand on. The other does the asking: [`tree`] for folders and names, [`loader`] for the objects of a file,
+//! [`freshness`] for whether they are still the same. Below lies `store`; above, `namespace` sees only the
+//! [`Source`] trait.
+//!
+//! Files and folders are *domains*: `<path>/.domain.json`, which names a root group where it is a file. All else of a
+//! file lies under `db/<half of the root's id>/`, or hashed at the root of the bucket (first schema).
 
 pub mod attribute;
 pub mod base64;
 pub mod chunks;
 pub mod creation;
 pub mod document;
+pub mod domain;
+pub mod external;
 pub mod fault;
 pub mod filters;
+pub mod freshness;
+pub mod h5image;
 pub mod hierarchy;
 pub mod id;
 pub mod key;
 pub mod linked;
+pub mod loader;
 pub mod mentions;
 mod order;
 pub mod region;
 pub mod shape;
 pub mod stream;
+#[cfg(test)]
+mod tests;
+pub mod tree;
 pub mod types;
 pub mod value;
 mod walk;
 
-// Stand-in, replaced at merge.
-#[allow(missing_docs, unused_variables)]
-mod stand_in {
-    use super::document::Document;
-    use super::id::Id;
-    use crate::source::*;
-    use crate::store::{Meta, Store};
-    use std::collections::HashMap;
-    #[derive(Debug)]
-    pub struct Hsds {
-        store: Arc<Store>,
-    }
-    impl Hsds {
-        pub fn new(store: Arc<Store>) -> Hsds {
-            Hsds { store }
-        }
-        async fn doc(&self, path: &str) -> Result<Option<(Key, Document, Meta)>, SourceError> {
-            let key = super::key::domain(path);
-            match self.store.get(&key).await {
-                Ok(object) => match Document::parse(&object.bytes) {
-                    Ok(document) => Ok(Some((key, document, object.meta))),
-                    Err(error) => Err(SourceError::Invalid { key, reason: error.to_string() }),
-                },
-                Err(error) if error.is_not_found() => Ok(None),
-                Err(error) => Err(error.into()),
-            }
-        }
-    }
-    #[async_trait]
-    impl Source for Hsds {
-        async fn list(&self, folder: &str, after: Option<&Cursor>) -> Result<Page, SourceError> {
-            let listing = self.store.list(folder, after.map(|a| a.0.as_str())).await?;
-            let mut entries = Vec::new();
-            for name in listing.folders {
-                if folder.is_empty() && name == "db" {
-                    continue;
-                }
-                let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-                entries.extend(self.find(&path).await?);
-            }
-            for (name, meta) in listing.objects {
-                if name != ".domain.json" && !(folder.is_empty() && name.as_bytes().get(5) == Some(&b'-')) {
-                    let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-                    let kind = EntryKind::Plain { key: Key::new(path), size: meta.size, etag: meta.etag };
-                    entries.push(Entry { name, kind, modified: Some(meta.modified), owner: None });
-                }
-            }
-            Ok(Page { entries, next: listing.next.map(Cursor) })
-        }
-        async fn find(&self, path: &str) -> Result<Option<Entry>, SourceError> {
-            let name = path.rsplit('/').next().unwrap_or("").to_owned();
-            if let Some((_, doc, meta)) = self.doc(path).await? {
-                let kind = if doc.get("root").is_some() { EntryKind::File } else { EntryKind::Folder };
-                return Ok(Some(Entry { name, kind, modified: Some(meta.modified), owner: None }));
-            }
-            match self.store.head(&Key::new(path)).await {
-                Ok(meta) => {
-                    let kind = EntryKind::Plain { key: Key::new(path), size: meta.size, etag: meta.etag };
-                    Ok(Some(Entry { name, kind, modified: Some(meta.modified), owner: None }))
-                }
-                Err(_) => Ok(None),
-            }
-        }
-        async fn open(&self, path: &str) -> Result<Contents, SourceError> {
-            let Some((domain_key, domain, meta)) = self.doc(path).await? else {
-                return Err(SourceError::NotFound { path: path.into() });
-            };
-            let mut fingerprint = Fingerprint::default();
-            fingerprint.objects.insert(domain_key, meta.etag.clone());
-            let root = domain.get("root").and_then(|r| r.as_str()).and_then(Id::parse).unwrap();
-            let mut objects = HashMap::new();
-            let mut missing = HashMap::new();
-            let mut queue = vec![root];
-            while let Some(id) = queue.pop() {
-                if objects.contains_key(&id) || missing.contains_key(&id) {
-                    continue;
-                }
-                let key = super::key::metadata(&id);
-                match self.store.get(&key).await {
-                    Ok(object) => match Document::parse(&object.bytes) {
-                        Ok(document) => {
-                            queue.extend(super::mentions::children(&document));
-                            queue.extend(super::mentions::mentioned(&document));
-                            fingerprint.objects.insert(key.clone(), object.meta.etag);
-                            objects.insert(id, (key, document));
-                        }
-                        Err(error) => {
-                            missing.insert(id, error.to_string());
-                        }
-                    },
-                    Err(error) => {
-                        missing.insert(id, error.to_string());
-                    }
-                }
-            }
-            let context = super::hierarchy::Context {
-                bucket: self.store.bucket().clone(),
-                shuffle_only: Default::default(),
-                resolve_external: Box::new(|name| name.clone()),
-            };
-            let a = super::hierarchy::assemble(&root, objects, missing, &context).unwrap();
-            Ok(Contents {
-                hierarchy: a.hierarchy,
-                chunks: Arc::new(a.chunks),
-                body: Body::Hierarchy,
-                fingerprint,
-                problems: a.problems,
-                facts: a.facts,
-                modified: Some(meta.modified),
-            })
-        }
-        async fn still_holds(&self, fingerprint: &Fingerprint) -> Result<Freshness, SourceError> {
-            for (key, etag) in &fingerprint.objects {
-                match self.store.head(key).await {
-                    Ok(meta) if meta.etag == *etag => {}
-                    Ok(_) => return Ok(Freshness::Changed),
-                    Err(error) if error.is_not_found() => return Ok(Freshness::Gone),
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Ok(Freshness::Unchanged)
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Contents, Cursor, Entry, EntryKind, Fingerprint, Freshness, Page, Source, SourceError};
+use crate::store::{Store, StoreError};
+
+/// How a store is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HsdsSettings {
+    /// Objects asked for at the same time: see [`crate::store::StoreSettings::in_flight`], which bounds them anyway.
+    pub in_flight: usize,
+    /// Pauses before JSON that is not whole is read again, together about a second. HSDS writes files in place; a JSON
+    /// object is written in well under that.
+    pub patience: Vec<Duration>,
+    /// An object written less than this ago may still be being written, and what it links to may follow.
+    pub young: Duration,
+    /// How datasets with the shuffle filter and no compressor are read.
+    pub shuffle_only: hierarchy::ShuffleOnly,
+    /// Bytes of JSON of one file, all objects together. Parsed, it takes several times that in memory.
+    pub file_bytes: u64,
+}
+
+impl Default for HsdsSettings {
+    fn default() -> Self {
+        HsdsSettings {
+            in_flight: 64,
+            patience: [50, 100, 200, 300, 350].map(Duration::from_millis).to_vec(),
+            young: Duration::from_secs(10),
+            shuffle_only: hierarchy::ShuffleOnly::default(),
+            file_bytes: 1 << 30,
         }
     }
 }
-pub use stand_in::Hsds;
+
+/// A store in the HSDS schema, or a folder or a single file of one.
+#[derive(Debug)]
+pub struct HsdsSource {
+    store: Arc<Store>,
+    /// Path in the store that is the root of this source, without leading or trailing `/`.
+    base: String,
+    /// Where the source is a single file: its name, in `base`.
+    only: Option<String>,
+    settings: HsdsSettings,
+}
+
+impl HsdsSource {
+    /// What lies at `path` of `store` (`""` for all of it). A folder becomes the root folder; a file becomes the only
+    /// entry of the root folder.
+    ///
+    /// # Errors
+    /// [`SourceError::NotFound`] where neither is there.
+    pub async fn open(store: Arc<Store>, path: &str, settings: HsdsSettings) -> Result<HsdsSource, SourceError> {
+        let path = path.trim_matches('/');
+        let mut source = HsdsSource { store, base: String::new(), only: None, settings };
+        if path.is_empty() {
+            return Ok(source);
+        }
+        let entry = source.find(path).await?.ok_or_else(|| SourceError::NotFound { path: path.to_owned() })?;
+        match entry.kind {
+            EntryKind::Folder => source.base = path.to_owned(),
+            EntryKind::File | EntryKind::Plain { .. } => {
+                let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+                source.base = folder.to_owned();
+                source.only = Some(name.to_owned());
+            }
+        }
+        Ok(source)
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Name of the only file shown, where the source is a single file.
+    pub fn only(&self) -> Option<&str> {
+        self.only.as_deref()
+    }
+
+    /// Path in the store of a path in this source.
+    pub fn path_in_store(&self, path: &str) -> String {
+        match (self.base.as_str(), path) {
+            ("", path) => path.to_owned(),
+            (base, "") => base.to_owned(),
+            (base, path) => format!("{base}/{path}"),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for HsdsSource {
+    async fn list(&self, folder: &str, after: Option<&Cursor>) -> Result<Page, SourceError> {
+        match &self.only {
+            None => self.list_folder(folder, after).await,
+            Some(name) if folder.is_empty() => {
+                Ok(Page { entries: self.find_entry(name).await?.into_iter().collect(), next: None })
+            }
+            Some(_) => Err(SourceError::NotFound { path: folder.to_owned() }),
+        }
+    }
+
+    async fn find(&self, path: &str) -> Result<Option<Entry>, SourceError> {
+        match &self.only {
+            Some(name) if !path.is_empty() && path != name => Ok(None),
+            _ => self.find_entry(path).await,
+        }
+    }
+
+    async fn open(&self, path: &str) -> Result<Contents, SourceError> {
+        if self.only.as_ref().is_some_and(|name| name != path) {
+            return Err(SourceError::NotFound { path: path.to_owned() });
+        }
+        self.open_file(path).await
+    }
+
+    async fn still_holds(&self, fingerprint: &Fingerprint) -> Result<Freshness, SourceError> {
+        freshness::still_holds(&self.store, fingerprint, self.settings.in_flight).await
+    }
+}
+
+/// Whether an error says that nothing can be there: no object, or a name that no key of this store can have.
+fn is_nothing(error: &StoreError) -> bool {
+    error.is_not_found() || matches!(error, StoreError::Unsupported { .. })
+}

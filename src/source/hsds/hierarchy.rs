@@ -224,3 +224,6 @@ fn dialect(nodes: &[Node<'_>]) -> &'static str {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,7 +193,7 @@ impl Reader<'_> {
         }
         if let Some(size) = stored_size(base) {
             let len = len as u64;
-            if size == 0 || len % size != 0 {
+            if size == 0 || !len.is_multiple_of(size) {
                 return Err(
                     self.fail(format!("a sequence of {len} bytes holds no whole number of {size}-byte elements"))
                 );

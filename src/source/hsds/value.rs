@@ -293,3 +293,6 @@ fn excerpt(value: &Value) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests;

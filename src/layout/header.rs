@@ -1,0 +1,221 @@
+//! The messages of an object's header.
+//!
+//! The same code measures and encodes: addresses have a fixed width, so a header with zeros for them has its final
+//! length.
+
+use std::borrow::Cow;
+
+use crate::format::message::attribute::{self, AttributeType};
+use crate::format::message::attribute_info::{self, AttributeInfo};
+use crate::format::message::data_layout::{self, Chunked, Contiguous};
+use crate::format::message::fill_value::{self, Allocation, FillValue};
+use crate::format::message::filter_pipeline::{self, FilterEntry};
+use crate::format::message::link::{self, LinkBody};
+use crate::format::message::link_info::{self, LinkInfo};
+use crate::format::message::{group_info, reference_count, shared};
+use crate::format::object_header::{MESSAGE_LEN, Message, ObjectHeader, message_flags};
+use crate::format::{FormatError, UNDEFINED_ADDRESS, dataspace, datatype};
+use crate::model::datatype::Datatype;
+use crate::model::hierarchy::{Attribute, DataLayout, Link, LinkTarget, ObjectId, TypeUse};
+use crate::model::limits::RANK;
+
+use super::index::PlacedIndex;
+use super::inventory::{Shown, ShownDataset, ShownKind};
+use super::storage::Index;
+
+/// Bytes of the largest fill value that a header holds: the message has a few fields before it.
+const FILL_LEN: usize = MESSAGE_LEN - 16;
+
+/// What of a header depends on where things lie.
+pub(super) struct Places<'a> {
+    /// Header address of every object.
+    pub(super) headers: &'a [u64],
+    /// Heap and name index of dense links.
+    pub(super) links: Option<(u64, u64)>,
+    /// Heap and name index of dense attributes.
+    pub(super) attributes: Option<(u64, u64)>,
+    /// Address of a dataset's index, or of its data where it has none; undefined where there is no data.
+    pub(super) data: u64,
+    /// The fill value in file form.
+    pub(super) fill: Option<Cow<'a, [u8]>>,
+    /// Value of each attribute in file form.
+    pub(super) values: Vec<Cow<'a, [u8]>>,
+}
+
+impl<'a> Places<'a> {
+    /// Stand-ins of the right length.
+    pub(super) fn measuring(shown: &Shown<'a>, headers: &'a [u64]) -> Self {
+        let fill = match &shown.kind {
+            ShownKind::Dataset(dataset) => dataset.fill.map(|fill| Cow::Borrowed(fill.bytes.as_ref())),
+            _ => None,
+        };
+        Places {
+            headers,
+            links: shown.dense_links.then_some((0, 0)),
+            attributes: shown.dense_attributes.then_some((0, 0)),
+            data: 0,
+            fill,
+            values: shown.attributes.iter().map(|attribute| Cow::Borrowed(attribute.value.bytes.as_ref())).collect(),
+        }
+    }
+
+    fn header(&self, id: ObjectId) -> u64 {
+        self.headers.get(id.0 as usize).copied().unwrap_or_default()
+    }
+}
+
+/// The header of an object.
+pub(super) fn object_header(shown: &Shown<'_>, places: &Places<'_>) -> Result<ObjectHeader, FormatError> {
+    let mut messages = Vec::new();
+    match &shown.kind {
+        ShownKind::Group { tracked } => {
+            let (heap, name_index) = places.links.unwrap_or((UNDEFINED_ADDRESS, UNDEFINED_ADDRESS));
+            let max_creation = shown.links.len() as u64;
+            let info = LinkInfo { tracked: *tracked, max_creation, heap, name_index };
+            messages.push(message(link_info::KIND, 0, info.body()));
+            messages.push(message(group_info::KIND, message_flags::CONSTANT, group_info::body()));
+            if places.links.is_none() {
+                for body in link_bodies(shown, places) {
+                    messages.push(message(link::KIND, 0, body?));
+                }
+            }
+        }
+        ShownKind::Dataset(dataset) => dataset_messages(dataset, places, &mut messages)?,
+        ShownKind::Datatype(datatype) => messages.push(datatype_message(datatype)?),
+    }
+    if !shown.attributes.is_empty() {
+        let (heap, name_index) = places.attributes.unwrap_or((UNDEFINED_ADDRESS, UNDEFINED_ADDRESS));
+        // Tracked means at most 65535 attributes.
+        let max_creation = u16::try_from(shown.attributes.len()).unwrap_or(u16::MAX);
+        let info = AttributeInfo { tracked: shown.attributes_tracked, max_creation, heap, name_index };
+        messages.push(message(attribute_info::KIND, message_flags::DONT_SHARE, info.body()));
+        if places.attributes.is_none() {
+            for (number, body) in attribute_bodies(shown, places).enumerate() {
+                let creation_index = if shown.attributes_tracked { number as u16 } else { 0 };
+                messages.push(Message { kind: attribute::KIND, flags: 0, body: body?, creation_index });
+            }
+        }
+    }
+    if shown.references > 1 {
+        messages.push(message(
+            reference_count::KIND,
+            message_flags::DONT_SHARE,
+            reference_count::body(shown.references),
+        ));
+    }
+    Ok(ObjectHeader { messages, attribute_order_tracked: shown.attributes_tracked, times: shown.modified })
+}
+
+/// The link messages of a group, in order.
+pub(super) fn link_bodies<'s>(
+    shown: &'s Shown<'_>,
+    places: &'s Places<'_>,
+) -> impl Iterator<Item = Result<Vec<u8>, FormatError>> + 's {
+    shown.links.iter().enumerate().map(|(number, link)| link_message(shown, number, link, places).body())
+}
+
+/// Bytes of each link message.
+pub(super) fn link_lens<'s>(shown: &'s Shown<'_>, places: &'s Places<'_>) -> impl Iterator<Item = u64> + 's {
+    shown.links.iter().enumerate().map(|(number, link)| link_message(shown, number, link, places).encoded_len() as u64)
+}
+
+fn link_message<'s>(shown: &Shown<'_>, number: usize, link: &'s Link, places: &Places<'_>) -> link::Link<'s> {
+    let tracked = matches!(shown.kind, ShownKind::Group { tracked: true });
+    link::Link {
+        name: &link.name,
+        creation_order: tracked.then_some(number as u64),
+        target: match &link.target {
+            LinkTarget::Hard(id) => LinkBody::Hard(places.header(*id)),
+            LinkTarget::Soft(path) => LinkBody::Soft(path),
+            LinkTarget::External { file, path } => LinkBody::External { file, path },
+        },
+    }
+}
+
+/// The attribute messages of an object, in order.
+pub(super) fn attribute_bodies<'s>(
+    shown: &'s Shown<'_>,
+    places: &'s Places<'_>,
+) -> impl Iterator<Item = Result<Vec<u8>, FormatError>> + 's {
+    attributes(shown, places).map(|attribute| attribute.body())
+}
+
+/// Bytes of each attribute message.
+pub(super) fn attribute_lens<'s>(shown: &'s Shown<'_>, places: &'s Places<'_>) -> impl Iterator<Item = u64> + 's {
+    attributes(shown, places).map(|attribute| attribute.encoded_len() as u64)
+}
+
+fn attributes<'s>(shown: &'s Shown<'_>, places: &'s Places<'_>) -> impl Iterator<Item = attribute::Attribute<'s>> + 's {
+    shown.attributes.iter().zip(&places.values).map(|(attribute, value)| attribute_message(attribute, value, places))
+}
+
+fn attribute_message<'s>(attribute: &'s Attribute, data: &'s [u8], places: &Places<'_>) -> attribute::Attribute<'s> {
+    attribute::Attribute {
+        name: &attribute.name,
+        datatype: match &attribute.datatype {
+            TypeUse::Own(datatype) => AttributeType::Own(datatype),
+            TypeUse::Committed(id) => AttributeType::Committed(places.header(*id)),
+        },
+        dataspace: &attribute.dataspace,
+        data,
+    }
+}
+
+fn dataset_messages(
+    shown: &ShownDataset<'_>,
+    places: &Places<'_>,
+    messages: &mut Vec<Message>,
+) -> Result<(), FormatError> {
+    let ShownDataset { dataset, storage, .. } = shown;
+    let mut space = Vec::new();
+    dataspace::encode(&dataset.dataspace, &mut space)?;
+    messages.push(message(dataspace::KIND, 0, space));
+    messages.push(match &dataset.datatype {
+        TypeUse::Own(datatype) => datatype_message(datatype)?,
+        TypeUse::Committed(id) => {
+            let body = shared::committed(places.header(*id)).to_vec();
+            message(datatype::KIND, message_flags::SHARED | message_flags::CONSTANT, body)
+        }
+    });
+    // When libhdf5 would have allocated the space itself.
+    let allocation = match storage.index {
+        Index::Contiguous => Allocation::Late,
+        Index::Implicit => Allocation::Early,
+        _ => Allocation::Incremental,
+    };
+    // A value too large for the message still fills the chunks that nobody wrote.
+    let value = places.fill.as_deref().filter(|fill| fill.len() <= FILL_LEN);
+    messages.push(message(fill_value::KIND, message_flags::CONSTANT, FillValue { value, allocation }.body()?));
+    let body = match (&storage.index, &dataset.layout) {
+        (Index::Contiguous, _) | (_, DataLayout::Contiguous) => {
+            Contiguous { address: places.data, size: storage.chunk_len }.body()
+        }
+        (_, DataLayout::Chunked(chunk)) => Chunked {
+            chunk: chunk.get(..RANK.min(chunk.len())).unwrap_or_default(),
+            element_size: storage.element_size,
+            index: PlacedIndex::kind(storage),
+            address: places.data,
+        }
+        .body()?,
+    };
+    messages.push(message(data_layout::KIND, 0, body));
+    if !storage.filters.is_empty() {
+        let entries: Vec<_> = storage
+            .filters
+            .iter()
+            .map(|filter| FilterEntry { id: filter.id, optional: filter.optional, name: "", values: &filter.values })
+            .collect();
+        messages.push(message(filter_pipeline::KIND, message_flags::CONSTANT, filter_pipeline::body(&entries)?));
+    }
+    Ok(())
+}
+
+fn datatype_message(datatype: &Datatype) -> Result<Message, FormatError> {
+    let mut body = Vec::new();
+    datatype::encode(datatype, &mut body)?;
+    Ok(message(datatype::KIND, message_flags::CONSTANT, body))
+}
+
+fn message(kind: u8, flags: u8, body: Vec<u8>) -> Message {
+    Message { kind, flags, body, creation_index: 0 }
+}

@@ -149,7 +149,7 @@ async fn a_hundred_readers_of_one_chunk_make_one_request() {
 #[tokio::test]
 async fn what_was_never_written_is_absent_and_asked_for_once_a_second_at_most() {
     let mut settings = FetchSettings::default();
-    settings.cache.absent_for = Duration::from_millis(100);
+    settings.cache.absent_for = Duration::from_millis(500);
     let world = world_with(recipe(16, 8, 1, &[]), [((DATA, 1), ChunkSource::Fill)], settings, |store| store);
     for _ in 0..5 {
         assert_eq!(world.chunk(0, Some(0..4)).await.unwrap(), Plain::Absent);
@@ -157,7 +157,7 @@ async fn what_was_never_written_is_absent_and_asked_for_once_a_second_at_most() 
     }
     assert_eq!(world.counted().gets, 1);
     world.put("1/c0", [7; 8]);
-    tokio::time::sleep(Duration::from_millis(150)).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
     assert_eq!(world.bytes(0, Some(2..4)).await, vec![7; 2]);
 }
 
@@ -232,12 +232,13 @@ async fn a_chunk_that_stays_torn_is_undecodable_and_an_old_one_at_once() {
     age(&world.path("1/c1"));
     let start = Instant::now();
     let error = world.chunk(1, None).await.unwrap_err();
-    assert!(start.elapsed() < Duration::from_millis(50));
+    // All patience together is a second.
+    assert!(start.elapsed() < Duration::from_millis(900));
     assert_eq!(world.counted().gets, 1);
     assert!(matches!(&error, FetchError::Undecodable { location, .. } if location.key.as_str() == "1/c1"), "{error}");
     let error = world.chunk(0, None).await.unwrap_err();
     assert!(matches!(&error, FetchError::Undecodable { location, .. } if location.key.as_str() == "1/c0"), "{error}");
-    assert!(start.elapsed() >= Duration::from_millis(1000) && start.elapsed() < Duration::from_secs(3));
+    assert!(start.elapsed() >= Duration::from_millis(1000) && start.elapsed() < Duration::from_secs(20));
     assert_eq!(world.counted().gets, 7);
 }
 

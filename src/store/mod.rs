@@ -12,6 +12,8 @@ pub mod counters;
 pub mod error;
 #[cfg(test)]
 mod faulty;
+#[cfg(test)]
+mod memory;
 pub mod posix;
 pub mod root;
 #[cfg(test)]
@@ -70,8 +72,9 @@ pub struct Capabilities {
     pub listing: bool,
     /// Part of an object can be read.
     pub ranges: bool,
-    /// Folders may be there with nothing in them (a directory tree; prefixes of keys cannot).
-    pub empty_folders: bool,
+    /// Folders are there by themselves: a name is a folder or an object and never both, and a folder may be empty.
+    /// Where they are only prefixes of keys, it is the other way round.
+    pub directories: bool,
     /// A reader never sees half of a write. HSDS rewrites files of a directory tree in place.
     pub atomic_put: bool,
 }

@@ -262,7 +262,7 @@ impl Posix {
 #[async_trait::async_trait]
 impl Backend for Posix {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { conditional_get: true, listing: true, ranges: true, empty_folders: true, atomic_put: false }
+        Capabilities { conditional_get: true, listing: true, ranges: true, directories: true, atomic_put: false }
     }
 
     async fn get(&self, key: &Key, get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {

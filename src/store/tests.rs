@@ -193,7 +193,7 @@ struct Hung;
 #[async_trait::async_trait]
 impl Backend for Hung {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { conditional_get: false, listing: false, ranges: false, empty_folders: false, atomic_put: true }
+        Capabilities { conditional_get: false, listing: false, ranges: false, directories: false, atomic_put: true }
     }
     async fn get(&self, _: &Key, _: Get, _permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
         std::future::pending().await

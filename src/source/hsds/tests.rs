@@ -1,0 +1,492 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Instant, SystemTime};
+
+use super::loader::Loaded;
+use super::*;
+use crate::model::hierarchy::{LinkTarget, ObjectKind};
+use crate::model::location::Key;
+use crate::source::Body;
+use crate::store::root::bucket_of;
+use crate::store::{Requests, StoreError};
+
+/// Ids of one file: its root, and others by a number.
+const ROOT: &str = "g-6470adce-88afc031-ecf8-254600-2748b9";
+const HOME: &str = "db/6470adce-88afc031";
+
+fn id(kind: char, number: u32) -> String {
+    format!("{kind}-6470adce-88afc031-0000-000000-{number:06x}")
+}
+
+fn key_of(id: &str) -> String {
+    super::id::Id::parse(id).unwrap().metadata_key().to_string()
+}
+
+struct World {
+    directory: tempfile::TempDir,
+    source: HsdsSource,
+}
+
+impl World {
+    fn new() -> World {
+        World::with(|store| store)
+    }
+
+    fn with(wrap: impl FnOnce(Store) -> Store) -> World {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(wrap(Store::open(&bucket_of(directory.path()).unwrap()).unwrap()));
+        let settings = HsdsSettings::default();
+        World { directory, source: HsdsSource { store, base: String::new(), only: None, settings } }
+    }
+
+    fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.directory.path().join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Puts an object that was written long ago, so that nothing about it is waited for.
+    fn put_old(&self, key: &str, bytes: impl AsRef<[u8]>) {
+        self.put(key, bytes);
+        let file = fs::File::options().write(true).open(self.directory.path().join(key)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(600)).unwrap();
+    }
+
+    /// A file of the groups and datasets given: id, and the ids its links lead to.
+    fn put_file(&self, path: &str, objects: &[(String, Vec<String>)]) {
+        self.put_old(&format!("{path}/.domain.json"), format!(r#"{{"root": "{ROOT}", "owner": "ann", "acls": {{}}}}"#));
+        for (id, targets) in objects {
+            let links: Vec<String> = targets
+                .iter()
+                .enumerate()
+                .map(|(n, id)| format!(r#""l{n}": {{"class": "H5L_TYPE_HARD", "id": "{id}", "created": 1}}"#))
+                .collect();
+            let json = if id.starts_with('d') {
+                format!(
+                    r#"{{"id": "{id}", "root": "{ROOT}", "created": 1, "lastModified": 1, "attributes": {{}},
+                        "type": {{"class": "H5T_INTEGER", "base": "H5T_STD_I32LE"}}, "shape": {{"class": "H5S_SCALAR"}}}}"#
+                )
+            } else {
+                format!(
+                    r#"{{"id": "{id}", "root": "{ROOT}", "created": 1, "lastModified": 1, "attributes": {{}},
+                        "links": {{{}}}}}"#,
+                    links.join(", ")
+                )
+            };
+            self.put_old(&key_of(id), json);
+        }
+    }
+
+    fn counted(&self) -> Requests {
+        self.source.store.counters()
+    }
+
+    async fn load(&self, path: &str) -> Result<Loaded, SourceError> {
+        self.source.load_file(path).await.map(|(_, _, loaded)| loaded)
+    }
+
+    async fn names(&self, folder: &str) -> BTreeSet<(String, char)> {
+        let (mut names, mut after) = (BTreeSet::new(), None);
+        loop {
+            let page = self.source.list(folder, after.as_ref()).await.unwrap();
+            for entry in page.entries {
+                assert!(names.insert((entry.name, letter(&entry.kind))));
+            }
+            after = page.next;
+            if after.is_none() {
+                return names;
+            }
+        }
+    }
+}
+
+fn letter(kind: &EntryKind) -> char {
+    match kind {
+        EntryKind::Folder => 'd',
+        EntryKind::File => 'f',
+        EntryKind::Plain { .. } => 'p',
+    }
+}
+
+fn set(names: &[(&str, char)]) -> BTreeSet<(String, char)> {
+    names.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect()
+}
+
+#[tokio::test]
+async fn a_listing_shows_folders_files_and_plain_objects_and_hides_the_schema() {
+    let world = World::new();
+    world.put_file("x.h5", &[(ROOT.to_owned(), vec![])]);
+    world.put_file("a b%2F?#.h5", &[]);
+    world.put_old("home/.domain.json", r#"{"owner": "bob", "acls": {}}"#);
+    world.put_old("bare/notes.txt", "n");
+    world.put_old("torn.h5/.domain.json", r#"{"root": "g-64"#);
+    world.put_old("readme.txt", "hello");
+    world.put_old(".leading", "");
+    world.put_old(".domain.json", "{}");
+    world.put_old("5c9c0-g-c815c3d8-e525-11f1-878b-02fc00000001", "{}");
+    fs::create_dir(world.directory.path().join("deleted.h5")).unwrap();
+    let before = world.counted();
+    let page = world.source.list("", None).await.unwrap();
+    let made = world.counted().since(before);
+    // One `.domain.json` for each of the six prefixes; a look into each of the two that have none.
+    assert_eq!((made.lists, made.gets, made.heads), (3, 6, 0));
+    let owner = |name: &str| page.entries.iter().find(|entry| entry.name == name).unwrap().owner.clone();
+    assert_eq!((owner("x.h5").as_deref(), owner("home").as_deref(), owner("bare")), (Some("ann"), Some("bob"), None));
+    let wanted = [
+        ("x.h5", 'f'),
+        ("a b%2F?#.h5", 'f'),
+        ("home", 'd'),
+        ("bare", 'd'),
+        ("torn.h5", 'f'),
+        ("readme.txt", 'p'),
+        (".leading", 'p'),
+    ];
+    assert_eq!(world.names("").await, set(&wanted));
+    assert_eq!(world.names("bare").await, set(&[("notes.txt", 'p')]));
+    assert!(matches!(world.source.list("none", None).await, Err(SourceError::NotFound { .. })));
+    assert!(matches!(world.source.open("torn.h5").await, Err(SourceError::Invalid { .. })));
+    // Each of them alone is what it is in the listing.
+    for (name, kind) in wanted {
+        assert_eq!(world.source.find(name).await.unwrap().map(|entry| letter(&entry.kind)), Some(kind), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_found_without_a_listing() {
+    let world = World::new();
+    world.put_file("home/x.h5", &[]);
+    world.put_old("home/notes.txt", "hello");
+    let before = world.counted();
+    let file = world.source.find("home/x.h5").await.unwrap().unwrap();
+    assert_eq!((file.name.as_str(), file.kind, file.owner.as_deref()), ("x.h5", EntryKind::File, Some("ann")));
+    let notes = world.source.find("home/notes.txt").await.unwrap().unwrap();
+    assert!(matches!(notes.kind, EntryKind::Plain { key, size: 5, etag: Some(_) } if key.as_str() == "home/notes.txt"));
+    assert_eq!(world.counted().since(before).lists, 0);
+    assert_eq!(world.source.find("home").await.unwrap().unwrap().kind, EntryKind::Folder);
+    assert_eq!(world.source.find("").await.unwrap().unwrap().kind, EntryKind::Folder);
+    let hidden = ["db", HOME, "home/x.h5/.domain.json", ".domain.json", "db/6470adce-88afc031/.group.json"];
+    for absent in hidden.into_iter().chain(["none", "home/notes.txt/below", "home//x.h5", "../x", "none%object"]) {
+        assert_eq!(world.source.find(absent).await.unwrap(), None, "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_may_not_be_looked_at_is_an_error_and_not_absent() {
+    let world = World::with(|store| {
+        store.failing(|key| {
+            key.as_str().starts_with("closed").then(|| StoreError::Forbidden {
+                location: crate::model::location::Location {
+                    bucket: crate::model::location::Bucket::new("test://"),
+                    key: key.clone(),
+                },
+                reason: "EACCES".to_owned(),
+            })
+        })
+    });
+    world.put_old("closed/x", "");
+    assert!(matches!(world.source.find("closed").await, Err(SourceError::Store(StoreError::Forbidden { .. }))));
+    assert_eq!(world.names("").await, set(&[("closed", 'f')]));
+}
+
+#[tokio::test]
+async fn every_object_of_a_file_is_read_once() {
+    let world = World::new();
+    let (group, alias, data) = (id('g', 1), id('g', 2), id('d', 3));
+    let objects = [
+        (ROOT.to_owned(), vec![group.clone(), data.clone(), ROOT.to_owned()]),
+        (group.clone(), vec![alias.clone(), data.clone(), ROOT.to_owned()]),
+        (alias.clone(), vec![group.clone(), alias.clone()]),
+        (data.clone(), vec![]),
+    ];
+    world.put_file("x.h5", &objects);
+    let before = world.counted();
+    let loaded = world.load("x.h5").await.unwrap();
+    let made = world.counted().since(before);
+    assert_eq!((made.gets, made.heads, made.lists, made.ranged_gets), (5, 0, 0, 0));
+    assert_eq!((loaded.objects.len(), loaded.missing.len(), loaded.fingerprint.len()), (4, 0, 5));
+    assert!(loaded.fingerprint.values().all(Option::is_some));
+}
+
+#[tokio::test]
+async fn a_file_of_a_thousand_objects_is_read_many_at_a_time() {
+    let world = World::new();
+    let all: Vec<String> = (0..1000).map(|number| id('d', number)).collect();
+    let mut objects = vec![(ROOT.to_owned(), all.clone())];
+    objects.extend(all.into_iter().map(|id| (id, vec![])));
+    world.put_file("x.h5", &objects);
+    let start = Instant::now();
+    let loaded = world.load("x.h5").await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!((loaded.objects.len(), world.counted().gets), (1001, 1002));
+}
+
+#[tokio::test]
+async fn what_is_linked_but_not_there_is_noted_and_asked_for_again_only_beside_a_writer() {
+    let world = World::new();
+    world.put_file("x.h5", &[(ROOT.to_owned(), vec![id('d', 1), id('d', 2)]), (id('d', 2), vec![])]);
+    let before = world.counted();
+    let loaded = world.load("x.h5").await.unwrap();
+    assert_eq!(world.counted().since(before).gets, 4);
+    assert_eq!(loaded.missing.len(), 1);
+    assert_eq!(loaded.fingerprint.get(&Key::new(key_of(&id('d', 1)))), Some(&None));
+    // A link stored a moment ago, its target a moment later.
+    let group = fs::read(world.directory.path().join(HOME).join(".group.json")).unwrap();
+    world.put(&format!("{HOME}/.group.json"), group);
+    let (target, path) =
+        (world.directory.path().join(key_of(&id('d', 2))), world.directory.path().join(key_of(&id('d', 1))));
+    let writer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(target, path).unwrap();
+    });
+    let loaded = world.load("x.h5").await.unwrap();
+    writer.join().unwrap();
+    assert_eq!((loaded.objects.len(), loaded.missing.len()), (3, 0));
+    assert!(loaded.fingerprint.values().all(Option::is_some));
+}
+
+#[tokio::test]
+async fn torn_json_that_heals_is_waited_for() {
+    let world = World::new();
+    world.put_file("x.h5", &[(ROOT.to_owned(), vec![])]);
+    for (key, torn) in
+        [(format!("{HOME}/.group.json"), &b""[..]), ("x.h5/.domain.json".to_owned(), b"{\"root\": \"g-6")]
+    {
+        let whole = fs::read(world.directory.path().join(&key)).unwrap();
+        world.put(&key, torn);
+        let path = world.directory.path().join(&key);
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(120));
+            fs::write(path, whole).unwrap();
+        });
+        let loaded = world.load("x.h5").await.unwrap();
+        assert_eq!((loaded.objects.len(), loaded.missing.len()), (1, 0));
+        writer.join().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn json_that_stays_torn_spoils_only_its_object_unless_that_is_the_root() {
+    let world = World::new();
+    world.put_file("x.h5", &[(ROOT.to_owned(), vec![id('d', 1), id('d', 2)]), (id('d', 2), vec![])]);
+    world.put_old(&key_of(&id('d', 1)), "{\"id\": ");
+    let start = Instant::now();
+    let loaded = world.load("x.h5").await.unwrap();
+    // All patience together is a second.
+    assert!(start.elapsed() < Duration::from_millis(900));
+    assert_eq!((loaded.objects.len(), loaded.missing.len()), (2, 1));
+    assert!(loaded.fingerprint.values().all(Option::is_some));
+    for broken in ["", "[]", "{\"links\":"] {
+        world.put_old(&format!("{HOME}/.group.json"), broken);
+        assert!(matches!(world.load("x.h5").await, Err(SourceError::Invalid { .. })), "{broken}");
+    }
+    // Young and broken for good: an error after about a second, and not before.
+    world.put(&format!("{HOME}/.group.json"), "");
+    let start = Instant::now();
+    assert!(matches!(world.load("x.h5").await, Err(SourceError::Invalid { .. })));
+    assert!(start.elapsed() >= Duration::from_secs(1) && start.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn a_file_is_never_read_in_part_because_a_request_failed() {
+    let world = World::with(|store| {
+        store.failing(|key| {
+            key.as_str().ends_with(".dataset.json").then(|| StoreError::Failed {
+                location: crate::model::location::Location {
+                    bucket: crate::model::location::Bucket::new("test://"),
+                    key: key.clone(),
+                },
+                reason: "EIO".to_owned(),
+            })
+        })
+    });
+    world.put_file("x.h5", &[(ROOT.to_owned(), vec![id('d', 1)]), (id('d', 1), vec![])]);
+    assert!(matches!(world.load("x.h5").await, Err(SourceError::Store(StoreError::Failed { .. }))));
+}
+
+#[tokio::test]
+async fn a_file_whose_root_is_no_id_or_not_there_says_so() {
+    let world = World::new();
+    world.put_file("x.h5", &[]);
+    world.put_old("y.h5/.domain.json", r#"{"root": "../../etc/passwd"}"#);
+    world.put_old("folder/.domain.json", "{}");
+    for file in ["x.h5", "y.h5"] {
+        assert!(matches!(world.load(file).await, Err(SourceError::Invalid { .. })), "{file}");
+    }
+    for nothing in ["folder", "none", "x.h5/below", "a//b"] {
+        assert!(matches!(world.load(nothing).await, Err(SourceError::NotFound { .. })), "{nothing}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_is_fresh_until_one_of_its_objects_changes() {
+    let world = World::new();
+    world.put_file("x.h5", &[(ROOT.to_owned(), vec![id('d', 1), id('d', 2)]), (id('d', 2), vec![])]);
+    let fingerprint = Fingerprint { objects: world.load("x.h5").await.unwrap().fingerprint };
+    let before = world.counted();
+    assert_eq!(world.source.still_holds(&fingerprint).await.unwrap(), Freshness::Unchanged);
+    let made = world.counted().since(before);
+    assert_eq!((made.heads, made.gets, made.lists), (4, 0, 0));
+    // One that was absent appears.
+    world.put_old(&key_of(&id('d', 1)), "{}");
+    assert_eq!(world.source.still_holds(&fingerprint).await.unwrap(), Freshness::Changed);
+    fs::remove_file(world.directory.path().join(key_of(&id('d', 1)))).unwrap();
+    assert_eq!(world.source.still_holds(&fingerprint).await.unwrap(), Freshness::Unchanged);
+    // One changes, one vanishes.
+    world.put_old(&key_of(&id('d', 2)), "{ }");
+    assert_eq!(world.source.still_holds(&fingerprint).await.unwrap(), Freshness::Changed);
+    fs::remove_file(world.directory.path().join(key_of(&id('d', 2)))).unwrap();
+    assert_eq!(world.source.still_holds(&fingerprint).await.unwrap(), Freshness::Changed);
+    fs::remove_file(world.directory.path().join("x.h5/.domain.json")).unwrap();
+    assert_eq!(world.source.still_holds(&fingerprint).await.unwrap(), Freshness::Gone);
+}
+
+#[tokio::test]
+async fn a_source_may_be_a_folder_or_one_file() {
+    let world = World::new();
+    world.put_file("home/ann/x.h5", &[(ROOT.to_owned(), vec![])]);
+    world.put_file("home/y.h5", &[(ROOT.to_owned(), vec![])]);
+    let open = |path| HsdsSource::open(Arc::clone(&world.source.store), path, HsdsSettings::default());
+    let folder = open("home/ann/").await.unwrap();
+    assert_eq!(folder.list("", None).await.unwrap().entries.len(), 1);
+    assert_eq!(folder.find("x.h5").await.unwrap().unwrap().kind, EntryKind::File);
+    assert_eq!(folder.find("y.h5").await.unwrap(), None);
+    assert!(folder.load_file("x.h5").await.is_ok());
+    // A folder whose own name is not hidden here may hold names that would be at the root of the store.
+    world.put_old("home/ann/db/z", "");
+    assert_eq!(folder.find("db").await.unwrap().unwrap().kind, EntryKind::Folder);
+    let file = open("home/y.h5").await.unwrap();
+    assert_eq!(file.only(), Some("y.h5"));
+    let entries = file.list("", None).await.unwrap().entries;
+    assert_eq!(entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["y.h5"]);
+    assert_eq!(file.find("ann").await.unwrap(), None);
+    assert!(file.load_file("y.h5").await.is_ok());
+    assert!(matches!(open("home/none").await, Err(SourceError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_large_folder_is_read_page_by_page() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..500 {
+        let folder = directory.path().join(format!("f{number}"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(".domain.json"), format!(r#"{{"root": "{ROOT}"}}"#)).unwrap();
+        fs::write(directory.path().join(format!("o{number}")), "").unwrap();
+    }
+    let settings = crate::store::StoreSettings { page: 64, ..Default::default() };
+    let store = Arc::new(Store::open_with(&bucket_of(directory.path()).unwrap(), settings).unwrap());
+    let source = HsdsSource { store, base: String::new(), only: None, settings: HsdsSettings::default() };
+    let world = World { directory, source };
+    let names = world.names("").await;
+    assert_eq!(names.len(), 1000);
+    assert_eq!(names.iter().filter(|(_, kind)| *kind == 'f').count(), 500);
+    assert_eq!((world.counted().lists, world.counted().gets), (16, 500));
+}
+
+#[tokio::test]
+async fn an_object_beside_keys_of_its_name_is_shown_under_another_whatever_the_page() {
+    let objects = [
+        ("a", "object"),
+        ("a!", "sorts between"),
+        ("a/.domain.json", r#"{"root": "g-6470adce-88afc031-ecf8-254600-2748b9"}"#),
+        ("b", "object"),
+        ("b/c", "no domain"),
+        ("c", "alone"),
+        ("d%object", "a name of its own"),
+    ];
+    let wanted =
+        [("a", 'f'), ("a!", 'p'), ("a%object", 'p'), ("b", 'd'), ("b%object", 'p'), ("c", 'p'), ("d%object", 'p')];
+    for page in [1, 2, 3, 100] {
+        let settings = crate::store::StoreSettings { page, ..Default::default() };
+        let store = Arc::new(Store::of_keys(&objects, settings));
+        let source = HsdsSource { store, base: String::new(), only: None, settings: HsdsSettings::default() };
+        let world = World { directory: tempfile::tempdir().unwrap(), source };
+        assert_eq!(world.names("").await, set(&wanted), "{page}");
+        for (name, kind) in wanted {
+            let entry = world.source.find(name).await.unwrap().unwrap();
+            assert_eq!((entry.name.as_str(), letter(&entry.kind)), (name, kind));
+            if let (EntryKind::Plain { key, .. }, "a%object" | "b%object") = (entry.kind, name) {
+                assert_eq!(Some(key.as_str()), name.strip_suffix("%object"));
+            }
+        }
+        for absent in ["c%object", "a!%object", "%object", "a/b"] {
+            assert_eq!(world.source.find(absent).await.unwrap(), None, "{absent}");
+        }
+    }
+}
+
+/// A store with a file of one dataset: `/name` of 2,500 bytes in chunks of 1,000, whose chunk 1 was never written.
+fn put_bytes(world: &World, path: &str, name: &str, more: &str) {
+    let dataset = id('d', 1);
+    world.put_old(&format!("{path}/.domain.json"), format!(r#"{{"root": "{ROOT}", "owner": "ann", "acls": {{}}}}"#));
+    world.put_old(
+        &key_of(ROOT),
+        format!(
+            r#"{{"id": "{ROOT}", "root": "{ROOT}", "created": 1, "lastModified": 1, "attributes": {{}}, "links":
+                {{"{name}": {{"class": "H5L_TYPE_HARD", "id": "{dataset}", "created": 1}}{more}}}}}"#
+        ),
+    );
+    world.put_old(
+        &key_of(&dataset),
+        format!(
+            r#"{{"id": "{dataset}", "root": "{ROOT}", "created": 1, "lastModified": 1, "attributes": {{}},
+                "type": {{"class": "H5T_INTEGER", "base": "H5T_STD_U8LE"}},
+                "shape": {{"class": "H5S_SIMPLE", "dims": [2500]}},
+                "layout": {{"class": "H5D_CHUNKED", "dims": [1000]}}}}"#
+        ),
+    );
+    let chunk = key_of(&dataset).replace(".dataset.json", "");
+    world.put_old(&format!("{chunk}0"), [7; 1000]);
+    world.put_old(&format!("{chunk}2"), [9; 1000]);
+}
+
+#[tokio::test]
+async fn a_file_is_opened_and_its_chunks_are_fetched() {
+    use crate::fetch::{FetchSettings, Fetcher, FileChunks, Plain};
+    use crate::model::chunk::ChunkId;
+    use crate::model::hierarchy::ObjectId;
+    let world = World::new();
+    let more = r#", "x": {"class": "H5L_TYPE_EXTERNAL", "h5domain": "/home/bob/y.h5", "h5path": "/z", "created": 2}"#;
+    put_bytes(&world, "home/ann/x.h5", "data", more);
+    let contents = world.source.open("home/ann/x.h5").await.unwrap();
+    assert_eq!(contents.problems, []);
+    assert_eq!(contents.body, Body::Hierarchy);
+    assert_eq!(contents.facts.get("root").map(String::as_str), Some(ROOT));
+    assert_eq!(contents.facts.get("owner").map(String::as_str), Some("ann"));
+    assert_eq!(world.source.still_holds(&contents.fingerprint).await.unwrap(), Freshness::Unchanged);
+    let ObjectKind::Group(root) = &contents.hierarchy.objects[0].kind else { panic!() };
+    let external = root.links.iter().find(|link| link.name.as_bytes() == b"x").unwrap();
+    assert!(matches!(&external.target, LinkTarget::External { file, .. } if file.as_bytes() == b"../bob/y.h5"));
+    let file = FileChunks::new(contents.chunks, Arc::new(crate::store::Stores::new(Arc::clone(world.source.store()))));
+    let fetcher = Fetcher::new(FetchSettings::default());
+    let chunk = |number| ChunkId { dataset: ObjectId(1), number };
+    assert_eq!(fetcher.chunk(&file, chunk(0), Some(5..8)).await.unwrap(), Plain::Bytes(vec![7; 3].into()));
+    assert_eq!(fetcher.chunk(&file, chunk(1), None).await.unwrap(), Plain::Absent);
+    assert_eq!(fetcher.chunk(&file, chunk(2), None).await.unwrap(), Plain::Bytes(vec![9; 1000].into()));
+}
+
+#[tokio::test]
+async fn a_file_that_was_stored_byte_by_byte_is_shown_as_these_bytes() {
+    let world = World::new();
+    put_bytes(&world, "x.h5", "h5image", "");
+    let body = world.source.open("x.h5").await.unwrap().body;
+    assert!(matches!(body, Body::Bytes { dataset, len: 2500 } if dataset.0 == 1));
+    // Beside another link it is a dataset like any other.
+    put_bytes(&world, "x.h5", "h5image", r#", "s": {"class": "H5L_TYPE_SOFT", "h5path": "/h5image", "created": 2}"#);
+    assert_eq!(world.source.open("x.h5").await.unwrap().body, Body::Hierarchy);
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_is_a_problem_and_the_rest_is_shown() {
+    let world = World::new();
+    let more = format!(r#", "lost": {{"class": "H5L_TYPE_HARD", "id": "{}", "created": 2}}"#, id('d', 2));
+    put_bytes(&world, "x.h5", "data", &more);
+    let absent = world.source.open("x.h5").await.unwrap();
+    world.put_old(&key_of(&id('d', 2)), "{\"id\"");
+    let torn = world.source.open("x.h5").await.unwrap();
+    for contents in [&absent, &torn] {
+        assert_eq!((contents.hierarchy.objects.len(), contents.problems.len()), (2, 1));
+        assert_eq!(contents.problems[0].path, "/lost");
+    }
+    assert_ne!(absent.fingerprint, torn.fingerprint);
+}

@@ -13,6 +13,7 @@ use crate::layout::{self, LAYOUT_VERSION};
 use crate::model::hierarchy::{DataLayout, Hierarchy, ObjectId, ObjectKind};
 use crate::model::limits;
 use crate::model::location::Location;
+use crate::model::problem::Problem;
 use crate::source::{Body, Contents, Fingerprint, Freshness as Found};
 
 impl Namespace {
@@ -170,7 +171,12 @@ fn build(
         Body::Hierarchy => {
             let image = layout::plan(&hierarchy, options)
                 .map_err(|error| NamespaceError::Layout { path: shown(&path), reason: error.to_string() })?;
-            problems.extend(image.problems().iter().cloned());
+            // What has no place in the image is known by its path only; the file stands for the key.
+            problems.extend(image.problems().iter().map(|omission| Problem {
+                path: omission.path.clone(),
+                key: path.clone(),
+                reason: omission.reason.clone(),
+            }));
             let (len, metadata) = (image.len(), image.metadata_len());
             facts.insert("layout_version".to_owned(), LAYOUT_VERSION.to_string());
             (Content::Image { image, chunks }, len, metadata)

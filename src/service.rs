@@ -15,7 +15,7 @@ use crate::config::Place;
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::fs::{self, Access, FsSettings, Mount, MountError, Ownership};
 use crate::namespace::{Namespace, NamespaceSettings};
-use crate::source::hsds::Hsds;
+use crate::source::hsds::{HsdsSettings, HsdsSource};
 use crate::source::{EntryKind, Source, SourceError};
 use crate::store::{Store, StoreError, Stores};
 use mountpoint::MountpointError;
@@ -74,7 +74,7 @@ pub async fn open(
 ) -> Result<House, ServiceError> {
     let store = Arc::new(Store::open(&place.bucket)?);
     let stores = Arc::new(Stores::new(store.clone()));
-    let source: Arc<dyn Source> = Arc::new(Hsds::new(store));
+    let source: Arc<dyn Source> = Arc::new(HsdsSource::open(store, "", HsdsSettings::default()).await?);
     if !place.path.is_empty() {
         let entry = source.find(&place.path).await?;
         let entry = entry.ok_or_else(|| ServiceError::NotFound { place: place.to_string() })?;

@@ -10,6 +10,7 @@ pub mod datatype;
 pub mod elements;
 pub mod grid;
 pub mod hierarchy;
+pub mod hyperslab;
 pub mod limits;
 pub mod location;
 pub mod name;

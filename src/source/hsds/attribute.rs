@@ -19,13 +19,23 @@ const NAME_BYTES: usize = u16::MAX as usize - 1;
 /// The value of `CLASS` that makes a dataset a dimension scale.
 const DIMENSION_SCALE: &[u8] = b"DIMENSION_SCALE";
 
-/// An attribute, and the references in it that lead nowhere.
+/// An attribute, and what there is to say about it.
+pub struct Made {
+    /// The attribute.
+    pub attribute: Attribute,
+    /// References in it that lead nowhere.
+    pub dangling: Vec<String>,
+    /// Bytes its value takes in memory.
+    pub bytes: u64,
+}
+
+/// The attribute `name` of this JSON.
 pub fn attribute(
     name: &Name,
     json: &Value,
     objects: &dyn Objects,
     type_use: &dyn Fn(&Value, Datatype) -> TypeUse,
-) -> Result<(Attribute, Vec<String>), Fault> {
+) -> Result<Made, Fault> {
     if name.as_bytes().is_empty() || name.as_bytes().contains(&0) || name.as_bytes().len() > NAME_BYTES {
         return Err(Fault::malformed("name", "is no name of an attribute in HDF5"));
     }
@@ -37,13 +47,13 @@ pub fn attribute(
         other => other,
     };
     if is_scale_class(name, &datatype, &dataspace, json) {
-        return Ok((scale_class(&datatype), Vec::new()));
+        return Ok(Made { attribute: scale_class(&datatype), dangling: Vec::new(), bytes: 0 });
     }
     let mut encoder = Encoder::new(objects);
     let encoding = json.get("encoding").and_then(Value::as_str);
     let value = encoder.elements(&datatype, &dataspace, json.get("value"), encoding)?;
     let attribute = Attribute { name: name.clone(), datatype: type_use(type_json, datatype), dataspace, value };
-    Ok((attribute, encoder.dangling))
+    Ok(Made { attribute, dangling: encoder.dangling, bytes: encoder.made })
 }
 
 /// True for the `CLASS` of a dimension scale: a scalar string of that text.

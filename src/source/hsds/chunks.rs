@@ -23,6 +23,8 @@ use crate::model::location::Bucket;
 pub struct HsdsChunks {
     pub(super) home: Bucket,
     pub(super) objects: HashMap<Id, ObjectId>,
+    /// By object number.
+    pub(super) ids: Vec<Id>,
     /// By object number; `None` for what is no dataset.
     pub(super) datasets: Vec<Option<DatasetChunks>>,
 }
@@ -51,7 +53,7 @@ impl HsdsChunks {
 
     /// The id an object has in the store; `None` for an object of another file.
     pub fn id(&self, object: ObjectId) -> Option<Id> {
-        self.objects.iter().find(|(_, number)| **number == object).map(|(id, _)| *id)
+        self.ids.get(object.0 as usize).copied()
     }
 }
 

@@ -151,10 +151,11 @@ pub fn creation(
     Ok(Creation { layout, filters, recipe: Some(ChunkRecipe { grid, raw_len, decode }), storage })
 }
 
-/// One element of the fill value; `None` for zero bytes.
-pub fn fill(document: &Document, datatype: &Datatype, objects: &dyn Objects) -> Result<Option<Elements>, Fault> {
-    let Some(properties) = document.get("creationProperties") else { return Ok(None) };
-    let Some(value) = properties.get("fillValue").filter(|value| !value.is_null()) else { return Ok(None) };
+/// One element of the fill value (`None` for zero bytes), and the bytes it takes in memory.
+pub fn fill(document: &Document, datatype: &Datatype, objects: &dyn Objects) -> Result<(Option<Elements>, u64), Fault> {
+    let value =
+        document.get("creationProperties").and_then(|properties| Some((properties, properties.get("fillValue")?)));
+    let Some((properties, value)) = value.filter(|(_, value)| !value.is_null()) else { return Ok((None, 0)) };
     let mut encoder = Encoder::new(objects);
     let fill = match properties.get("fillValue_encoding").and_then(Value::as_str) {
         None => encoder.single(datatype, value)?,
@@ -162,7 +163,7 @@ pub fn fill(document: &Document, datatype: &Datatype, objects: &dyn Objects) -> 
         Some(other) => return Err(Fault::Unsupported(format!("a fill value encoded as {other}"))),
     };
     let zero = fill.places.is_empty() && fill.bytes.iter().all(|&byte| byte == 0);
-    Ok((!zero).then_some(fill))
+    Ok(if zero { (None, 0) } else { (Some(fill), encoder.made) })
 }
 
 /// The chunk shape a layout gives, for an extent of `dims`.

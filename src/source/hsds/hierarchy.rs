@@ -27,9 +27,9 @@ use crate::model::problem::Problem;
 pub use super::filters::ShuffleOnly;
 pub use super::mentions::{children, mentioned};
 
-/// Bytes of all attribute values of one file. Fixed strings are padded to their length, so a short document can ask for
-/// much; real files stay below a megabyte.
-const ATTRIBUTE_BYTES: u64 = 1 << 30;
+/// Bytes of all attribute and fill values of one file. Fixed strings are padded to their length, so a short document can
+/// ask for much; real files stay below a megabyte.
+const VALUES_BYTES: u64 = 1 << 30;
 
 /// What the assembler has to know beside the documents.
 pub struct Context {
@@ -85,8 +85,7 @@ pub fn assemble(
         resolve_external: context.resolve_external.as_ref(),
         netcdf,
     };
-    let mut assembler =
-        Assembler { walk: Walk::from_root(root, given).map_err(error)?, netcdf, budget: ATTRIBUTE_BYTES };
+    let mut assembler = Assembler { walk: Walk::from_root(root, given).map_err(error)?, netcdf, budget: VALUES_BYTES };
     let facts = assembler.facts(root);
     let count = assembler.walk.nodes.len();
     let mut hierarchy = Hierarchy { objects: Vec::with_capacity(count) };
@@ -96,15 +95,16 @@ pub fn assemble(
         hierarchy.objects.push(object);
         datasets.push(chunks);
     }
-    let Walk { numbers, problems, .. } = assembler.walk;
-    let chunks = HsdsChunks { home: context.bucket.clone(), objects: numbers, datasets };
+    let ids = assembler.walk.nodes.iter().map(|node| node.id).collect();
+    let problems = assembler.walk.take_problems();
+    let chunks = HsdsChunks { home: context.bucket.clone(), objects: assembler.walk.numbers, ids, datasets };
     Ok(Assembled { hierarchy, chunks, problems, facts })
 }
 
 struct Assembler<'a> {
     walk: Walk<'a>,
     netcdf: bool,
-    /// Bytes that attribute values may still take.
+    /// Bytes that values may still take.
     budget: u64,
 }
 
@@ -139,7 +139,11 @@ impl Assembler<'_> {
             table,
         });
         let (fill, fault) = match fill(document, &prepared.datatype, &|id: &Id| numbers.get(id).copied()) {
-            Ok(fill) => (fill, None),
+            Ok((_, bytes)) if bytes > self.budget => (None, Some(Fault::limit("bytes of all values", VALUES_BYTES))),
+            Ok((fill, bytes)) => {
+                self.budget -= bytes;
+                (fill, None)
+            }
             Err(fault) => (None, Some(fault)),
         };
         let type_json = document.get("type").unwrap_or(&Value::Null);
@@ -165,16 +169,14 @@ impl Assembler<'_> {
             let made = attribute(&name, json, &|id: &Id| numbers.get(id).copied(), &shared);
             let made = match made {
                 _ if !seen.insert(name.clone()) => Err(Fault::malformed("name", "is not unique")),
-                Ok((made, _)) if made.value.bytes.len() as u64 > self.budget => {
-                    Err(Fault::limit("bytes of all attributes", ATTRIBUTE_BYTES))
-                }
+                Ok(made) if made.bytes > self.budget => Err(Fault::limit("bytes of all values", VALUES_BYTES)),
                 other => other,
             };
             match made {
-                Ok((made, dangling)) => {
-                    self.budget -= made.value.bytes.len() as u64;
-                    attributes.push(made);
-                    for lost in dangling {
+                Ok(made) => {
+                    self.budget -= made.bytes;
+                    attributes.push(made.attribute);
+                    for lost in made.dangling {
                         let reason = format!("a reference to {lost} is shown as null: the file shows no such object");
                         self.walk.problem(id, Some((&name, '@')), reason);
                     }

@@ -23,6 +23,16 @@ const HYPERSLABS: u8 = 2;
 const ALL: u8 = 3;
 const FANCY: u8 = 4;
 
+/// Bytes a selection takes in memory, in step with the numbers it holds.
+pub fn weight(selection: &Selection) -> u64 {
+    match selection {
+        Selection::None | Selection::All => 0,
+        Selection::Points { coordinates: numbers, .. } | Selection::Blocks { corners: numbers, .. } => {
+            8 * numbers.len() as u64
+        }
+    }
+}
+
 /// Reads a number of bytes and knows where it is.
 struct Cursor<'a> {
     bytes: &'a [u8],

@@ -18,6 +18,9 @@ use crate::model::limits;
 
 /// Bytes of a count.
 const COUNT_BYTES: usize = 4;
+/// Bytes that all selections of one chunk may take. A slice with a step is a few bytes in the store and one block for
+/// each of its steps here.
+const SELECTION_BYTES: u64 = 128 << 20;
 
 /// Bytes of one element as the store keeps it; `None` where elements differ in length, or past `u64`.
 pub fn stored_size(datatype: &Datatype) -> Option<u64> {
@@ -49,7 +52,7 @@ impl<F: Fn(&Id) -> Option<ObjectId>> Objects for F {
 
 /// `count` elements of `datatype` out of `stream`, which holds them and nothing else.
 pub fn elements(datatype: &Datatype, stream: &Bytes, count: u64, objects: &dyn Objects) -> Result<Elements, BadChunk> {
-    let mut reader = Reader { stream, at: 0, objects };
+    let mut reader = Reader { stream, at: 0, objects, selections: 0 };
     let elements = reader.sequence(datatype, count)?;
     match reader.at == stream.len() {
         true => Ok(elements),
@@ -61,6 +64,8 @@ struct Reader<'a> {
     stream: &'a Bytes,
     at: usize,
     objects: &'a dyn Objects,
+    /// Bytes of all selections so far.
+    selections: u64,
 }
 
 /// Elements as they grow.
@@ -156,6 +161,10 @@ impl Reader<'_> {
                     false => {
                         let (id, selection) = region::parse_blob(&blob)
                             .map_err(|bad| BadChunk { at: bad.at + begin as u64, reason: bad.reason })?;
+                        self.selections += region::weight(&selection);
+                        if self.selections > SELECTION_BYTES {
+                            return Err(self.fail("the selections of its region references are too large"));
+                        }
                         id.and_then(|id| self.objects.object(&id)).map(|object| Target::Region { object, selection })
                     }
                 };

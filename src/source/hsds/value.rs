@@ -26,6 +26,8 @@ pub struct Encoder<'a> {
     objects: &'a dyn Objects,
     /// References that lead to no object shown; they become null references.
     pub dangling: Vec<String>,
+    /// Bytes made so far, those in sequences and selections included.
+    pub made: u64,
 }
 
 /// Elements as they grow.
@@ -42,7 +44,7 @@ impl Growing {
     }
 
     fn zeros(&mut self, size: u64) {
-        // `Encoder::element` has checked the sum.
+        // `Encoder::count` has checked the sum.
         self.bytes.resize(self.bytes.len() + size as usize, 0);
     }
 
@@ -54,7 +56,7 @@ impl Growing {
 impl<'a> Encoder<'a> {
     /// An encoder that finds referenced objects by `objects`.
     pub fn new(objects: &'a dyn Objects) -> Self {
-        Encoder { objects, dangling: Vec::new() }
+        Encoder { objects, dangling: Vec::new(), made: 0 }
     }
 
     /// All elements of an attribute: its `value`, and its `encoding` where it has one.
@@ -94,8 +96,12 @@ impl<'a> Encoder<'a> {
         let text =
             value.as_str().ok_or_else(|| Fault::malformed("value", "its encoding is base64, but it is no text"))?;
         let bytes = base64::decode(text.as_bytes()).ok_or_else(|| Fault::malformed("value", "is no base64"))?;
-        stream::elements(datatype, &Bytes::from(bytes), count, self.objects)
-            .map_err(|bad| Fault::malformed("value", bad.to_string()))
+        // A stream makes at most four times its own length (a count becomes a heap id), and selections.
+        self.count(4 * bytes.len() as u64)?;
+        let elements = stream::elements(datatype, &Bytes::from(bytes), count, self.objects)
+            .map_err(|bad| Fault::malformed("value", bad.to_string()))?;
+        self.count(selections(&elements))?;
+        Ok(elements)
     }
 
     fn nested(&mut self, datatype: &Datatype, dims: &[u64], value: &Value, out: &mut Growing) -> Result<(), Fault> {
@@ -117,8 +123,9 @@ impl<'a> Encoder<'a> {
 
     fn element(&mut self, datatype: &Datatype, value: &Value, out: &mut Growing) -> Result<(), Fault> {
         let size = datatype.size();
-        if out.bytes.len() as u64 + size > VALUE_BYTES {
-            return Err(Fault::limit("bytes of a value", VALUE_BYTES));
+        // What is made of parts is counted by its parts.
+        if !matches!(datatype, Datatype::Compound(_) | Datatype::Array(_)) {
+            self.count(size)?;
         }
         let wrong = |what: &str| Fault::malformed("value", format!("{} is no {what}", excerpt(value)));
         match datatype {
@@ -184,16 +191,25 @@ impl<'a> Encoder<'a> {
             },
             Datatype::Reference(ReferenceKind::Region) => match region::parse_json(value)? {
                 None => out.zeros(size),
-                Some((id, selection)) => match self.objects.object(&id) {
-                    Some(object) => out.place(Target::Region { object, selection }, size),
-                    None => {
-                        self.dangling.push(id.to_string());
-                        out.zeros(size);
+                Some((id, selection)) => {
+                    self.count(region::weight(&selection))?;
+                    match self.objects.object(&id) {
+                        Some(object) => out.place(Target::Region { object, selection }, size),
+                        None => {
+                            self.dangling.push(id.to_string());
+                            out.zeros(size);
+                        }
                     }
-                },
+                }
             },
         }
         Ok(())
+    }
+
+    /// Counts bytes before they are made.
+    fn count(&mut self, bytes: u64) -> Result<(), Fault> {
+        self.made = self.made.saturating_add(bytes);
+        if self.made > VALUE_BYTES { Err(Fault::limit("bytes of a value", VALUE_BYTES)) } else { Ok(()) }
     }
 
     fn compound(&mut self, compound: &Compound, value: &Value, out: &mut Growing) -> Result<(), Fault> {
@@ -234,6 +250,16 @@ impl<'a> Encoder<'a> {
         }
         Ok(object)
     }
+}
+
+/// Bytes of all selections in these elements.
+fn selections(elements: &Elements) -> u64 {
+    let of = |place: &Place| match &place.target {
+        Target::Sequence { body, .. } => selections(body),
+        Target::Region { selection, .. } => region::weight(selection),
+        Target::Object(_) => 0,
+    };
+    elements.places.iter().map(of).sum()
 }
 
 /// The bytes of an opaque value. 1.0 writes base64, nothing for all zero; 0.9 the bytes as they are. Base64 is always

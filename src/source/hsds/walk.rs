@@ -26,6 +26,11 @@ use crate::model::location::{Bucket, Key};
 use crate::model::name::Name;
 use crate::model::problem::Problem;
 
+/// Problems that are kept one by one. A group of a million links that all lead nowhere has one cause.
+const PROBLEMS: usize = 10_000;
+/// Names of a path that a problem shows, counted from its end: groups may be nested without bound.
+const PATH_NAMES: usize = 64;
+
 /// What the walk goes over.
 pub struct Given<'a> {
     pub objects: &'a HashMap<Id, (Key, Document)>,
@@ -68,7 +73,9 @@ pub struct Walk<'a> {
     pub nodes: Vec<Node<'a>>,
     pub numbers: HashMap<Id, ObjectId>,
     refused: HashMap<Id, Fault>,
-    pub problems: Vec<Problem>,
+    problems: Vec<Problem>,
+    /// Problems past [`PROBLEMS`], only counted.
+    more: u64,
 }
 
 /// A group whose links are being followed.
@@ -81,8 +88,14 @@ struct Frame<'a> {
 impl<'a> Walk<'a> {
     /// Walks from `root`. `Err` where the root itself cannot be shown.
     pub fn from_root(root: &Id, given: Given<'a>) -> Result<Self, Fault> {
-        let mut walk =
-            Walk { given, nodes: Vec::new(), numbers: HashMap::new(), refused: HashMap::new(), problems: Vec::new() };
+        let mut walk = Walk {
+            given,
+            nodes: Vec::new(),
+            numbers: HashMap::new(),
+            refused: HashMap::new(),
+            problems: Vec::new(),
+            more: 0,
+        };
         walk.enter(root, None)?;
         // Objects found on the way are appended, so this visits them too.
         let mut at = 0;
@@ -248,6 +261,10 @@ impl<'a> Walk<'a> {
 
     /// Notes a problem of an object, or of a link (`/`) or attribute (`@`) of it.
     pub fn problem(&mut self, object: ObjectId, part: Option<(&Name, char)>, reason: String) {
+        if self.problems.len() >= PROBLEMS {
+            self.more += 1;
+            return;
+        }
         let mut path = self.path(object);
         if let Some((name, separator)) = part {
             if !(separator == '/' && path.ends_with('/')) {
@@ -259,12 +276,23 @@ impl<'a> Walk<'a> {
         self.problems.push(Problem { path, key, reason });
     }
 
+    /// All problems noted so far.
+    pub fn take_problems(&mut self) -> Vec<Problem> {
+        let mut problems = std::mem::take(&mut self.problems);
+        if self.more > 0 {
+            let key = self.nodes.first().map(|root| root.key.to_string()).unwrap_or_default();
+            problems.push(Problem { path: "/".into(), key, reason: format!("and {} problems more", self.more) });
+        }
+        problems
+    }
+
     /// The path by which an object was first reached; its id in brackets where no link did.
     fn path(&self, object: ObjectId) -> String {
         let mut parts = Vec::new();
         let mut at = object;
         let root = loop {
             match self.nodes.get(at.0 as usize) {
+                Some(_) if parts.len() == PATH_NAMES => break "…".to_owned(),
                 Some(Node { parent: Some((parent, name)), .. }) => {
                     parts.push(name.to_string());
                     at = *parent;

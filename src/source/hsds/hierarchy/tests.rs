@@ -101,7 +101,8 @@ fn a_chain_of_groups_may_be_long() {
     let assembled = file(documents);
     assert_eq!(assembled.hierarchy.objects.len(), 20_001);
     assert_eq!(assembled.problems.len(), 1);
-    assert!(assembled.problems[0].path.starts_with("/n/n/n/"));
+    let path = &assembled.problems[0].path;
+    assert!(path.starts_with("…/n/n/n/") && path.len() < 200, "{path}");
 }
 
 #[test]

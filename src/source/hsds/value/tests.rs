@@ -275,3 +275,18 @@ proptest! {
         let _ = encode(&datatype, &[2], &Value::Object(Map::new()));
     }
 }
+
+#[test]
+fn short_json_cannot_ask_for_much_memory() {
+    let padded = Datatype::Sequence(Box::new(fixed(1 << 25, StringPadding::NullPadded)));
+    let row = json!(["", ""]);
+    assert!(matches!(encode(&padded, &[2], &json!([row, row])), Err(Fault::Limit { .. })));
+    let slices = json!({"type": "slice", "start": 0, "stop": 2_000_000, "step": 2});
+    let region = json!({"id": DATASET, "selection_dict": {"shape": [2_000_000], "select_type": 2, "slices": [slices]}});
+    let regions = Datatype::Reference(ReferenceKind::Region);
+    assert!(encode(&regions, &[2], &json!([region, region])).is_ok());
+    assert!(matches!(
+        encode(&regions, &[5], &json!([region, region, region, region, region])),
+        Err(Fault::Limit { .. })
+    ));
+}

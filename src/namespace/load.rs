@@ -128,7 +128,7 @@ impl Namespace {
             });
         }
         let chunks = FileChunks::new(contents.chunks.clone(), self.stores.clone());
-        let options = self.settings.present.clone();
+        let options = self.settings.present;
         let ended = NamespaceError::Ended { path: shown(&path) };
         tokio::task::spawn_blocking(move || build(path, id, contents, chunks, &options)).await.map_err(|_| ended)?
     }

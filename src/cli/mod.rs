@@ -4,8 +4,13 @@
 //! Below stand `config` (what was typed becomes settings) and `service` (which opens and mounts stores).
 
 pub mod exit;
+pub mod explain;
+pub mod inspect;
+pub mod ls;
 pub mod mount;
+pub mod paths;
 pub mod unmount;
+pub mod wording;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -48,6 +53,10 @@ pub enum Command {
     Mount(mount::Mount),
     /// End a mount, also one whose program has died
     Unmount(unmount::Unmount),
+    /// List a folder of a store, or the groups and datasets of a file, without mounting
+    Ls(ls::Ls),
+    /// Tell which chunks and objects of the store a read touches
+    Explain(explain::Explain),
 }
 
 impl Command {
@@ -56,6 +65,8 @@ impl Command {
         match self {
             Command::Mount(command) => command.run(log),
             Command::Unmount(command) => command.run(log),
+            Command::Ls(command) => command.run(log),
+            Command::Explain(command) => command.run(log),
         }
     }
 }

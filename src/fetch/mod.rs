@@ -26,6 +26,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 pub use error::FetchError;
+pub use resolve::Found;
 
 use crate::cache::{CacheSettings, Missing, PieceCache, PieceId};
 use crate::model::chunk::{ChunkId, ChunkMap, ChunkRecipe};

@@ -10,7 +10,7 @@ use crate::model::location::{Key, Location};
 
 /// Where stored bytes are: a [`ChunkSource`] without tables.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Found {
+pub enum Found {
     /// A whole object; its absence means "never written".
     Object(Location),
     /// Part of an object; its absence is an error.
@@ -22,6 +22,11 @@ pub(super) enum Found {
 }
 
 impl Fetcher {
+    /// Where the stored bytes of chunk `id` would be read from. Nothing is read for it but rows of a chunk table.
+    pub async fn whereabouts(&self, file: &FileChunks, id: ChunkId) -> Result<Found, FetchError> {
+        self.resolve(file, id).await
+    }
+
     /// Where chunk `id` of `file` is. Looks into a chunk table where the source says so; the table's chunk is fetched
     /// and kept like any other. A table whose own chunks lie behind a table is refused: nothing writes that, and it
     /// could be a circle.

@@ -1,0 +1,240 @@
+//! What the commands that look into a store without mounting it share: starting up, walking through folders, printing.
+
+use std::future::Future;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Exit, Failed, LogArgs, SourceArgs};
+use crate::config::Place;
+use crate::fetch::FetchSettings;
+use crate::namespace::NamespaceSettings;
+use crate::service::{self, House, ServiceError};
+use crate::source::{Entry, EntryKind, Page, Source, SourceError};
+use crate::telemetry;
+
+/// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
+pub fn run(log: &LogArgs, work: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
+    telemetry::start(log.log_format, log.log_file.is_none(), log.log_file.as_deref())
+        .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::new(Exit::System, format!("cannot start: {error}")))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+/// A store, opened at a place of it.
+pub struct Opened {
+    /// The place.
+    pub place: Place,
+    /// The store.
+    pub house: House,
+    /// What is at the place.
+    pub kind: EntryKind,
+}
+
+impl Opened {
+    /// Opens what SOURCE means.
+    pub async fn open(source: &SourceArgs) -> Result<Opened, Failed> {
+        let place = source.place()?;
+        let house = service::open(&place, NamespaceSettings::default(), FetchSettings::default()).await?;
+        let kind = match place.path.as_str() {
+            "" => EntryKind::Folder,
+            path => match house.source.find(path).await? {
+                Some(entry) => entry.kind,
+                None => return Err(ServiceError::NotFound { place: place.to_string() }.into()),
+            },
+        };
+        Ok(Opened { place, house, kind })
+    }
+
+    /// Everything below the place, itself included, folders before what they hold; names in order.
+    pub async fn everything(&self) -> Result<Vec<Found>, Failed> {
+        let itself = Found { path: self.place.path.clone(), entry: Err(self.kind.clone()) };
+        let mut found = vec![itself];
+        let mut open = match self.kind {
+            EntryKind::Folder => vec![self.place.path.clone()],
+            _ => Vec::new(),
+        };
+        while let Some(folder) = open.pop() {
+            let entries = entries(&*self.house.source, &folder).await?;
+            let folders = entries.iter().rev().filter(|entry| entry.kind == EntryKind::Folder);
+            open.extend(folders.map(|entry| join(&folder, &entry.name)));
+            found.extend(entries.into_iter().map(|entry| Found { path: join(&folder, &entry.name), entry: Ok(entry) }));
+        }
+        Ok(found)
+    }
+}
+
+/// Something below a place.
+pub struct Found {
+    /// Path from the store's root.
+    pub path: String,
+    /// Its entry, or for the place itself only its kind.
+    pub entry: Result<Entry, EntryKind>,
+}
+
+impl Found {
+    /// What it is.
+    pub fn kind(&self) -> &EntryKind {
+        match &self.entry {
+            Ok(entry) => &entry.kind,
+            Err(kind) => kind,
+        }
+    }
+}
+
+/// All entries of a folder, by name.
+pub async fn entries(source: &dyn Source, folder: &str) -> Result<Vec<Entry>, SourceError> {
+    let (mut entries, mut cursor) = (Vec::new(), None);
+    loop {
+        let Page { entries: page, next } = source.list(folder, cursor.as_ref()).await?;
+        entries.extend(page);
+        // A cursor that does not move would list for ever.
+        if next.is_none() || next == cursor {
+            break;
+        }
+        cursor = next;
+    }
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(entries)
+}
+
+/// The path of `name` in `folder`.
+pub fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+impl From<SourceError> for Failed {
+    fn from(error: SourceError) -> Self {
+        Failed::new(Exit::Source, error)
+    }
+}
+
+/// Prints to standard output. A reader that has seen enough (`| head`) is no fault.
+pub fn print(text: &str) -> Result<(), Failed> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failed::new(Exit::System, format!("cannot write the output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints `value` as one JSON document.
+pub fn print_json(value: &impl Serialize) -> Result<(), Failed> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failed::new(Exit::System, format!("cannot write JSON: {error}")))?;
+    print(&(text + "\n"))
+}
+
+/// Rows in aligned columns, two spaces between them; columns of numbers flush right. The last column is not padded.
+pub struct Columns {
+    rows: Vec<Vec<String>>,
+    right: &'static [usize],
+}
+
+impl Columns {
+    /// No rows yet; `right` are the columns that are flush right.
+    pub fn new(right: &'static [usize]) -> Self {
+        Columns { rows: Vec::new(), right }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+}
+
+impl std::fmt::Display for Columns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut widths = Vec::new();
+        for row in &self.rows {
+            for (column, cell) in row.iter().enumerate() {
+                let width = cell.chars().count();
+                match widths.get_mut(column) {
+                    Some(widest) => *widest = width.max(*widest),
+                    None => widths.push(width),
+                }
+            }
+        }
+        for row in &self.rows {
+            let mut line = String::new();
+            for ((column, cell), &width) in row.iter().enumerate().zip(&widths) {
+                let gap = if column == 0 { "" } else { "  " };
+                let padding = " ".repeat(width - cell.chars().count());
+                line += &match self.right.contains(&column) {
+                    true => format!("{gap}{padding}{cell}"),
+                    false => format!("{gap}{cell}{padding}"),
+                };
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Text of a store, fit for a terminal: control characters, which could move its cursor or worse, are written out.
+pub fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() { out.extend(char.escape_default()) } else { out.push(char) }
+    }
+    out
+}
+
+/// Bytes as people read them: `1.4 MiB`.
+pub fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for next in &UNITS[1..] {
+        // What would be rounded to 1024.0 is one of the next unit.
+        if value < 1023.95 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// A count with its noun.
+pub fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_the_unit_that_fits() {
+        for (count, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1 << 20, "1.0 MiB"), (u64::MAX, "16.0 EiB")]
+        {
+            assert_eq!(bytes(count), text);
+        }
+        assert_eq!(bytes((1 << 20) - 1), "1.0 MiB");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut columns = Columns::new(&[1]);
+        columns.row(["a", "1", "x"].map(str::to_owned));
+        columns.row(["long", "100", ""].map(str::to_owned));
+        assert_eq!(columns.to_string(), "a       1  x\nlong  100\n");
+    }
+
+    #[test]
+    fn no_name_reaches_the_terminal_as_a_command() {
+        assert_eq!(plain("a\x1b[2Jb\nc é"), "a\\u{1b}[2Jb\\nc é");
+    }
+}

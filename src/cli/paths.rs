@@ -1,0 +1,120 @@
+//! Paths of a file's objects: for each, the first path by which a walk from the root meets it.
+
+use std::collections::BTreeMap;
+
+use crate::model::hierarchy::{Hierarchy, LinkTarget, ObjectId, ObjectKind};
+
+/// A path for every object.
+#[derive(Clone, Debug)]
+pub struct Paths(Vec<Option<String>>);
+
+impl Paths {
+    /// The paths of `hierarchy`, by a walk breadth first in the order of links. Cycles end where they began.
+    pub fn of_hierarchy(hierarchy: &Hierarchy) -> Paths {
+        let mut paths = vec![None; hierarchy.objects.len()];
+        let mut open = std::collections::VecDeque::new();
+        if let Some(root) = paths.get_mut(Hierarchy::ROOT.0 as usize) {
+            *root = Some("/".to_owned());
+            open.push_back((Hierarchy::ROOT, String::new()));
+        }
+        while let Some((id, path)) = open.pop_front() {
+            let Some(ObjectKind::Group(group)) = hierarchy.get(id).map(|object| &object.kind) else { continue };
+            for link in &group.links {
+                let LinkTarget::Hard(target) = &link.target else { continue };
+                if let Some(place @ None) = paths.get_mut(target.0 as usize) {
+                    let path = format!("{path}/{}", link.name);
+                    *place = Some(path.clone());
+                    open.push_back((*target, path));
+                }
+            }
+        }
+        Paths(paths)
+    }
+
+    /// The path of an object; one that no link leads to is named by its number.
+    pub fn of(&self, id: ObjectId) -> String {
+        match self.0.get(id.0 as usize) {
+            Some(Some(path)) => path.clone(),
+            _ => format!("(unlinked object {})", id.0),
+        }
+    }
+
+    /// Objects by path.
+    pub fn by_path(&self) -> BTreeMap<&str, ObjectId> {
+        let numbered = self.0.iter().zip(0..);
+        numbered.filter_map(|(path, id)| Some((path.as_deref()?, ObjectId(id)))).collect()
+    }
+}
+
+/// The object that `path` leads to, through hard and soft links; `None` where it leads nowhere, or out of the file.
+pub fn resolve(hierarchy: &Hierarchy, path: &str) -> Option<ObjectId> {
+    /// Soft links followed before a circle is assumed (HDF5's own default, `H5L_NUM_LINKS`).
+    const FOLLOWED: usize = 16;
+    let mut names: Vec<Vec<u8>> = segments(path.as_bytes());
+    let (mut group, mut followed) = (Hierarchy::ROOT, 0);
+    while let Some(name) = names.pop() {
+        let ObjectKind::Group(members) = &hierarchy.get(group)?.kind else { return None };
+        match &members.links.iter().find(|link| link.name.as_bytes() == name)?.target {
+            LinkTarget::Hard(target) => group = *target,
+            LinkTarget::Soft(target) => {
+                followed += 1;
+                if followed > FOLLOWED {
+                    return None;
+                }
+                if target.as_bytes().first() == Some(&b'/') {
+                    group = Hierarchy::ROOT;
+                }
+                names.extend(segments(target.as_bytes()));
+            }
+            LinkTarget::External { .. } => return None,
+        }
+    }
+    hierarchy.get(group).map(|_| group)
+}
+
+/// Names of a path, the last one first.
+fn segments(path: &[u8]) -> Vec<Vec<u8>> {
+    let names = path.split(|&byte| byte == b'/').filter(|name| !matches!(name, [] | [b'.']));
+    names.rev().map(<[u8]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::hierarchy::{Group, Link, Object};
+    use crate::model::name::Name;
+
+    fn group(links: &[(&str, LinkTarget)]) -> Object {
+        let links = links.iter().map(|(name, target)| Link { name: Name::from(*name), target: target.clone() });
+        Object {
+            kind: ObjectKind::Group(Group { links: links.collect(), tracked: false }),
+            attributes: Vec::new(),
+            attributes_tracked: false,
+            modified: None,
+        }
+    }
+
+    #[test]
+    fn cycles_and_links_are_followed_to_an_end() {
+        let hard = |id| LinkTarget::Hard(ObjectId(id));
+        let soft = |path: &str| LinkTarget::Soft(Name::from(path));
+        let hierarchy = Hierarchy {
+            objects: vec![
+                group(&[("a", hard(1)), ("s", soft("/a/b/./c")), ("loop", soft("loop"))]),
+                group(&[("b", hard(2)), ("up", hard(0))]),
+                group(&[("c", hard(1)), ("rel", soft("c"))]),
+                group(&[]),
+            ],
+        };
+        let paths = Paths::of_hierarchy(&hierarchy);
+        assert_eq!((paths.of(ObjectId(2)).as_str(), paths.of(ObjectId(1)).as_str()), ("/a/b", "/a"));
+        assert_eq!(paths.of(ObjectId(3)), "(unlinked object 3)");
+        assert_eq!(paths.by_path().get("/a"), Some(&ObjectId(1)));
+        let resolve = |path| resolve(&hierarchy, path).map(|id| id.0);
+        assert_eq!(resolve("/"), Some(0));
+        assert_eq!(resolve("a/up/a/b"), Some(2));
+        assert_eq!(resolve("/s/b/rel"), Some(1));
+        assert_eq!(resolve("/loop"), None);
+        assert_eq!(resolve("/a/none"), None);
+    }
+}

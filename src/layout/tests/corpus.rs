@@ -161,9 +161,8 @@ pub(super) fn everything() -> (Hierarchy, impl Fn(ChunkId) -> Elements) {
         plain.push(Some(dataset));
     }
     let be = Datatype::Float(Float::ieee(8, ByteOrder::Big).unwrap());
-    let fixed_string = |length, padding| {
-        Datatype::String(FixedString { length, padding, charset: CharacterSet::Ascii })
-    };
+    let fixed_string =
+        |length, padding| Datatype::String(FixedString { length, padding, charset: CharacterSet::Ascii });
     let enumeration = Datatype::Enumeration(Enumeration {
         base: Integer::standard(1, ByteOrder::Little, true),
         members: vec![("FALSE".into(), vec![0]), ("TRUE".into(), vec![1])],
@@ -177,11 +176,7 @@ pub(super) fn everything() -> (Hierarchy, impl Fn(ChunkId) -> Elements) {
         ("bool", enumeration, Elements::plain(vec![0, 1])),
         ("opaque", Datatype::Opaque(Opaque { size: 3, tag: "raw".into() }), Elements::plain(b"abcdef".to_vec())),
         ("complex", compound(vec![("r", be.clone()), ("i", be)]), Elements::plain(vec![0; 32])),
-        (
-            "array",
-            Datatype::Array(ArrayType { dims: vec![2, 3], base: Box::new(int32()) }),
-            ints(0..12),
-        ),
+        ("array", Datatype::Array(ArrayType { dims: vec![2, 3], base: Box::new(int32()) }), ints(0..12)),
     ];
     for (name, datatype, value) in types {
         let mut dataset = dataset(datatype.clone(), &[2], &[Some(2)], &[]);

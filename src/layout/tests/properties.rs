@@ -43,7 +43,12 @@ fn datatypes() -> impl Strategy<Value = Datatype> {
 fn extents() -> impl Strategy<Value = (Vec<u64>, Vec<Option<u64>>, Vec<u64>)> {
     let small = 0u64..40;
     let dim = prop_oneof![8 => small, 1 => 0u64..100_000, 1 => any::<u64>()];
-    let one = (dim, prop_oneof![Just(0u64), 0u64..30, any::<u64>()], any::<bool>(), prop_oneof![9 => 1u64..9, 1 => any::<u64>()]);
+    let one = (
+        dim,
+        prop_oneof![Just(0u64), 0u64..30, any::<u64>()],
+        any::<bool>(),
+        prop_oneof![9 => 1u64..9, 1 => any::<u64>()],
+    );
     prop::collection::vec(one, 0..4).prop_map(|all| {
         let dims = all.iter().map(|one| one.0).collect();
         let max = all.iter().map(|one| (!one.2 || one.1 == 0).then_some(one.0.saturating_add(one.1))).collect();

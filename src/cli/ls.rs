@@ -1,6 +1,6 @@
 //! `h5mount ls`: what a folder holds; or what a file holds, object by object.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -40,8 +40,8 @@ Examples:
 
 JSON: {\"source\", \"entries\"} for a folder, {\"source\", \"objects\", \"problems\"} for a file. An entry has path, kind
 (folder, file, plain), owner, modified (seconds since 1970), size (plain files). An object has path, kind (group,
-dataset, datatype, link), type, shape, max_shape, chunk, filters, fill, attributes, target; what does not apply is left
-out. Attributes are {name, type, shape, value}.";
+dataset, datatype, link), type, shape, max_shape, chunk, filters, fill, attributes, target, same_as (the path under which
+the object is listed already); what does not apply is left out. Attributes are {name, type, shape, value}.";
 
 impl Ls {
     /// Runs it.
@@ -177,8 +177,8 @@ pub(super) fn entry_json(path: &str, entry: &Entry) -> Value {
 struct Line {
     path: String,
     target: LinkTarget,
-    /// The object was listed before, under another path.
-    again: bool,
+    /// Where the object was listed before.
+    again: Option<String>,
 }
 
 struct Lister<'a> {
@@ -189,16 +189,20 @@ struct Lister<'a> {
 impl Lister<'_> {
     /// The root and its links; with `recursive`, those of all groups, each group's once.
     fn lines(&self, recursive: bool) -> Vec<Line> {
-        let mut lines = vec![Line { path: "/".to_owned(), target: LinkTarget::Hard(Hierarchy::ROOT), again: false }];
-        let mut seen = HashSet::from([Hierarchy::ROOT]);
+        let root = Line { path: "/".to_owned(), target: LinkTarget::Hard(Hierarchy::ROOT), again: None };
+        let mut seen = HashMap::from([(Hierarchy::ROOT, root.path.clone())]);
+        let mut lines = vec![root];
         // Links still to be listed, the next one last.
         let mut open = self.links("", Hierarchy::ROOT);
         while let Some((path, target)) = open.pop() {
-            let mut again = false;
+            let mut again = None;
             if let LinkTarget::Hard(id) = target {
-                again = !seen.insert(id);
-                if recursive && !again {
-                    open.extend(self.links(&path, id));
+                again = seen.get(&id).cloned();
+                if again.is_none() {
+                    seen.insert(id, path.clone());
+                    if recursive {
+                        open.extend(self.links(&path, id));
+                    }
                 }
             }
             lines.push(Line { path, target, again });
@@ -244,9 +248,9 @@ impl Lister<'_> {
                     Some(ObjectKind::Datatype(datatype)) => ("datatype", self::datatype(datatype)),
                     None => ("missing", String::new()),
                 };
-                match line.again {
-                    true => (kind, format!("{about}, the same as {}", plain(&self.paths.of(*id)))),
-                    false => (kind, about),
+                match &line.again {
+                    Some(path) => (kind, format!("{about}, the same as {}", plain(path))),
+                    None => (kind, about),
                 }
             }
         }
@@ -258,7 +262,7 @@ impl Lister<'_> {
         const VALUE: usize = 100;
         let (kind, about) = self.about(line);
         let mut out = format!("{}  {kind}  {about}\n", plain(&line.path));
-        let Some(object) = self.object(line).filter(|_| !line.again) else { return out };
+        let Some(object) = self.object(line).filter(|_| line.again.is_none()) else { return out };
         if let ObjectKind::Dataset(dataset) = &object.kind {
             let chunk = match &dataset.layout {
                 DataLayout::Contiguous => "one piece".to_owned(),
@@ -300,14 +304,19 @@ impl Lister<'_> {
         put("path", json!(line.path));
         put("kind", json!(self.about(line).0));
         match &line.target {
-            LinkTarget::Hard(id) if line.again => put("target", json!({"object": self.paths.of(*id)})),
-            LinkTarget::Hard(_) => {}
+            LinkTarget::Hard(_) => {
+                if let Some(path) = &line.again {
+                    put("same_as", json!(path));
+                }
+            }
             LinkTarget::Soft(target) => put("target", json!({"path": target.to_string()})),
             LinkTarget::External { file, path } => {
                 put("target", json!({"file": file.to_string(), "path": path.to_string()}));
             }
         }
-        let Some(object) = self.object(line) else { return Value::Object(fields) };
+        let Some(object) = self.object(line).filter(|_| line.again.is_none()) else {
+            return Value::Object(fields);
+        };
         match &object.kind {
             ObjectKind::Group(group) => put("links", json!(group.links.len())),
             ObjectKind::Datatype(datatype) => put("type", json!(self::datatype(datatype))),

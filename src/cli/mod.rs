@@ -5,10 +5,12 @@
 
 pub mod exit;
 pub mod explain;
+pub mod info;
 pub mod inspect;
 pub mod ls;
 pub mod mount;
 pub mod paths;
+pub mod stored;
 pub mod unmount;
 pub mod wording;
 
@@ -55,6 +57,8 @@ pub enum Command {
     Unmount(unmount::Unmount),
     /// List a folder of a store, or the groups and datasets of a file, without mounting
     Ls(ls::Ls),
+    /// Count what a store, a folder or a file holds: objects, chunks, bytes, problems
+    Info(info::Info),
     /// Tell which chunks and objects of the store a read touches
     Explain(explain::Explain),
 }
@@ -66,6 +70,7 @@ impl Command {
             Command::Mount(command) => command.run(log),
             Command::Unmount(command) => command.run(log),
             Command::Ls(command) => command.run(log),
+            Command::Info(command) => command.run(log),
             Command::Explain(command) => command.run(log),
         }
     }

@@ -7,12 +7,14 @@ still held to one value, except where the server itself failed and nothing says 
 import hashlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 
 import dump
 
 DIMENSION_SCALE = b"DIMENSION_SCALE"
+LONG = {b"g-": b"groups/", b"d-": b"datasets/", b"t-": b"datatypes/"}
 ANY = "any"  # a server failed on it, the schema forbids it, and the file may refuse it too
 
 # (version, domain, path) of values the servers could not answer, and where the right value is known from:
@@ -34,6 +36,8 @@ def adjust(lines, version, domain, store, ids, sources):
         reasons += dimension_scale(line)
         reasons += shuffle_only(line, store, ids)
         reasons += server_failed(line, version, domain, sources)
+        reasons += external(line)
+        reasons += mixed_ids(line, store, ids)
         if line.get("attributes_failed"):
             reasons.append("%s: the server failed on the attributes of this object" % line["path"])
     return reasons
@@ -69,6 +73,29 @@ def server_failed(line, version, domain, sources):
     elif known[0] == "zeros":
         line["value"] = {"sha256": hashlib.sha256(bytes(known[1])).hexdigest(), "len": known[1], "head": ""}
     return ["%s: the server failed on this value" % line["path"]]
+
+
+def external(line):
+    """A link to a domain by its path in the store leads there inside the mount: relative to the file's own folder."""
+    if "external" not in line or not line["external"][0].startswith("/"):
+        return []
+    line["external"][0] = os.path.relpath(line["external"][0], "/home/admin")
+    return ["%s: an external link is relative to its file" % line["path"]]
+
+
+def mixed_ids(line, store, ids):
+    """Both forms of an id stand in one dataset; the file knows objects, not forms, so both are read as the long one."""
+    if line.get("type") != "object" or "value" not in line:
+        return []
+    stream = stored_raw(store, ids[line["path"]], line["shape"]["dims"], line["chunk"] or line["shape"]["dims"], 48)
+    if hashlib.sha256(stream).hexdigest() != line["value"]["sha256"]:
+        return []
+    texts = [stream[at:at + 48].rstrip(b"\0") for at in range(0, len(stream), 48)]
+    if len({b"/" in text for text in texts if text}) < 2:
+        return []
+    long = b"".join((text and LONG.get(text[:2], b"") + text).ljust(48, b"\0") for text in texts)
+    line["value"] = {"sha256": hashlib.sha256(long).hexdigest(), "len": len(long), "head": long[:32].hex()}
+    return ["%s: ids in two forms" % line["path"]]
 
 
 def source_value(file, path):

@@ -194,7 +194,7 @@ fn contiguous_is_what_no_schema_chunks() {
     assert_eq!(layout(asked("H5D_CONTIGUOUS")), DataLayout::Contiguous);
     assert_eq!(layout(json!({"creationProperties": {"layout": {}}})), DataLayout::Contiguous);
     let effective = |dims: Value| json!({"creationProperties": null, "layout": {"class": "H5D_CHUNKED", "dims": dims}});
-    assert_eq!(layout(effective(json!([10]))), DataLayout::Contiguous);
+    assert_eq!(layout(effective(json!([10]))), DataLayout::Chunked(vec![10]));
     assert_eq!(layout(effective(json!([5]))), DataLayout::Chunked(vec![5]));
     let mut grows = effective(json!([10]));
     grows["shape"] = json!({"class": "H5S_SIMPLE", "dims": [10], "maxdims": [0]});

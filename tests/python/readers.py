@@ -42,8 +42,8 @@ def xarray(path, engine):
     import xarray as xr
     options = {"phony_dims": "sort"} if engine == "h5netcdf" else {}
     with xr.open_dataset(path, engine=engine, decode_times=False, **options) as dataset:
-        print("sizes", dict(dataset.sizes))
-        print("attributes", dataset.attrs)
+        print("sizes", sorted(dataset.sizes.items()))
+        print("attributes", sorted(dataset.attrs.items()))
         for name, variable in sorted(dataset.variables.items()):
             print(name, variable.dims, variable.dtype, digest(variable.values), sorted(variable.attrs.items(), key=str))
 

@@ -166,7 +166,7 @@ def test_time_to_open(name, limit, bucket, made):
     def measure(mount):
         begun = time.perf_counter()
         with h5py.File(mount / (name + ".h5")) as file:
-            assert len(file)
+            assert len(file) or len(file.attrs)
         return time.perf_counter() - begun
 
     report("open %s" % name, best(bucket, measure), limit)
@@ -176,8 +176,9 @@ def test_time_to_open(name, limit, bucket, made):
 def test_links_and_attributes_are_all_there(made, mount):
     """Each of 10,000, found by its name."""
     with h5py.File(mount / "links.h5") as file:
-        assert len(file["group"]) == 10000
-        assert all(file["group"].id.links.exists(b"link %05d" % i) for i in range(10000))
+        group = file["group"]
+        assert len(group) == 10000
+        assert all("link %05d" % i in group for i in range(10000))
         assert h5py.h5o.get_info(file["target"].id).rc == 10001
     with h5py.File(mount / "attributes.h5") as file:
         assert len(file.attrs) == 10000

@@ -4,6 +4,7 @@
 //! Below stand `config` (what was typed becomes settings) and `service` (which opens and mounts stores).
 
 pub mod check;
+pub mod demo;
 pub mod exit;
 pub mod explain;
 pub mod info;
@@ -62,6 +63,8 @@ pub enum Command {
     Info(info::Info),
     /// Read and decode everything, and name what cannot be; exits 1 if anything
     Check(check::Check),
+    /// Make a small store, mount it, and tell what to try
+    Demo(demo::Demo),
     /// Tell which chunks and objects of the store a read touches
     Explain(explain::Explain),
 }
@@ -75,6 +78,7 @@ impl Command {
             Command::Ls(command) => command.run(log),
             Command::Info(command) => command.run(log),
             Command::Check(command) => command.run(log),
+            Command::Demo(command) => command.run(log),
             Command::Explain(command) => command.run(log),
         }
     }

@@ -90,13 +90,13 @@ impl Demo {
             }));
         }
         let (store, folder) = (quoted(store), quoted(folder));
-        let looks = format!(
-            "\
-  h5mount ls -lr {folder}/weather.nc
-  h5mount explain {folder}/weather.nc '/temperature[0, ..., 10:20]'
-  h5mount check {store}
-"
-        );
+        let looks = [
+            format!("ls -lr {folder}/weather.nc"),
+            format!("explain {folder}/weather.nc '/temperature[0, ..., 10:20]'"),
+            format!("check {store}"),
+        ]
+        .map(|command| format!("  h5mount {command}\n"))
+        .concat();
         let Some(mountpoint) = mountpoint else {
             return print(&format!("A demo store is at {store}. Try:\n\n{looks}  h5mount {folder} MOUNTPOINT\n"));
         };

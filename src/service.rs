@@ -16,7 +16,7 @@ use crate::fetch::{FetchSettings, Fetcher};
 use crate::fs::{self, Access, FsSettings, Mount, MountError, Ownership};
 use crate::namespace::{Namespace, NamespaceSettings};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
-use crate::source::{EntryKind, Source, SourceError};
+use crate::source::{Source, SourceError};
 use crate::store::{Store, StoreError, Stores};
 use mountpoint::MountpointError;
 
@@ -64,35 +64,25 @@ pub struct House {
     pub source: Arc<dyn Source>,
     /// Its chunks.
     pub fetcher: Arc<Fetcher>,
+    /// URL of the folder that is the tree's root.
+    pub url: String,
 }
 
 /// Opens what `place` means. A file is shown alone in a folder.
-pub async fn open(
-    place: &Place,
-    mut namespace: NamespaceSettings,
-    fetch: FetchSettings,
-) -> Result<House, ServiceError> {
+pub async fn open(place: &Place, namespace: NamespaceSettings, fetch: FetchSettings) -> Result<House, ServiceError> {
     let store = Arc::new(Store::open(&place.bucket)?);
     let stores = Arc::new(Stores::new(store.clone()));
-    let source: Arc<dyn Source> = Arc::new(HsdsSource::open(store, "", HsdsSettings::default()).await?);
-    if !place.path.is_empty() {
-        let entry = source.find(&place.path).await?;
-        let entry = entry.ok_or_else(|| ServiceError::NotFound { place: place.to_string() })?;
-        match entry.kind {
-            EntryKind::Folder => namespace.folder = place.path.clone(),
-            EntryKind::File | EntryKind::Plain { .. } => {
-                let (folder, name) = place.path.rsplit_once('/').unwrap_or(("", &place.path));
-                namespace.folder = folder.to_owned();
-                namespace.only = Some(name.to_owned());
-            }
-        }
-    } else {
-        // A store that cannot be listed is told now, not by an error of the first `ls`.
-        source.list("", None).await?;
-    }
+    let source = HsdsSource::open(store, &place.path, HsdsSettings::default()).await.map_err(|error| match error {
+        SourceError::NotFound { .. } => ServiceError::NotFound { place: place.to_string() },
+        error => error.into(),
+    })?;
+    let url = format!("{}/{}", place.bucket.as_str(), source.path_in_store(""));
+    let source: Arc<dyn Source> = Arc::new(source);
+    // A store that cannot be listed is told now, not by an error of the first `ls`.
+    source.list("", None).await?;
     let fetcher = Arc::new(Fetcher::new(fetch));
     let namespace = Arc::new(Namespace::new(source.clone(), stores.clone(), fetcher.clone(), namespace));
-    Ok(House { namespace, stores, source, fetcher })
+    Ok(House { namespace, stores, source, fetcher, url: url.trim_end_matches('/').to_owned() })
 }
 
 /// What to mount, where and how; resolved by the configuration.
@@ -142,7 +132,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
     let mountpoint = mountpoint::prepare(&settings.mountpoint)?;
     let house = open(&settings.place, settings.namespace.clone(), settings.fetch.clone()).await?;
     let fs_settings = FsSettings {
-        source: settings.place.bucket.as_str().to_owned(),
+        source: house.url.clone(),
         ownership: Ownership {
             uid: settings.uid.unwrap_or_else(|| nix::unistd::geteuid().as_raw()),
             gid: settings.gid.unwrap_or_else(|| nix::unistd::getegid().as_raw()),

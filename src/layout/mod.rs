@@ -7,8 +7,7 @@
 //!
 //! An image is a pure function of hierarchy and options. Chunk *i* of a dataset lies at base + *i* · slot, so nothing of
 //! a chunk has to be known to place it; and chunk indexes are made when they are read, so a dataset of a billion chunks
-//! is planned as fast as one of ten. What a reader may rely on is in `docs/layout.md`; a change of it changes
-//! [`LAYOUT_VERSION`].
+//! is planned as fast as one of ten. Any change of the bytes that a hierarchy gives changes [`LAYOUT_VERSION`].
 
 mod blob;
 mod dense;

@@ -204,7 +204,7 @@ impl<'a> Planner<'a> {
             let Some(shown) = shown else { continue };
             let id = ObjectId(number as u32);
             let mut wrong = |what: &str, reason: String| {
-                let path = format!("{}{what}", self.inventory.path(id));
+                let path = self.inventory.location(id, what);
                 omissions.push(Omission { object: id, path, reason });
             };
             if let ShownKind::Dataset(dataset) = &shown.kind
@@ -327,11 +327,11 @@ impl<'a> Planner<'a> {
     }
 
     fn unencodable(&self, id: ObjectId, source: FormatError) -> LayoutError {
-        LayoutError::Unencodable { path: self.inventory.path(id), source }
+        LayoutError::Unencodable { path: self.inventory.location(id, ""), source }
     }
 
     fn too_long(&self, id: ObjectId) -> LayoutError {
-        LayoutError::TooLong { path: self.inventory.path(id), limit: FILE_BYTES }
+        LayoutError::TooLong { path: self.inventory.location(id, ""), limit: FILE_BYTES }
     }
 
     fn index_error(&self, id: ObjectId, error: IndexError) -> LayoutError {

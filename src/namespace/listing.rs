@@ -43,21 +43,15 @@ pub enum Known {
 }
 
 impl Listing {
-    /// Starts to read the listing of `path`; `only` keeps a single name of it.
-    pub(crate) fn start(source: Arc<dyn Source>, path: String, only: Option<String>) -> Arc<Listing> {
+    /// Starts to read the listing of `path`.
+    pub(crate) fn start(source: Arc<dyn Source>, path: String) -> Arc<Listing> {
         let listing = Arc::new(Listing { state: Mutex::default(), grown: Notify::new(), started: Instant::now() });
         // The task holds the listing weakly: when nobody wants it any more, reading on would be in vain.
         let weak = Arc::downgrade(&listing);
         tokio::spawn(async move {
             let mut cursor = None;
             loop {
-                let page = match &only {
-                    None => source.list(&path, cursor.as_ref()).await,
-                    Some(name) => source
-                        .find(&join(&path, name))
-                        .await
-                        .map(|entry| crate::source::Page { entries: entry.into_iter().collect(), next: None }),
-                };
+                let page = source.list(&path, cursor.as_ref()).await;
                 let Some(listing) = weak.upgrade() else { return };
                 let more = match page {
                     Ok(page) => {

@@ -10,7 +10,8 @@ use super::version::{Content, Stat, Version};
 use super::{Freshness, Namespace};
 use crate::fetch::FileChunks;
 use crate::layout::{self, LAYOUT_VERSION};
-use crate::model::hierarchy::{DataLayout, Hierarchy, ObjectId, ObjectKind};
+use crate::model::datatype::Datatype;
+use crate::model::hierarchy::{DataLayout, Hierarchy, Object, ObjectId, ObjectKind};
 use crate::model::limits;
 use crate::model::location::Location;
 use crate::model::problem::Problem;
@@ -127,7 +128,7 @@ impl Namespace {
             });
         }
         let chunks = FileChunks::new(contents.chunks.clone(), self.stores.clone());
-        let options = self.settings.present.clone();
+        let options = self.settings.present;
         let ended = NamespaceError::Ended { path: shown(&path) };
         tokio::task::spawn_blocking(move || build(path, id, contents, chunks, &options)).await.map_err(|_| ended)?
     }
@@ -167,6 +168,7 @@ fn build(
 ) -> Result<Version, NamespaceError> {
     let Contents { hierarchy, body, mut problems, mut facts, modified, .. } = contents;
     let weight = VERSION_BYTES.saturating_add(weigh(&hierarchy));
+    let elements = element_bytes(&hierarchy);
     let (content, len, metadata) = match body {
         Body::Hierarchy => {
             let image = layout::plan(&hierarchy, options)
@@ -195,9 +197,10 @@ fn build(
             reason: format!("it would take {len} bytes, past the limit of {}", limits::FILE_BYTES),
         });
     }
-    // Where the store does not say what it keeps, the presented size is the best guess.
-    let data = facts.get("stored_bytes").and_then(|bytes| bytes.parse::<u64>().ok());
-    let stored = data.map_or(len, |data| data.saturating_add(metadata).min(len));
+    // Where the store does not say what it keeps, the size of all elements is the best guess. Not the file's size:
+    // programs look for holes only in a file that takes less room than it is long.
+    let said = facts.get("stored_bytes").and_then(|bytes| bytes.parse::<u64>().ok());
+    let stored = said.unwrap_or(elements).saturating_add(metadata).min(len);
     for problem in &problems {
         tracing::warn!(file = %shown(&path), "{problem}");
     }
@@ -217,6 +220,18 @@ fn weigh(hierarchy: &Hierarchy) -> u64 {
         .map(|attribute| attribute.value.bytes.len() as u64)
         .sum();
     (hierarchy.objects.len() as u64).saturating_mul(OBJECT_BYTES).saturating_add(attributes)
+}
+
+/// Bytes of all elements of all datasets, in the presented form, variable-length ones without what they lead to.
+fn element_bytes(hierarchy: &Hierarchy) -> u64 {
+    let bytes = |object: &Object| match &object.kind {
+        ObjectKind::Dataset(dataset) => {
+            let size = hierarchy.datatype(&dataset.datatype).map_or(0, Datatype::size);
+            dataset.dataspace.elements().unwrap_or(u64::MAX).saturating_mul(size)
+        }
+        _ => 0,
+    };
+    hierarchy.objects.iter().fold(0, |sum: u64, object| sum.saturating_add(bytes(object)))
 }
 
 /// Bytes of a chunk and the fill byte of a dataset that holds a file.

@@ -45,10 +45,6 @@ use windows::Windows;
 /// How the namespace behaves; resolved once by the configuration.
 #[derive(Clone, Debug)]
 pub struct NamespaceSettings {
-    /// Path of the folder shown as root.
-    pub folder: String,
-    /// The only name of that folder that is shown, where a single file was asked for.
-    pub only: Option<String>,
     /// How long what was seen of the store is believed.
     pub freshness: Freshness,
     /// Refuse a file that cannot be shown completely.
@@ -85,8 +81,6 @@ impl Freshness {
 impl Default for NamespaceSettings {
     fn default() -> Self {
         NamespaceSettings {
-            folder: String::new(),
-            only: None,
             // A person who changed a file sees it within a breath; a program that opens a file in a loop costs the
             // store one question per 5 s.
             freshness: Freshness::For(Duration::from_secs(5)),
@@ -129,7 +123,7 @@ impl Namespace {
         fetcher: Arc<Fetcher>,
         settings: NamespaceSettings,
     ) -> Namespace {
-        let root = Arc::new(Folder::new(NodeId(1), settings.folder.clone(), settings.only.clone(), None));
+        let root = Arc::new(Folder::new(NodeId(1), String::new(), None));
         // A version heavier than the budget would never be kept, and each of its openers would load it anew: weights
         // stop at half the budget.
         let half = u32::try_from(settings.versions_bytes / 2).unwrap_or(u32::MAX);
@@ -166,7 +160,7 @@ impl Namespace {
         {
             return listing.clone();
         }
-        let listing = Listing::start(self.source.clone(), folder.path.clone(), folder.only.clone());
+        let listing = Listing::start(self.source.clone(), folder.path.clone());
         *held = Some(listing.clone());
         listing
     }
@@ -187,7 +181,7 @@ impl Namespace {
     pub async fn lookup(&self, folder: &Folder, name: &str) -> Result<Node, NamespaceError> {
         let path = join(&folder.path, name);
         let absent = || NamespaceError::NotFound { path: shown(&path) };
-        if presentable(name).is_err() || folder.only.as_deref().is_some_and(|only| only != name) {
+        if presentable(name).is_err() {
             return Err(absent());
         }
         // The guard ends with the statement: nothing waits while it is held.
@@ -269,7 +263,7 @@ impl Namespace {
         }
         let id = self.table.number();
         let node = match &entry.kind {
-            EntryKind::Folder => Node::Folder(Arc::new(Folder::new(id, path, None, entry.modified))),
+            EntryKind::Folder => Node::Folder(Arc::new(Folder::new(id, path, entry.modified))),
             EntryKind::File => Node::File(Arc::new(File::new(id, path, FileKind::Described, entry.owner.clone()))),
             EntryKind::Plain { .. } => Node::File(Arc::new(File::new(id, path, plain(entry), entry.owner.clone()))),
         };
@@ -281,7 +275,7 @@ impl Namespace {
 #[cfg(test)]
 impl Namespace {
     pub(crate) fn folder_for_tests(id: NodeId, path: &str) -> Arc<Folder> {
-        Arc::new(Folder::new(id, path.to_owned(), None, None))
+        Arc::new(Folder::new(id, path.to_owned(), None))
     }
 }
 

@@ -42,8 +42,6 @@ impl Node {
 pub struct Folder {
     pub(crate) id: NodeId,
     pub(crate) path: String,
-    /// The only name of the folder that is shown, where a single file was asked for.
-    pub(crate) only: Option<String>,
     pub(crate) modified: Option<SystemTime>,
     pub(crate) listing: Mutex<Option<Arc<Listing>>>,
     /// When somebody last walked through the folder.
@@ -51,8 +49,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    pub(crate) fn new(id: NodeId, path: String, only: Option<String>, modified: Option<SystemTime>) -> Self {
-        Folder { id, path, only, modified, listing: Mutex::default(), walked: Mutex::default() }
+    pub(crate) fn new(id: NodeId, path: String, modified: Option<SystemTime>) -> Self {
+        Folder { id, path, modified, listing: Mutex::default(), walked: Mutex::default() }
     }
 
     /// Its number.

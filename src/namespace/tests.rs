@@ -300,13 +300,9 @@ async fn a_name_is_believed_only_for_its_time() {
 }
 
 #[tokio::test]
-async fn a_single_file_is_shown_alone() {
-    let s = setting(NamespaceSettings { only: Some("b".into()), ..NamespaceSettings::default() });
-    s.source.set("a", 1);
+async fn a_path_is_followed_name_by_name() {
+    let s = setting(NamespaceSettings::default());
     s.source.set("b", 1);
-    let names = s.namespace.list(s.namespace.root()).all().await.unwrap();
-    assert_eq!(names.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["b"]);
-    assert!(s.namespace.lookup(s.namespace.root(), "a").await.unwrap_err().is_not_found());
     assert_eq!(s.namespace.resolve("/b/").await.unwrap().path(), "b");
     assert!(matches!(s.namespace.resolve("b/c").await, Err(NamespaceError::NotAFolder { .. })));
 }

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use crate::layout::Image;
 use crate::model::chunk::ChunkId;
 use crate::model::dataspace::Dataspace;
 use crate::model::datatype::*;
@@ -150,7 +149,7 @@ fn compound(members: Vec<(&str, Datatype)>) -> Datatype {
 }
 
 /// Every datatype, link and reference, and the elements of those datasets whose chunks are not plain ramps.
-pub(super) fn everything() -> (Hierarchy, impl Fn(ChunkId) -> Elements) {
+pub(super) fn everything() -> (Hierarchy, impl Fn(ChunkId) -> Elements + Send + Sync) {
     let mut file = Builder::default();
     file.root.tracked = true;
     let mut contents: Vec<Option<Vec<Elements>>> = vec![None];
@@ -300,12 +299,46 @@ pub(super) fn everything() -> (Hierarchy, impl Fn(ChunkId) -> Elements) {
     (hierarchy, content)
 }
 
-/// The bytes of one chunk and of its heap window.
-pub(super) fn placed(image: &Image, id: ChunkId, elements: &Elements) -> (Bytes, Bytes) {
-    if image.needs_window(id.dataset) {
-        let window = image.place(id, elements).unwrap();
-        (window.chunk, window.heap)
-    } else {
-        (elements.bytes.clone(), Bytes::new())
-    }
+/// A file as netCDF-4 writes it: one unlimited dimension, one fixed, a variable over both.
+pub(super) fn netcdf() -> (Hierarchy, impl Fn(ChunkId) -> Elements + Send + Sync) {
+    let mut file = Builder::default();
+    file.root.tracked = true;
+    let fixed = |text: &str| {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.push(0);
+        let length = bytes.len() as u32;
+        let string = FixedString { length, padding: StringPadding::NullTerminated, charset: CharacterSet::Ascii };
+        (Datatype::String(string), Elements::plain(bytes))
+    };
+    let scale = |name: &str, number: i32, dataset: Dataset| {
+        let mut object = object(ObjectKind::Dataset(dataset));
+        let ((class_type, class), (name_type, name)) = (fixed("DIMENSION_SCALE"), fixed(name));
+        object.attributes_tracked = true;
+        object.attributes = vec![
+            attribute("CLASS", class_type, &[], class),
+            attribute("NAME", name_type, &[], name),
+            attribute("_Netcdf4Dimid", int32(), &[], ints([number])),
+        ];
+        object
+    };
+    let shapes = [
+        dataset(int32(), &[5], &[None], &[4]),
+        dataset(int32(), &[3], &[Some(3)], &[]),
+        dataset(int32(), &[5, 3], &[None, Some(3)], &[2, 3]),
+    ];
+    let time = file.add("time", scale("time", 0, shapes[0].clone()));
+    let lat = file.add("lat", scale("lat", 1, shapes[1].clone()));
+    let mut values = object(ObjectKind::Dataset(shapes[2].clone()));
+    let list = [time, lat].map(|scale| Elements {
+        bytes: vec![0; 8].into(),
+        places: vec![Place { at: 0, target: Target::Object(scale) }],
+    });
+    let places = list.into_iter().zip([0, 16]);
+    let places = places.map(|(body, at)| Place { at, target: Target::Sequence { count: 1, body } }).collect();
+    let reference = Datatype::Sequence(Box::new(Datatype::Reference(ReferenceKind::Object)));
+    let value = Elements { bytes: vec![0; 32].into(), places };
+    values.attributes.push(attribute("DIMENSION_LIST", reference, &[2], value));
+    values.attributes.push(attribute("units", string(), &[], strings(&["K"])));
+    file.add("temperature", values);
+    (file.build(), move |id| Elements::plain(ramp(&shapes[id.dataset.0 as usize - 1], id)))
 }

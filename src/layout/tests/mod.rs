@@ -4,14 +4,14 @@ mod corpus;
 mod properties;
 mod readers;
 
-use std::collections::HashMap;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
 use super::pages::{PAGE, Pages, within_page};
-use super::{Image, SegmentKind};
+use super::{Image, Segment, SegmentKind};
 use crate::model::chunk::ChunkId;
 use crate::model::elements::Elements;
 
@@ -30,33 +30,62 @@ pub(super) fn check_pieces(pages: &Pages) {
     }
 }
 
-/// Writes an image into a sparse file, as a reader would see it. Only the first bytes of a heap window are looked at;
-/// the rest are zeros.
-fn materialize(image: &Image, chunk: impl Fn(ChunkId) -> Elements, file: &File) {
-    file.set_len(image.len()).unwrap();
-    let mut placed: HashMap<ChunkId, (Bytes, Bytes)> = HashMap::new();
-    for segment in image.segments(0..image.len()) {
-        let len = segment.range.end - segment.range.start;
-        let bytes = match segment.kind {
-            SegmentKind::Zero => continue,
+/// An image and the chunks that belong to it: a file that is made as it is read.
+struct Presented<F> {
+    image: Image,
+    content: F,
+}
+
+impl<F: Fn(ChunkId) -> Elements> Presented<F> {
+    /// The bytes of a segment, without the zeros at its end.
+    fn segment(&self, segment: &Segment) -> Bytes {
+        let len = (segment.range.end - segment.range.start) as usize;
+        let cut = |bytes: Bytes, at: u64| {
+            let from = (at as usize).min(bytes.len());
+            bytes.slice(from..bytes.len().min(from + len))
+        };
+        match segment.kind {
+            SegmentKind::Zero => Bytes::new(),
             SegmentKind::Metadata { part, at } => {
-                let mut bytes = vec![0; len as usize];
-                image.synthesize(&part, at, &mut bytes);
-                Bytes::from(bytes)
+                let mut bytes = vec![0; len];
+                self.image.synthesize(&part, at, &mut bytes);
+                bytes.into()
             }
             SegmentKind::Chunk { id, at } => {
-                assert_eq!(at, 0);
-                let (bytes, _) = placed.entry(id).or_insert_with(|| corpus::placed(image, id, &chunk(id)));
-                assert_eq!(bytes.len() as u64, len);
-                bytes.clone()
+                let (chunk, _) = self.chunk(id);
+                assert_eq!(Some(chunk.len() as u64), self.image.chunk_len(id.dataset));
+                cut(chunk, at)
             }
-            SegmentKind::Heap { id, at } => {
-                assert_eq!(at, 0);
-                let (_, heap) = placed.entry(id).or_insert_with(|| corpus::placed(image, id, &chunk(id)));
-                assert!(heap.len() as u64 <= len);
-                heap.clone()
-            }
-        };
-        file.write_all_at(&bytes, segment.range.start).unwrap();
+            SegmentKind::Heap { id, at } => cut(self.chunk(id).1, at),
+        }
+    }
+
+    /// A chunk and its heap window.
+    fn chunk(&self, id: ChunkId) -> (Bytes, Bytes) {
+        let elements = (self.content)(id);
+        if self.image.needs_window(id.dataset) {
+            let window = self.image.place(id, &elements).unwrap();
+            (window.chunk, window.heap)
+        } else {
+            (elements.bytes, Bytes::new())
+        }
+    }
+
+    fn read(&self, range: Range<u64>) -> Vec<u8> {
+        let mut out = vec![0; (range.end - range.start) as usize];
+        for segment in self.image.segments(range.clone()) {
+            let bytes = self.segment(&segment);
+            let at = (segment.range.start - range.start) as usize;
+            out[at..at + bytes.len()].copy_from_slice(&bytes);
+        }
+        out
+    }
+
+    /// Writes the file, sparse.
+    fn write(&self, file: &File) {
+        file.set_len(self.image.len()).unwrap();
+        for segment in self.image.segments(0..self.image.len()) {
+            file.write_all_at(&self.segment(&segment), segment.range.start).unwrap();
+        }
     }
 }

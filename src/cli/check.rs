@@ -165,7 +165,7 @@ impl Checker<'_> {
     async fn file(&mut self, path: &str) -> Result<(), Failed> {
         self.report.files += 1;
         self.bar.set_message(plain(path));
-        let contents = match self.opened.house.source.open(path).await {
+        let contents = match self.opened.contents(path).await {
             Ok(contents) => contents,
             Err(error) => return self.fault(unreadable_file(path, &error)),
         };

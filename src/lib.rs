@@ -6,6 +6,7 @@ pub mod cache;
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod demo;
 pub mod fetch;
 pub mod format;
 pub mod fs;

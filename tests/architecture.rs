@@ -10,7 +10,12 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     // Commands read the rooms they report on; only `mount` builds a file system, and only through `service`.
-    ("cli", &["config", "service", "telemetry", "namespace", "source", "store", "fetch", "layout", "fs", "model"]),
+    (
+        "cli",
+        &["config", "demo", "service", "telemetry", "namespace", "source", "store", "fetch", "layout", "fs", "model"],
+    ),
+    // A store written for trying things: keys and chunk bytes, by the rooms that know them.
+    ("demo", &["source", "codec", "model"]),
     ("config", &["namespace", "fs", "fetch", "cache", "layout", "store", "model"]),
     ("service", &["config", "telemetry", "fs", "namespace", "source", "fetch", "cache", "layout", "store", "model"]),
     ("telemetry", &[]),

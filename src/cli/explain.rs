@@ -54,7 +54,7 @@ impl Explain {
             if opened.kind != EntryKind::File {
                 return Err(Failed::new(Exit::Usage, format!("{}: not an HDF5 file of the store", opened.place)));
             }
-            let contents = opened.house.source.open(&opened.place.path).await?;
+            let contents = opened.contents(&opened.place.path).await?;
             let subject = Subject::find(&contents.hierarchy, &self.selection)?;
             let file = FileChunks::new(contents.chunks.clone(), opened.house.stores.clone());
             let Some(recipe) = contents.chunks.recipe(subject.id) else {

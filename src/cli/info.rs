@@ -148,7 +148,7 @@ impl Info {
 
 impl Report {
     async fn file(&mut self, opened: &Opened, path: &str) -> Result<(), Failed> {
-        let contents = opened.house.source.open(path).await?;
+        let contents = opened.contents(path).await?;
         let store = opened.house.stores.home();
         let stored = StoredFile::list(store, &contents).await.map_err(|error| Failed::new(Exit::Source, error))?;
         self.objects(&contents);

@@ -10,7 +10,7 @@ use crate::config::Place;
 use crate::fetch::FetchSettings;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
-use crate::source::{Entry, EntryKind, Page, Source, SourceError};
+use crate::source::{Contents, Entry, EntryKind, Page, SourceError};
 use crate::telemetry;
 
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
@@ -26,7 +26,7 @@ pub fn run(log: &LogArgs, work: impl Future<Output = Result<Exit, Failed>>) -> R
     result
 }
 
-/// A store, opened at a place of it.
+/// A store, opened at a place of it. Paths here are those in the store.
 pub struct Opened {
     /// The place.
     pub place: Place,
@@ -34,6 +34,8 @@ pub struct Opened {
     pub house: House,
     /// What is at the place.
     pub kind: EntryKind,
+    /// The folder that the house's source begins at.
+    folder: String,
 }
 
 impl Opened {
@@ -41,14 +43,42 @@ impl Opened {
     pub async fn open(source: &SourceArgs) -> Result<Opened, Failed> {
         let place = source.place()?;
         let house = service::open(&place, NamespaceSettings::default(), FetchSettings::default()).await?;
-        let kind = match place.path.as_str() {
-            "" => EntryKind::Folder,
-            path => match house.source.find(path).await? {
-                Some(entry) => entry.kind,
-                None => return Err(ServiceError::NotFound { place: place.to_string() }.into()),
-            },
-        };
-        Ok(Opened { place, house, kind })
+        // A source of a single file begins at the folder around it.
+        if house.url == place.to_string().trim_end_matches('/') {
+            let folder = place.path.clone();
+            return Ok(Opened { place, house, kind: EntryKind::Folder, folder });
+        }
+        let (folder, name) = place.path.rsplit_once('/').unwrap_or(("", &place.path));
+        let entry = house.source.find(name).await?;
+        let entry = entry.ok_or_else(|| ServiceError::NotFound { place: place.to_string() })?;
+        Ok(Opened { folder: folder.to_owned(), place, house, kind: entry.kind })
+    }
+
+    /// What describes the file at `path`.
+    pub async fn contents(&self, path: &str) -> Result<Contents, SourceError> {
+        self.house.source.open(self.inside(path)).await
+    }
+
+    /// All entries of the folder at `path`, by name.
+    pub async fn entries(&self, path: &str) -> Result<Vec<Entry>, SourceError> {
+        let (mut entries, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = self.house.source.list(self.inside(path), cursor.as_ref()).await?;
+            let Page { entries: page, next } = page;
+            entries.extend(page);
+            // A cursor that does not move would list for ever.
+            if next.is_none() || next == cursor {
+                break;
+            }
+            cursor = next;
+        }
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(entries)
+    }
+
+    /// A path of the store as the source knows it.
+    fn inside<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.folder.as_str()).unwrap_or(path).trim_start_matches('/')
     }
 
     /// Everything below the place, itself included, folders before what they hold; names in order.
@@ -60,7 +90,7 @@ impl Opened {
             _ => Vec::new(),
         };
         while let Some(folder) = open.pop() {
-            let entries = entries(&*self.house.source, &folder).await?;
+            let entries = self.entries(&folder).await?;
             let folders = entries.iter().rev().filter(|entry| entry.kind == EntryKind::Folder);
             open.extend(folders.map(|entry| join(&folder, &entry.name)));
             found.extend(entries.into_iter().map(|entry| Found { path: join(&folder, &entry.name), entry: Ok(entry) }));
@@ -85,22 +115,6 @@ impl Found {
             Err(kind) => kind,
         }
     }
-}
-
-/// All entries of a folder, by name.
-pub async fn entries(source: &dyn Source, folder: &str) -> Result<Vec<Entry>, SourceError> {
-    let (mut entries, mut cursor) = (Vec::new(), None);
-    loop {
-        let Page { entries: page, next } = source.list(folder, cursor.as_ref()).await?;
-        entries.extend(page);
-        // A cursor that does not move would list for ever.
-        if next.is_none() || next == cursor {
-            break;
-        }
-        cursor = next;
-    }
-    entries.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(entries)
 }
 
 /// The path of `name` in `folder`.

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::inspect::{Columns, Opened, bytes, entries, join, plain, print, print_json, run};
+use super::inspect::{Columns, Opened, bytes, join, plain, print, print_json, run};
 use super::paths::Paths;
 use super::wording::{datatype, filters, shape, short, type_use, value};
 use super::{Exit, Failed, LogArgs, SourceArgs};
@@ -51,7 +51,7 @@ impl Ls {
             match &opened.kind {
                 EntryKind::Folder => self.folder(&opened).await?,
                 EntryKind::File => {
-                    let contents = opened.house.source.open(&opened.place.path).await?;
+                    let contents = opened.contents(&opened.place.path).await?;
                     self.file(&opened, &contents)?;
                 }
                 EntryKind::Plain { size, .. } => {
@@ -71,7 +71,7 @@ impl Ls {
         let found: Vec<(String, Entry)> = if self.recursive {
             opened.everything().await?.into_iter().filter_map(|found| Some((found.path, found.entry.ok()?))).collect()
         } else {
-            let entries = entries(&*opened.house.source, top).await?;
+            let entries = opened.entries(top).await?;
             entries.into_iter().map(|entry| (join(top, &entry.name), entry)).collect()
         };
         if self.json {

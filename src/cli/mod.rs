@@ -3,6 +3,8 @@
 //! A command is a struct of its flags with a `run`. To add one: its file, a `mod` line, and a line in [`Command`].
 //! Below stand `config` (what was typed becomes settings) and `service` (which opens and mounts stores).
 
+pub mod check;
+pub mod demo;
 pub mod exit;
 pub mod explain;
 pub mod info;
@@ -59,6 +61,10 @@ pub enum Command {
     Ls(ls::Ls),
     /// Count what a store, a folder or a file holds: objects, chunks, bytes, problems
     Info(info::Info),
+    /// Read and decode everything, and name what cannot be; exits 1 if anything
+    Check(check::Check),
+    /// Make a small store, mount it, and tell what to try
+    Demo(demo::Demo),
     /// Tell which chunks and objects of the store a read touches
     Explain(explain::Explain),
 }
@@ -71,6 +77,8 @@ impl Command {
             Command::Unmount(command) => command.run(log),
             Command::Ls(command) => command.run(log),
             Command::Info(command) => command.run(log),
+            Command::Check(command) => command.run(log),
+            Command::Demo(command) => command.run(log),
             Command::Explain(command) => command.run(log),
         }
     }

@@ -1,0 +1,381 @@
+//! `h5mount check`: reads and decodes everything, and names what cannot be.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use clap::Args;
+use futures::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::inspect::{Found as Entry, Opened, bytes, counted, plain, print, print_json, run};
+use super::paths::Paths;
+use super::stored::{StoredFile, datasets};
+use super::{Exit, Failed, LogArgs, SourceArgs};
+use crate::fetch::{FetchError, FileChunks, Found, Plain};
+use crate::layout::{self, Image, PresentOptions};
+use crate::model::chunk::{ChunkId, ChunkMap, ChunkSource};
+use crate::model::hierarchy::{Hierarchy, ObjectId, ObjectKind};
+use crate::source::{Body, Contents, EntryKind, SourceError};
+use crate::store::StoreError;
+
+/// Flags of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub struct Check {
+    /// What to check: a file, a folder or a whole store.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// One JSON document instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+const NOTES: &str = "\
+Every object that describes a file is read, and every chunk that the store keeps, or that lies in another file, is read
+and decoded. Exits 1 if there was a fault. Other objects of the store (plain files) are not read. Notes are no faults:
+objects that no dataset reads are left over from deleted or shrunk data.
+
+JSON: {source, files, objects, chunks, bytes (plain), faults, notes}. A fault has file, path (in the file), key (of the
+store's object), chunk (number in the dataset's grid, for chunks), cause, reason. Causes: unreadable (the store does not
+give it), undecodable, changed, chunk_table, initializer, elements (variable-length data or references that mean
+nothing), too_large, description (JSON that means nothing), layout (no place in the presented file).";
+
+/// Chunks read at the same time: enough to keep all decoders busy while others wait for the disk.
+const AT_ONCE: usize = 32;
+/// Chunks of one dataset that are asked for one by one, where no listing tells which there are.
+const ASKED_FOR: u64 = 10_000_000;
+/// Bytes of a chunk read at a time where it is not compressed and larger: a linked dataset may be one chunk of any size.
+const PART: u64 = 64 << 20;
+
+/// Something that cannot be read as what it should be.
+#[derive(Debug, Serialize)]
+struct Fault {
+    file: String,
+    path: String,
+    key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chunk: Option<u64>,
+    cause: &'static str,
+    reason: String,
+}
+
+/// All that is told at the end.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    source: String,
+    files: u64,
+    objects: u64,
+    chunks: u64,
+    bytes: u64,
+    faults: Vec<Fault>,
+    notes: Vec<String>,
+}
+
+impl Check {
+    /// Runs it.
+    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+        run(log, async {
+            let opened = Opened::open(&self.source).await?;
+            let mut checker = Checker {
+                opened: &opened,
+                report: Report { source: opened.place.to_string(), ..Report::default() },
+                bar: bar(),
+                lines: !self.json,
+            };
+            let files: Vec<Entry> =
+                opened.everything().await?.into_iter().filter(|found| *found.kind() == EntryKind::File).collect();
+            for found in files {
+                checker.file(&found.path).await?;
+            }
+            checker.bar.finish_and_clear();
+            let report = checker.report;
+            let exit = if report.faults.is_empty() { Exit::Done } else { Exit::Faults };
+            if self.json {
+                print_json(&report)?;
+                return Ok(exit);
+            }
+            let mut out = String::new();
+            for note in &report.notes {
+                out += &format!("note: {}\n", plain(note));
+            }
+            out += &format!(
+                "{}, {}, {} ({} plain) read: {}\n",
+                counted(report.files, "file", "files"),
+                counted(report.objects, "object", "objects"),
+                counted(report.chunks, "chunk", "chunks"),
+                bytes(report.bytes),
+                match report.faults.len() {
+                    0 => "no fault".to_owned(),
+                    count => counted(count as u64, "fault", "faults"),
+                }
+            );
+            print(&out)?;
+            Ok(exit)
+        })
+    }
+}
+
+/// Progress, where a person looks at it.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} chunks  {elapsed}  {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+struct Checker<'a> {
+    opened: &'a Opened,
+    report: Report,
+    bar: ProgressBar,
+    /// Faults are printed when they are found.
+    lines: bool,
+}
+
+/// What a chunk of an open file is checked with.
+struct OpenFile {
+    path: String,
+    contents: Contents,
+    chunks: Arc<FileChunks>,
+    /// `None` where the file is shown as it is, or cannot be laid out.
+    image: Option<Image>,
+    paths: Paths,
+}
+
+impl Checker<'_> {
+    fn fault(&mut self, fault: Fault) -> Result<(), Failed> {
+        let mut printed = Ok(());
+        if self.lines {
+            let chunk = fault.chunk.map_or_else(String::new, |number| format!(" chunk {number}"));
+            let place = format!("{}:{}{chunk}", fault.file, fault.path);
+            // A reason that names the key already need not do so twice.
+            let key = if fault.reason.contains(&fault.key) { String::new() } else { format!("{}: ", fault.key) };
+            let line = format!("{}: {}: {}{}\n", plain(&place), fault.cause, plain(&key), plain(&fault.reason));
+            printed = self.bar.suspend(|| print(&line));
+        }
+        self.report.faults.push(fault);
+        printed
+    }
+
+    async fn file(&mut self, path: &str) -> Result<(), Failed> {
+        self.report.files += 1;
+        self.bar.set_message(plain(path));
+        let contents = match self.opened.contents(path).await {
+            Ok(contents) => contents,
+            Err(error) => return self.fault(unreadable_file(path, &error)),
+        };
+        self.report.objects += contents.hierarchy.objects.len() as u64;
+        for problem in &contents.problems {
+            self.fault(Fault {
+                file: path.to_owned(),
+                path: problem.path.clone(),
+                key: problem.key.clone(),
+                chunk: None,
+                cause: "description",
+                reason: problem.reason.clone(),
+            })?;
+        }
+        let image = match contents.body {
+            Body::Bytes { .. } => None,
+            Body::Hierarchy => self.layout(path, &contents.hierarchy)?,
+        };
+        let chunks = FileChunks::new(contents.chunks.clone(), self.opened.house.stores.clone());
+        let paths = Paths::of_hierarchy(&contents.hierarchy);
+        let file = OpenFile { path: path.to_owned(), contents, chunks, image, paths };
+        self.chunks(&file).await
+    }
+
+    fn layout(&mut self, path: &str, hierarchy: &Hierarchy) -> Result<Option<Image>, Failed> {
+        let fault = |place: &str, reason: String| Fault {
+            file: path.to_owned(),
+            path: place.to_owned(),
+            key: path.to_owned(),
+            chunk: None,
+            cause: "layout",
+            reason,
+        };
+        match layout::plan(hierarchy, &PresentOptions::default()) {
+            Ok(image) => {
+                for omission in image.problems() {
+                    self.fault(fault(&omission.path, omission.reason.clone()))?;
+                }
+                Ok(Some(image))
+            }
+            Err(error) => self.fault(fault("/", error.to_string())).map(|()| None),
+        }
+    }
+
+    async fn chunks(&mut self, file: &OpenFile) -> Result<(), Failed> {
+        let stored = match StoredFile::list(self.opened.house.stores.home(), &file.contents).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                let reason = error.to_string();
+                let (path, key) = ("/".to_owned(), file.path.clone());
+                let fault = Fault { file: file.path.clone(), path, key, chunk: None, cause: "unreadable", reason };
+                return self.fault(fault);
+            }
+        };
+        for key in stored.iter().flat_map(|stored| &stored.strays) {
+            self.report.notes.push(format!("{}: no dataset of {} reads it", key, file.path));
+        }
+        for id in datasets(&file.contents.hierarchy) {
+            let numbers = self.numbers(file, stored.as_ref(), id);
+            self.bar.inc_length(numbers.len());
+            let opened = self.opened;
+            let mut checked = stream::iter(numbers.iter())
+                .map(|number| {
+                    let id = ChunkId { dataset: id, number };
+                    async move { (id, check(opened, file, id).await) }
+                })
+                .buffer_unordered(AT_ONCE);
+            while let Some((id, result)) = checked.next().await {
+                self.bar.inc(1);
+                match result {
+                    Ok(None) => {}
+                    Ok(Some(bytes)) => {
+                        self.report.chunks += 1;
+                        self.report.bytes = self.report.bytes.saturating_add(bytes);
+                    }
+                    Err((cause, error_key, reason)) => {
+                        let key = match error_key {
+                            Some(key) => key,
+                            None => key(opened, file, id).await,
+                        };
+                        self.fault(Fault {
+                            file: file.path.clone(),
+                            path: file.paths.of(id.dataset),
+                            key,
+                            chunk: Some(id.number),
+                            cause,
+                            reason,
+                        })?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Chunks of a dataset to be read: those that the listing found, or all.
+    fn numbers(&mut self, file: &OpenFile, stored: Option<&StoredFile>, id: ObjectId) -> Numbers {
+        let map: &dyn ChunkMap = &*file.contents.chunks;
+        let Some(recipe) = map.recipe(id) else { return Numbers::Some(BTreeSet::new()) };
+        let total = recipe.grid.total();
+        // An initializer speaks where nothing is stored, so that what is not listed has a value too.
+        let first = (total > 0).then(|| map.locate(id, &recipe.grid.coordinates(0)));
+        if let (Some(stored), Some(ChunkSource::Object(_))) = (stored, &first) {
+            let chunks = stored.chunks.get(&id).map(Vec::as_slice).unwrap_or_default();
+            return Numbers::Some(chunks.iter().map(|chunk| chunk.number).collect());
+        }
+        if total > ASKED_FOR {
+            let path = file.paths.of(id);
+            self.report.notes.push(format!("{}:{path}: only the first {ASKED_FOR} of {total} chunks read", file.path));
+        }
+        Numbers::First(total.min(ASKED_FOR))
+    }
+}
+
+/// Chunks of one dataset.
+enum Numbers {
+    First(u64),
+    Some(BTreeSet<u64>),
+}
+
+impl Numbers {
+    fn len(&self) -> u64 {
+        match self {
+            Numbers::First(count) => *count,
+            Numbers::Some(numbers) => numbers.len() as u64,
+        }
+    }
+
+    fn iter(&self) -> Box<dyn Iterator<Item = u64> + Send + '_> {
+        match self {
+            Numbers::First(count) => Box::new(0..*count),
+            Numbers::Some(numbers) => Box::new(numbers.iter().copied()),
+        }
+    }
+}
+
+/// A fault of a chunk: its cause, the key where the error tells it, and the reason.
+type ChunkFault = (&'static str, Option<String>, String);
+
+/// Reads a chunk; its plain bytes, or `None` where there is none.
+async fn check(opened: &Opened, file: &OpenFile, id: ChunkId) -> Result<Option<u64>, ChunkFault> {
+    let map = &file.contents.chunks;
+    let fetcher = &opened.house.fetcher;
+    let recipe = map.recipe(id.dataset);
+    let large = recipe.filter(|recipe| recipe.decode.steps.is_empty()).and_then(|recipe| recipe.raw_len);
+    if let Some(len) = large.filter(|&len| len > PART) {
+        let mut at = 0;
+        while at < len {
+            let end = len.min(at.saturating_add(PART));
+            match fetcher.chunk(&file.chunks, id, Some(at..end)).await.map_err(cause)? {
+                Plain::Bytes(_) => at = end,
+                Plain::Absent => return Ok(None),
+            }
+        }
+        return Ok(Some(len));
+    }
+    let plain = match fetcher.chunk(&file.chunks, id, None).await.map_err(cause)? {
+        Plain::Bytes(bytes) => bytes,
+        Plain::Absent => return Ok(None),
+    };
+    let length = plain.len() as u64;
+    if needs_placement(&file.contents.hierarchy, id.dataset) {
+        let elements = map.elements(id.dataset, plain).map_err(|bad| ("elements", None, bad.to_string()))?;
+        if let Some(image) = file.image.as_ref().filter(|image| image.needs_window(id.dataset)) {
+            image.place(id, &elements).map_err(|error| ("layout", None, error.to_string()))?;
+        }
+    }
+    Ok(Some(length))
+}
+
+fn needs_placement(hierarchy: &Hierarchy, id: ObjectId) -> bool {
+    match hierarchy.get(id).map(|object| &object.kind) {
+        Some(ObjectKind::Dataset(dataset)) => {
+            hierarchy.datatype(&dataset.datatype).is_some_and(|datatype| datatype.needs_placement())
+        }
+        _ => false,
+    }
+}
+
+fn cause(error: FetchError) -> ChunkFault {
+    let reason = error.to_string();
+    match error {
+        FetchError::Undecodable { location, .. } => ("undecodable", Some(location.key.to_string()), reason),
+        FetchError::Stale { location } => ("changed", Some(location.key.to_string()), reason),
+        FetchError::Store(StoreError::NotFound { location } | StoreError::Forbidden { location, .. }) => {
+            ("unreadable", Some(location.key.to_string()), reason)
+        }
+        FetchError::Store(_) | FetchError::Outside { .. } => ("unreadable", None, reason),
+        FetchError::Table { .. } => ("chunk_table", None, reason),
+        FetchError::Initializer { .. } => ("initializer", None, reason),
+        FetchError::TooLarge { .. } => ("too_large", None, reason),
+    }
+}
+
+/// The key of the object that holds a chunk; the file's path where not even that is known.
+async fn key(opened: &Opened, file: &OpenFile, id: ChunkId) -> String {
+    match opened.house.fetcher.whereabouts(&file.chunks, id).await {
+        Ok(Found::Object(location) | Found::Range(location, _) | Found::Computed(location, _)) => {
+            location.key.to_string()
+        }
+        Ok(Found::Nowhere) | Err(_) => file.path.clone(),
+    }
+}
+
+fn unreadable_file(path: &str, error: &SourceError) -> Fault {
+    let (cause, key) = match error {
+        SourceError::Invalid { key, .. } => ("description", key.to_string()),
+        SourceError::Limit { key, .. } => ("too_large", key.to_string()),
+        SourceError::NotFound { .. } | SourceError::Store(_) => ("unreadable", path.to_owned()),
+    };
+    let path = path.to_owned();
+    Fault { file: path, path: "/".to_owned(), key, chunk: None, cause, reason: error.to_string() }
+}

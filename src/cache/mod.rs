@@ -36,8 +36,21 @@ pub struct PieceId {
     pub version: u64,
     /// The chunk.
     pub chunk: ChunkId,
-    /// The part of it, where chunks are kept in blocks; `None` for a whole chunk.
-    pub block: Option<u64>,
+    /// What of it.
+    pub part: PiecePart,
+}
+
+/// What of a chunk a piece is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PiecePart {
+    /// The whole chunk, plain.
+    Plain,
+    /// A block of a chunk that is kept in blocks.
+    Block(u64),
+    /// The whole chunk as it is handed to a reader who undoes the filters himself.
+    Stored,
+    /// In that form, a chunk of the dataset that was never written; the chunk's number is 0.
+    StoredFill,
 }
 
 /// Why there are no bytes. Errors are handed to everyone who waits and are never kept.
@@ -110,7 +123,7 @@ mod tests {
     use crate::model::hierarchy::ObjectId;
 
     fn piece(number: u64) -> PieceId {
-        PieceId { version: 0, chunk: ChunkId { dataset: ObjectId(0), number }, block: None }
+        PieceId { version: 0, chunk: ChunkId { dataset: ObjectId(0), number }, part: PiecePart::Plain }
     }
 
     async fn load(cache: &PieceCache, number: u64, len: usize) -> bool {

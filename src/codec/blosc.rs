@@ -173,6 +173,13 @@ pub fn decode(stored: &Bytes, bound: u64) -> Result<Bytes, CodecError> {
     }
 }
 
+/// Bytes of the frame at the start of `stored`, where there is one of `plain` bytes that is there to its end. Its blocks
+/// are not looked at.
+pub fn frame_len(stored: &[u8], plain: u64) -> Option<usize> {
+    let header = Header::read(stored, plain).ok()?;
+    (u64::from(header.plain) == plain).then_some(header.stored as usize)
+}
+
 /// Checks that every block, split and length lies where c-blosc will look for it.
 fn check_blocks(header: &Header, frame: &[u8]) -> Result<(), CodecError> {
     let codec = header.codec()?;

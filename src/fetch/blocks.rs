@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks, Plain, slice};
-use crate::cache::Missing;
+use crate::cache::{Missing, PiecePart};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::limits;
 use crate::model::location::Location;
@@ -69,7 +69,7 @@ impl Fetcher {
         let parts: Result<Vec<Bytes>, Missing<FetchError>> = stream::iter(numbers)
             .map(|number| async move {
                 let range = number * block..(number * block).saturating_add(block).min(len);
-                let piece = file.piece(id, Some(number));
+                let piece = file.piece(id, PiecePart::Block(number));
                 let load = self.block(file, id, location, base, range.clone());
                 let bytes = self.cache.get_or_load(piece, load).await?;
                 let inside = want.start.max(range.start) - range.start..want.end.min(range.end) - range.start;

@@ -12,10 +12,11 @@ use bytes::Bytes;
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks};
 use crate::cache::Missing;
-use crate::codec;
+use crate::codec::{self, CodecError};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
+use crate::model::pipeline::Framing;
 use crate::store::{Store, StoreError};
 
 /// Chunks up to this many bytes, stored and plain, are decoded where they are: handing them to another thread takes
@@ -39,14 +40,20 @@ impl<E: Into<FetchError>> From<E> for Failure {
 }
 
 impl Fetcher {
-    /// Chunk `id`, plain and whole.
-    pub(super) async fn load(&self, file: &FileChunks, id: ChunkId) -> Loaded {
+    /// Chunk `id`, whole: plain, or in the form of `framing`.
+    pub(super) async fn load(&self, file: &FileChunks, id: ChunkId, framing: Option<&Framing>) -> Loaded {
         let found = self.resolve(file, id).await.map_err(Missing::Failed)?;
-        self.load_found(file, id, found).await
+        self.load_found(file, id, found, framing).await
     }
 
     /// Chunk `id`, whose stored bytes are at `found`.
-    pub(super) async fn load_found(&self, file: &FileChunks, id: ChunkId, found: Found) -> Loaded {
+    pub(super) async fn load_found(
+        &self,
+        file: &FileChunks,
+        id: ChunkId,
+        found: Found,
+        framing: Option<&Framing>,
+    ) -> Loaded {
         let recipe = file.recipe(id).map_err(Missing::Failed)?;
         if let Some(size) = recipe.raw_len.filter(|&size| size > limits::DECODED_CHUNK_BYTES) {
             let limit = limits::DECODED_CHUNK_BYTES;
@@ -54,8 +61,8 @@ impl Fetcher {
         }
         match &found {
             Found::Nowhere => Err(Missing::Absent),
-            Found::Object(_) | Found::Range(..) => self.patiently(file, id, recipe, &found).await,
-            Found::Computed(_, initializer) => match self.patiently(file, id, recipe, &found).await {
+            Found::Object(_) | Found::Range(..) => self.patiently(file, id, recipe, &found, framing).await,
+            Found::Computed(_, initializer) => match self.patiently(file, id, recipe, &found, framing).await {
                 Err(Missing::Absent) => {
                     let coordinates = recipe.grid.coordinates(id.number);
                     let fault = |reason: String| Missing::Failed(FetchError::Initializer { id, reason });
@@ -67,7 +74,10 @@ impl Fetcher {
                         Some(len) if len != bytes.len() as u64 => {
                             Err(fault(format!("made {} bytes instead of {len}", bytes.len())))
                         }
-                        _ => Ok(bytes),
+                        _ => match framing {
+                            Some(framing) => self.reframed(framing, bytes).await.map_err(fault),
+                            None => Ok(bytes),
+                        },
                     }
                 }
                 loaded => loaded,
@@ -75,7 +85,14 @@ impl Fetcher {
         }
     }
 
-    async fn patiently(&self, file: &FileChunks, id: ChunkId, recipe: &ChunkRecipe, found: &Found) -> Loaded {
+    async fn patiently(
+        &self,
+        file: &FileChunks,
+        id: ChunkId,
+        recipe: &ChunkRecipe,
+        found: &Found,
+        framing: Option<&Framing>,
+    ) -> Loaded {
         let (Found::Object(location) | Found::Range(location, _) | Found::Computed(location, _)) = found else {
             return Err(Missing::Absent);
         };
@@ -83,7 +100,8 @@ impl Fetcher {
         let mut patience = self.settings.patience.iter();
         let mut before: Option<Option<ETag>> = None;
         loop {
-            let (etag, modified, error) = match self.attempt(file, id, recipe, found, location, &store).await {
+            let (etag, modified, error) = match self.attempt(file, id, (recipe, framing), found, location, &store).await
+            {
                 Ok(bytes) => return Ok(bytes),
                 Err(Failure::Torn { etag, modified, error }) => (etag, modified, error),
                 Err(Failure::Other(FetchError::Store(error))) if error.is_not_found() => {
@@ -111,7 +129,7 @@ impl Fetcher {
         &self,
         file: &FileChunks,
         id: ChunkId,
-        recipe: &ChunkRecipe,
+        (recipe, framing): (&ChunkRecipe, Option<&Framing>),
         found: &Found,
         location: &Location,
         store: &Store,
@@ -140,7 +158,11 @@ impl Fetcher {
         if !matches!(found, Found::Range(..)) {
             file.pins.check_chunk(id, etag.as_ref(), location)?;
         }
-        match self.decode(recipe, object.bytes).await {
+        let made = match framing {
+            Some(framing) => self.framed(recipe, object.bytes, framing).await,
+            None => self.decode(recipe, object.bytes).await,
+        };
+        match made {
             Ok(plain) => {
                 match found {
                     Found::Range(..) => file.pins.pin_location(location, etag.as_ref())?,
@@ -182,7 +204,7 @@ impl Fetcher {
     }
 
     /// Stored bytes, plain. Never on a thread that serves requests, unless it is a trifle.
-    async fn decode(&self, recipe: &ChunkRecipe, stored: Bytes) -> Result<Bytes, String> {
+    pub(super) async fn decode(&self, recipe: &ChunkRecipe, stored: Bytes) -> Result<Bytes, String> {
         if stored.is_empty() {
             // Every chunk has bytes; HSDS truncates before it writes.
             return Err("the object is empty".to_owned());
@@ -190,17 +212,30 @@ impl Fetcher {
         let limit = limits::DECODED_CHUNK_BYTES;
         let raw_len = recipe.raw_len;
         let pipeline = &recipe.decode;
-        if pipeline.steps.is_empty() || (stored.len() as u64).max(raw_len.unwrap_or(u64::MAX)) <= INLINE {
+        if pipeline.steps.is_empty() {
             return codec::decode(pipeline, stored, raw_len, limit).map_err(|error| error.to_string());
         }
-        let permit = Arc::clone(&self.decoders).acquire_owned().await.map_err(|closed| closed.to_string())?;
+        let size = (stored.len() as u64).max(raw_len.unwrap_or(u64::MAX));
         let pipeline = pipeline.clone();
-        let decoded = tokio::task::spawn_blocking(move || {
+        self.on_decoder(size, move || codec::decode(&pipeline, stored, raw_len, limit)).await
+    }
+
+    /// `work` on a thread of its own, when one is free; work on few bytes (`size`) here.
+    pub(super) async fn on_decoder(
+        &self,
+        size: u64,
+        work: impl FnOnce() -> Result<Bytes, CodecError> + Send + 'static,
+    ) -> Result<Bytes, String> {
+        if size <= INLINE {
+            return work().map_err(|error| error.to_string());
+        }
+        let permit = Arc::clone(&self.decoders).acquire_owned().await.map_err(|closed| closed.to_string())?;
+        let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            codec::decode(&pipeline, stored, raw_len, limit)
+            work()
         });
-        match decoded.await {
-            Ok(plain) => plain.map_err(|error| error.to_string()),
+        match done.await {
+            Ok(bytes) => bytes.map_err(|error| error.to_string()),
             Err(stopped) => Err(format!("the decoder stopped: {stopped}")),
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! * [`resolve`](self::resolve): from a chunk's id to the object or range that holds it, through chunk tables;
 //! * [`load`](self::load): one chunk's stored bytes, made plain; torn writes are waited out;
+//! * [`stored`](self::stored): one chunk's stored bytes as they are, for readers who undo the filters themselves;
 //! * [`blocks`](self::blocks): huge unfiltered chunks, of which only the wanted part is read;
 //! * [`pins`](self::pins): one version never mixes two states of an object.
 
@@ -14,6 +15,7 @@ pub mod error;
 mod load;
 mod pins;
 mod resolve;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +30,7 @@ use tokio::sync::Semaphore;
 pub use error::FetchError;
 pub use resolve::Found;
 
-use crate::cache::{CacheSettings, Missing, PieceCache, PieceId};
+use crate::cache::{CacheSettings, Missing, PieceCache, PieceId, PiecePart};
 use crate::model::chunk::{ChunkId, ChunkMap, ChunkRecipe};
 use crate::model::location::{ETag, Location};
 use crate::store::{StoreError, Stores};
@@ -102,8 +104,8 @@ impl FileChunks {
         Ok(recipe)
     }
 
-    fn piece(&self, chunk: ChunkId, block: Option<u64>) -> PieceId {
-        PieceId { version: self.version, chunk, block }
+    fn piece(&self, chunk: ChunkId, part: PiecePart) -> PieceId {
+        PieceId { version: self.version, chunk, part }
     }
 }
 
@@ -149,7 +151,7 @@ impl Fetcher {
         {
             return Ok(plain);
         }
-        let bytes = match self.cache.get_or_load(file.piece(id, None), self.load(file, id)).await {
+        let bytes = match self.cache.get_or_load(file.piece(id, PiecePart::Plain), self.load(file, id, None)).await {
             Ok(bytes) => bytes,
             Err(Missing::Absent) => return Ok(Plain::Absent),
             Err(Missing::Failed(error)) => return Err(error),

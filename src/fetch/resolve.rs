@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{FetchError, Fetcher, FileChunks};
-use crate::cache::Missing;
+use crate::cache::{Missing, PiecePart};
 use crate::model::chunk::{ChunkId, ChunkSource, Initializer};
 use crate::model::hierarchy::ObjectId;
 use crate::model::location::{Key, Location};
@@ -65,8 +65,8 @@ impl Fetcher {
             ChunkSource::Table { .. } => return Err(fault("its own chunks lie behind a chunk table")),
             source => found(file, source).ok_or_else(|| unreachable_table(id))?,
         };
-        let piece = file.piece(chunk, None);
-        match self.cache.get_or_load(piece, self.load_found(file, chunk, source)).await {
+        let piece = file.piece(chunk, PiecePart::Plain);
+        match self.cache.get_or_load(piece, self.load_found(file, chunk, source, None)).await {
             Ok(plain) => {
                 let source = file.map.table_row(id.dataset, table, &plain, inside);
                 found(file, source.map_err(|bad| fault(&bad.to_string()))?)

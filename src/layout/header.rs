@@ -203,7 +203,12 @@ fn dataset_messages(
         let entries: Vec<_> = storage
             .filters
             .iter()
-            .map(|filter| FilterEntry { id: filter.id, optional: filter.optional, name: "", values: &filter.values })
+            .map(|filter| FilterEntry {
+                id: filter.id,
+                optional: filter.optional,
+                name: filter.name,
+                values: &filter.values,
+            })
             .collect();
         messages.push(message(filter_pipeline::KIND, message_flags::CONSTANT, filter_pipeline::body(&entries)?));
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::model::chunk::ChunkId;
 use crate::model::elements::Elements;
 use crate::model::hierarchy::ObjectId;
+use crate::model::pipeline::Framing;
 
 use super::error::{LayoutError, Omission};
 use super::heap::{HeapWriter, PlaceError};
@@ -120,9 +121,15 @@ impl Image {
         self.dataset(dataset)?.fill.as_deref()
     }
 
-    /// Bytes of a chunk as presented; `None` where the object is no dataset that has storage.
+    /// Bytes of a plain chunk as presented; `None` where the object is no dataset that has storage.
     pub fn chunk_len(&self, dataset: ObjectId) -> Option<u64> {
         Some(self.dataset(dataset)?.storage.chunk_len)
+    }
+
+    /// What the chunks of a dataset are, where they are presented as stored and not plain. Their segments then reach to
+    /// [`Framing::room`].
+    pub fn framing(&self, dataset: ObjectId) -> Option<&Framing> {
+        self.dataset(dataset)?.storage.framing.as_ref()
     }
 
     /// Whether the chunks of a dataset hold addresses, so that they have to be [placed](Self::place).

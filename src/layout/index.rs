@@ -189,7 +189,7 @@ impl PlacedIndex {
         match storage.index {
             Index::Contiguous | Index::Implicit => ChunkIndexKind::Implicit,
             Index::Single => ChunkIndexKind::Single {
-                filtered: (!storage.filters.is_empty()).then(|| (storage.chunk_len, storage.mask())),
+                filtered: (!storage.filters.is_empty()).then(|| (storage.presented_len(), storage.mask())),
             },
             Index::FixedArray { .. } => ChunkIndexKind::FixedArray,
             Index::ExtensibleArray { .. } => ChunkIndexKind::ExtensibleArray,
@@ -314,7 +314,7 @@ impl Chunks<'_> {
             element::put_plain(address, out);
         } else {
             let width = element::size_bytes(chunk_len);
-            element::put_filtered(address, chunk_len, width, self.storage.mask(), out);
+            element::put_filtered(address, self.storage.presented_len(), width, self.storage.mask(), out);
         }
     }
 

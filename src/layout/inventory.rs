@@ -18,7 +18,7 @@ use crate::model::limits;
 
 use super::error::{LayoutError, Omission};
 use super::index::PlacedIndex;
-use super::options::PresentOptions;
+use super::options::{FilterPresentation, PresentOptions};
 use super::pages::PAGE;
 use super::storage::Storage;
 use super::window::WINDOW_BYTES;
@@ -192,6 +192,10 @@ impl<'a> Inventory<'a> {
         windows: &mut u64,
     ) -> Result<ShownDataset<'a>, String> {
         let datatype = self.datatype(&dataset.datatype)?;
+        // Addresses in the elements have to be written into them, so such chunks are never as stored.
+        let plain = PresentOptions { filters: FilterPresentation::Declared };
+        let as_stored = options.filters == FilterPresentation::Stored;
+        let options = if as_stored && datatype.needs_placement() { &plain } else { options };
         let mut storage = Storage::of(dataset, datatype.size(), options)?;
         PlacedIndex::settle(&mut storage).map_err(|error| error.to_string())?;
         let mut space = Vec::new();

@@ -16,7 +16,8 @@ pub enum FilterPresentation {
     Declared,
     /// No filter is declared: every dataset reads as uncompressed, and a reader of a few bytes reads only these.
     Hidden,
-    /// Stored bytes are handed through where a library can read them. Presented as [`FilterPresentation::Declared`]
-    /// for now.
+    /// Stored bytes are handed on untouched where a library can read them: Blosc frames under filter 32001 (which needs
+    /// its plugin), zlib streams of linked HDF5 files under their own filters. All else as in
+    /// [`FilterPresentation::Declared`].
     Stored,
 }

@@ -84,7 +84,7 @@ impl Iterator for Segments<'_> {
                 let storage = &self.image.dataset(ObjectId(dataset))?.storage;
                 let at = inside % storage.slot;
                 let id = ChunkId { dataset: ObjectId(dataset), number: inside / storage.slot };
-                match storage.chunk_len.checked_sub(at) {
+                match storage.presented_len().checked_sub(at) {
                     None | Some(0) => (SegmentKind::Zero, storage.slot - at),
                     Some(len) => (SegmentKind::Chunk { id, at }, len),
                 }

@@ -1,13 +1,16 @@
 //! How one dataset's elements are kept in the presented file: in one piece or in chunks, found through which index,
 //! under which declared filters, in slots of which size.
 //!
+//! Where stored chunks are handed on ([`FilterPresentation::Stored`]), an entry says that the chunk fills its slot: how long
+//! it really is, only its bytes tell, and the decoders concerned ignore zeros that follow.
+//!
 //! Everything here follows from the dataset's metadata alone, so that nothing about a chunk has to be known to place it.
 
 use crate::model::dataspace::Dataspace;
 use crate::model::grid::Grid;
 use crate::model::hierarchy::{DataLayout, Dataset};
 use crate::model::limits;
-use crate::model::pipeline::Filter;
+use crate::model::pipeline::{Filter, Framing, StoredForm};
 
 use super::numbering::Numbering;
 use super::options::{FilterPresentation, PresentOptions};
@@ -21,11 +24,25 @@ const ARRAY_SPARSENESS: u64 = 16;
 /// Elements of an array index that is small whatever it holds: 8 MiB.
 const SMALL_ARRAY: u64 = 1 << 20;
 
+/// Bytes by which a chunk that does not compress may grow, and a part of its length beside them: zlib takes 1/4096 and
+/// 1/16384 and 13 bytes more at worst, a Blosc frame its header of 16.
+const EXPANSION: u64 = 4096;
+const EXPANSION_PART: u64 = 1024;
+/// HDF5's filter for Blosc-1 frames, and what its first two client values are: versions of filter and frame.
+const BLOSC: u16 = 32001;
+const BLOSC_VERSIONS: [u32; 2] = [2, 2];
+/// Compression level told for Blosc: no reader needs it, HSDS does not record it, and this is what it uses.
+const BLOSC_LEVEL: u32 = 5;
+/// Blosc knows no larger elements; its filter declares 1 for these.
+const BLOSC_ELEMENT: u32 = 255;
+
 /// A filter that the file declares.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct DeclaredFilter {
     /// Registered id.
     pub(crate) id: u16,
+    /// Name, where the id alone does not tell it.
+    pub(crate) name: &'static str,
     /// Whether a chunk may go without it.
     pub(crate) optional: bool,
     /// Client values.
@@ -70,8 +87,11 @@ pub(crate) struct Storage {
     pub(crate) chunk_len: u64,
     /// Bytes from one chunk's start to the next one's.
     pub(crate) slot: u64,
-    /// Filters that the file declares, in order of application when writing. Every chunk's mask skips all of them.
+    /// Filters that the file declares, in order of application when writing. Every chunk's mask skips all of them, but
+    /// where chunks are handed on as stored.
     pub(crate) filters: Vec<DeclaredFilter>,
+    /// What chunks are where they are handed on as stored; otherwise they are presented plain.
+    pub(crate) framing: Option<Framing>,
     /// How chunks are found.
     pub(crate) index: Index,
 }
@@ -104,10 +124,18 @@ impl Storage {
             .and_then(|elements| elements.checked_mul(element_size))
             .filter(|&bytes| bytes <= limits::CHUNK_BYTES)
             .ok_or_else(|| format!("a chunk of {chunk:?} elements passes {} bytes", limits::CHUNK_BYTES))?;
-        let filters = presented_filters(&dataset.filters, size, options);
+        let framing = framing(dataset.stored, size, chunk_len, options);
+        let filters = match framing {
+            Some(framing) => stored_filters(&dataset.filters, &framing),
+            None => presented_filters(&dataset.filters, size, options),
+        };
         let index = choose(&grid, max_dims, !filters.is_empty());
-        let slot = if index == Index::Implicit { chunk_len } else { round_up(chunk_len, PAGE) };
-        Ok(Storage { element_size: size, grid, chunk_len, slot, filters, index })
+        let slot = match (framing, &index) {
+            (Some(framing), _) => framing.room,
+            (None, Index::Implicit) => chunk_len,
+            (None, _) => round_up(chunk_len, PAGE),
+        };
+        Ok(Storage { element_size: size, grid, chunk_len, slot, filters, framing, index })
     }
 
     fn contiguous(dims: &[u64], element_size: u32, elements: u64) -> Result<Storage, String> {
@@ -116,7 +144,8 @@ impl Storage {
         let shape: Vec<u64> = dims.iter().map(|&dim| dim.max(1)).collect();
         let grid = if elements == 0 { Grid::new(&[0], &[1]) } else { Grid::new(dims, &shape) };
         let grid = grid.ok_or("its extent has no grid")?;
-        Ok(Storage { element_size, grid, chunk_len: len, slot: len, filters: Vec::new(), index: Index::Contiguous })
+        let (filters, framing, index) = (Vec::new(), None, Index::Contiguous);
+        Ok(Storage { element_size, grid, chunk_len: len, slot: len, filters, framing, index })
     }
 
     /// Number of chunks that exist.
@@ -134,13 +163,50 @@ impl Storage {
         self.slot.checked_mul(self.chunks())
     }
 
-    /// Filter mask of every chunk: each declared filter was skipped.
+    /// Bytes that an entry of the index says a chunk has.
+    pub(crate) fn presented_len(&self) -> u64 {
+        if self.framing.is_some() { self.slot } else { self.chunk_len }
+    }
+
+    /// Filter mask of every chunk: each declared filter was skipped, unless stored chunks are handed on.
     pub(crate) fn mask(&self) -> u32 {
         match self.filters.len() {
+            _ if self.framing.is_some() => 0,
             count @ 0..=31 => (1 << count) - 1,
             _ => u32::MAX,
         }
     }
+}
+
+/// What chunks of `plain` bytes are where the options ask for stored ones; `None` where they are shown plain.
+fn framing(form: StoredForm, element: u32, plain: u64, options: &PresentOptions) -> Option<Framing> {
+    let asked = options.filters == FilterPresentation::Stored && form != StoredForm::Other;
+    // A chunk of another writer is decoded and framed anew, in memory.
+    if !asked || plain == 0 || plain > limits::DECODED_CHUNK_BYTES {
+        return None;
+    }
+    let room = round_up(plain + EXPANSION + plain / EXPANSION_PART, PAGE);
+    Some(Framing { form, element, plain, room })
+}
+
+/// The filters that undo what `framing` says, for a dataset that lists `filters`.
+fn stored_filters(filters: &[Filter], framing: &Framing) -> Vec<DeclaredFilter> {
+    let StoredForm::Blosc { shuffle, codec } = framing.form else {
+        let shuffled = framing.form == StoredForm::Zlib { shuffled: true };
+        let level = filters.iter().find_map(|filter| match filter {
+            Filter::Deflate(level) => Some(u32::from(*level)),
+            _ => None,
+        });
+        let shuffle = DeclaredFilter { id: 2, name: "", optional: true, values: vec![framing.element] };
+        let deflate = DeclaredFilter { id: 1, name: "", optional: true, values: vec![level.unwrap_or(6)] };
+        return shuffled.then_some(shuffle).into_iter().chain([deflate]).collect();
+    };
+    let element = if framing.element > BLOSC_ELEMENT { 1 } else { framing.element };
+    // Chunks beyond 32 bits are not framed.
+    let plain = u32::try_from(framing.plain).unwrap_or(u32::MAX);
+    let [filter, frame] = BLOSC_VERSIONS;
+    let values = vec![filter, frame, element, plain, BLOSC_LEVEL, shuffle, codec];
+    vec![DeclaredFilter { id: BLOSC, name: "blosc", optional: true, values }]
 }
 
 /// The filters that the file declares for a dataset that lists `filters`.
@@ -153,9 +219,9 @@ fn presented_filters(filters: &[Filter], element_size: u32, options: &PresentOpt
     for filter in filters {
         // Mandatory or optional, and with which values, as H5Pset_deflate, H5Pset_shuffle and H5Pset_fletcher32 write.
         let filter = match filter {
-            Filter::Deflate(level) => DeclaredFilter { id: 1, optional: true, values: vec![(*level).into()] },
-            Filter::Shuffle => DeclaredFilter { id: 2, optional: true, values: vec![element_size] },
-            Filter::Fletcher32 => DeclaredFilter { id: 3, optional: false, values: Vec::new() },
+            Filter::Deflate(level) => DeclaredFilter { id: 1, name: "", optional: true, values: vec![(*level).into()] },
+            Filter::Shuffle => DeclaredFilter { id: 2, name: "", optional: true, values: vec![element_size] },
+            Filter::Fletcher32 => DeclaredFilter { id: 3, name: "", optional: false, values: Vec::new() },
             // N-bit and scale-offset, which HSDS records but never applies.
             Filter::Other { id: Some(5 | 6), .. } => continue,
             // Not every library has it: a declared filter that is missing makes netCDF-C refuse the variable.
@@ -222,6 +288,7 @@ mod tests {
             fill: None,
             layout: chunk.map_or(DataLayout::Contiguous, |chunk| DataLayout::Chunked(chunk.to_vec())),
             filters: filters.to_vec(),
+            stored: StoredForm::Other,
         };
         Storage::of(&dataset, 4, &PresentOptions::default())
     }
@@ -252,6 +319,39 @@ mod tests {
         assert_eq!(ids(&[Filter::Shuffle, Filter::Deflate(9), Filter::Fletcher32]), (vec![2, 1, 3], 7, 4096));
         assert_eq!(ids(&[other(6), Filter::Deflate(9)]), (vec![1], 1, 4096));
         assert_eq!(ids(&[Filter::Shuffle, other(32001)]), (vec![], 0, 12));
+    }
+
+    #[test]
+    fn stored_chunks_stand_under_the_filter_that_undoes_them() {
+        let of = |stored, filters: &[Filter], size: u64| {
+            let dataset = Dataset {
+                datatype: TypeUse::Own(Datatype::Integer(Integer::standard(4, ByteOrder::Little, true))),
+                dataspace: Dataspace::Simple { dims: vec![10], max_dims: vec![Some(10)] },
+                fill: None,
+                layout: DataLayout::Chunked(vec![3]),
+                filters: filters.to_vec(),
+                stored,
+            };
+            Storage::of(&dataset, size, &PresentOptions { filters: FilterPresentation::Stored }).unwrap()
+        };
+        let blosc = of(StoredForm::Blosc { shuffle: 1, codec: 4 }, &[Filter::Shuffle, Filter::Deflate(9)], 4);
+        let declared = DeclaredFilter { id: 32001, name: "blosc", optional: true, values: vec![2, 2, 4, 12, 5, 1, 4] };
+        assert_eq!(blosc.filters, [declared]);
+        assert_eq!((blosc.mask(), blosc.slot, blosc.presented_len(), blosc.chunk_len), (0, 8192, 8192, 12));
+        // Blosc knows no larger elements.
+        let large = of(StoredForm::Blosc { shuffle: 0, codec: 5 }, &[], 1000);
+        assert_eq!(large.filters[0].values, [2, 2, 1, 3000, 5, 0, 5]);
+
+        // A checksum is not declared: it would have to lie at the end of the slot.
+        let listed = [Filter::Shuffle, Filter::Deflate(9), Filter::Fletcher32];
+        let zlib = of(StoredForm::Zlib { shuffled: true }, &listed, 4);
+        assert_eq!(zlib.filters.iter().map(|filter| filter.id).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!((&zlib.filters[0].values, &zlib.filters[1].values), (&vec![4], &vec![9]));
+        assert_eq!((zlib.mask(), zlib.presented_len()), (0, 8192));
+
+        // What no library reads is presented as ever.
+        let other = of(StoredForm::Other, &listed, 4);
+        assert_eq!((other.mask(), other.presented_len(), other.slot), (7, 12, 4096));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::dataspace::Dataspace;
 use super::datatype::Datatype;
 use super::elements::Elements;
 use super::name::Name;
-use super::pipeline::Filter;
+use super::pipeline::{Filter, StoredForm};
 
 /// An object of one hierarchy: its position in [`Hierarchy::objects`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -132,6 +132,8 @@ pub struct Dataset {
     pub layout: DataLayout,
     /// Filters as the store lists them, in the order in which a writer applies them.
     pub filters: Vec<Filter>,
+    /// What stored chunks really are.
+    pub stored: StoredForm,
 }
 
 /// Pieces in which a dataset is kept.

@@ -46,6 +46,41 @@ pub enum Decode {
     TrimFletcher32,
 }
 
+/// The form in which *all* stored chunks of a dataset are, or can be brought without changing a value: what lets a
+/// reader of the presented file undo the filters himself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
+pub enum StoredForm {
+    /// None that an HDF5 library reads.
+    #[default]
+    Other,
+    /// One zlib stream a chunk, as libhdf5 writes it.
+    Zlib {
+        /// Whether elements were shuffled (by bytes) before.
+        shuffled: bool,
+    },
+    /// One Blosc-1 frame a chunk, as HDF5's filter 32001 writes it. The frame says itself how it is read; what stands
+    /// here is only told to people.
+    Blosc {
+        /// 0 none, 1 bytes, 2 bits, as the filter numbers them.
+        shuffle: u32,
+        /// The codec as the filter numbers it: blosclz, lz4, lz4hc, snappy, zlib, zstd.
+        codec: u32,
+    },
+}
+
+/// Chunks of one dataset as they are handed to a reader who undoes the filters himself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Framing {
+    /// What each chunk is; never [`StoredForm::Other`].
+    pub form: StoredForm,
+    /// Bytes of an element.
+    pub element: u32,
+    /// Plain bytes of a chunk.
+    pub plain: u64,
+    /// Most bytes of a chunk in this form; zeros that follow up to here do no harm.
+    pub room: u64,
+}
+
 /// Steps from stored to plain bytes, in the order in which they are applied when reading.
 #[derive(Clone, PartialEq, Eq, Debug, Hash, Default)]
 pub struct Pipeline {

@@ -129,6 +129,11 @@ impl Namespace {
                 None => Piece::Fill { chunk: id, at },
             });
         }
+        if let Some(framing) = image.framing(id.dataset) {
+            let stored = self.fetcher.stored(chunks, id, framing, image.fill_element(id.dataset)).await;
+            let stored = stored.map_err(|error| fetch_error(version, part.start, error))?;
+            return Ok(Piece::Bytes(cut(&stored, at, length(part))));
+        }
         let want = at..at.saturating_add(part.end - part.start);
         match self.fetcher.chunk(chunks, id, Some(want)).await {
             Ok(Plain::Bytes(bytes)) => Ok(Piece::Bytes(bytes)),

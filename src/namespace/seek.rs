@@ -56,7 +56,9 @@ impl Namespace {
                 SegmentKind::Metadata { .. } => part.end,
                 SegmentKind::Chunk { id, .. } => {
                     let zero = image.fill_element(id.dataset).is_none_or(|fill| fill.iter().all(|byte| *byte == 0));
+                    // In a file of stored chunks even one of zeros is a frame of some bytes.
                     let never = zero
+                        && image.framing(id.dataset).is_none()
                         && chunks.map().recipe(id.dataset).is_some_and(|recipe| {
                             id.number < recipe.grid.total()
                                 && chunks.map().locate(id.dataset, &recipe.grid.coordinates(id.number))

@@ -15,7 +15,7 @@ use crate::model::elements::Elements;
 use crate::model::grid::Grid;
 use crate::model::hierarchy::{DataLayout, Dataset, Hierarchy, Object, ObjectId, ObjectKind, TypeUse};
 use crate::model::location::{ETag, Key};
-use crate::model::pipeline::Pipeline;
+use crate::model::pipeline::{Pipeline, StoredForm};
 use crate::model::problem::Problem;
 use crate::source::{Body, Contents, Cursor, Fingerprint, Freshness as Found, Page, SourceError};
 use crate::store::Store;
@@ -105,6 +105,7 @@ impl Source for Fake {
             fill: Some(Elements::plain(vec![b'.'])),
             layout: DataLayout::Chunked(vec![PIECE]),
             filters: Vec::new(),
+            stored: StoredForm::Other,
         };
         let object = Object {
             kind: ObjectKind::Dataset(dataset),

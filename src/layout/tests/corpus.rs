@@ -9,7 +9,7 @@ use crate::model::elements::{Elements, Place, Target};
 use crate::model::grid::Grid;
 use crate::model::hierarchy::*;
 use crate::model::name::{CharacterSet, Name};
-use crate::model::pipeline::Filter;
+use crate::model::pipeline::{Filter, StoredForm};
 use crate::model::selection::Selection;
 
 pub(super) fn int32() -> Datatype {
@@ -56,7 +56,14 @@ pub(super) fn dataset(datatype: Datatype, dims: &[u64], max: &[Option<u64>], chu
         [] => Dataspace::Scalar,
         _ => Dataspace::Simple { dims: dims.to_vec(), max_dims: max.to_vec() },
     };
-    Dataset { datatype: TypeUse::Own(datatype), dataspace, fill: None, layout, filters: Vec::new() }
+    Dataset {
+        datatype: TypeUse::Own(datatype),
+        dataspace,
+        fill: None,
+        layout,
+        filters: Vec::new(),
+        stored: StoredForm::Other,
+    }
 }
 
 /// Objects under a root group, by name.

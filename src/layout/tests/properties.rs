@@ -11,7 +11,7 @@ use crate::model::dataspace::Dataspace;
 use crate::model::datatype::*;
 use crate::model::elements::{Elements, Place, Target};
 use crate::model::hierarchy::*;
-use crate::model::pipeline::Filter;
+use crate::model::pipeline::{Filter, StoredForm};
 use crate::model::selection::Selection;
 
 fn datatypes() -> impl Strategy<Value = Datatype> {
@@ -75,7 +75,7 @@ fn datasets() -> impl Strategy<Value = ObjectKind> {
                 _ => Dataspace::Simple { dims, max_dims },
             };
             let layout = if chunked { DataLayout::Chunked(chunk) } else { DataLayout::Contiguous };
-            ObjectKind::Dataset(Dataset { datatype, dataspace, fill, layout, filters })
+            ObjectKind::Dataset(Dataset { datatype, dataspace, fill, layout, filters, stored: StoredForm::Other })
         },
     )
 }

@@ -20,7 +20,7 @@ use crate::model::grid::Grid;
 use crate::model::hierarchy::DataLayout;
 use crate::model::limits;
 use crate::model::location::Bucket;
-use crate::model::pipeline::{Filter, Pipeline};
+use crate::model::pipeline::{Filter, Pipeline, StoredForm};
 
 /// How a dataset is kept.
 #[derive(Clone, PartialEq, Debug)]
@@ -29,6 +29,8 @@ pub struct Creation {
     pub layout: DataLayout,
     /// As the presented file may declare them; none where the layout is contiguous.
     pub filters: Vec<Filter>,
+    /// What stored chunks are.
+    pub stored: StoredForm,
     /// How chunks are made plain; `None` for a null dataspace.
     pub recipe: Option<ChunkRecipe>,
     /// Where they are.
@@ -63,6 +65,7 @@ pub fn creation(
         return Ok(Creation {
             layout: DataLayout::Contiguous,
             filters: Vec::new(),
+            stored: StoredForm::Other,
             recipe: None,
             storage: Storage::Nowhere,
         });
@@ -144,11 +147,14 @@ pub fn creation(
     {
         return Err(Fault::malformed("layout", format!("{size} bytes are linked where its shape takes {raw_len}")));
     }
+    // Values that vary in length, or are kept in another form than HDF5's, are not what a filter of HDF5 gives back.
+    let same = stored_size(datatype) == Some(datatype.size()) && !datatype.needs_placement();
+    let stored = if same { filters::stored_form(&listed, &decode) } else { StoredForm::Other };
     let filters = match layout {
         DataLayout::Contiguous => Vec::new(),
         DataLayout::Chunked(_) => filters::declared(&listed),
     };
-    Ok(Creation { layout, filters, recipe: Some(ChunkRecipe { grid, raw_len, decode }), storage })
+    Ok(Creation { layout, filters, stored, recipe: Some(ChunkRecipe { grid, raw_len, decode }), storage })
 }
 
 /// One element of the fill value (`None` for zero bytes), and the bytes it takes in memory.

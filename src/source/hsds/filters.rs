@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::document::unsigned;
 use super::fault::Fault;
-use crate::model::pipeline::{Decode, Filter, Pipeline};
+use crate::model::pipeline::{Decode, Filter, Pipeline, StoredForm};
 
 /// How datasets are read that list the shuffle filter and no compressor. Servers up to 0.5 stored their chunks
 /// shuffled, later ones as they are; nothing in the store tells which.
@@ -145,6 +145,28 @@ pub fn decode_linked(filters: &[Listed], element: u32) -> Result<Pipeline, Fault
     Ok(Pipeline { steps })
 }
 
+/// What the chunks are that `decode` makes plain. HSDS writes Blosc frames under any compressor since 0.6; older chunks
+/// in between are zlib streams, which is for whoever reads them to notice.
+pub fn stored_form(filters: &[Listed], decode: &Pipeline) -> StoredForm {
+    match decode.steps[..] {
+        [Decode::BloscOrDeflate { .. }] => {
+            let shuffle = u32::from(filters.iter().any(|filter| filter.kind == Kind::Shuffle));
+            let name = filters.iter().rev().find_map(|filter| match filter.kind {
+                Kind::Deflate(_) => Some("zlib"),
+                Kind::Blosc | Kind::Compressor => Some(filter.name.as_str()),
+                _ => None,
+            });
+            // As Blosc numbers them; its own codec where none is named.
+            let codecs = ["blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd"];
+            let codec = codecs.iter().position(|codec| Some(*codec) == name).unwrap_or(0);
+            StoredForm::Blosc { shuffle, codec: codec as u32 }
+        }
+        [Decode::Deflate] => StoredForm::Zlib { shuffled: false },
+        [Decode::Deflate, Decode::Unshuffle { .. }] => StoredForm::Zlib { shuffled: true },
+        _ => StoredForm::Other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +189,23 @@ mod tests {
         assert_eq!(decode.steps, [Decode::BloscOrDeflate { unshuffle: Some(8) }]);
         assert_eq!(decode_stored(&filters, None, ShuffleOnly::Raw).steps, [Decode::BloscOrDeflate { unshuffle: None }]);
         assert!(decode_linked(&filters, 8).is_err());
+    }
+
+    #[test]
+    fn what_lies_in_the_store_follows_from_how_it_is_read() {
+        let zlib = list(json!([
+            {"class": "H5Z_FILTER_SHUFFLE", "id": 2, "name": "shuffle"},
+            {"class": "H5Z_FILTER_DEFLATE", "id": 1, "level": 4, "name": "gzip"},
+            {"class": "H5Z_FILTER_FLETCHER32", "id": 3, "name": "fletcher32"}]));
+        let form = stored_form(&zlib, &decode_stored(&zlib, Some(8), ShuffleOnly::Raw));
+        assert_eq!(form, StoredForm::Blosc { shuffle: 1, codec: 4 });
+        assert_eq!(stored_form(&zlib, &decode_linked(&zlib, 8).unwrap()), StoredForm::Zlib { shuffled: true });
+        let zstd = list(json!([{"class": "H5Z_FILTER_USER", "id": 32015, "name": "zstd"}]));
+        let form = stored_form(&zstd, &decode_stored(&zstd, Some(8), ShuffleOnly::Raw));
+        assert_eq!(form, StoredForm::Blosc { shuffle: 0, codec: 5 });
+        let shuffle = list(json!([2]));
+        assert_eq!(stored_form(&shuffle, &decode_linked(&shuffle, 8).unwrap()), StoredForm::Other);
+        assert_eq!(stored_form(&shuffle, &decode_stored(&shuffle, Some(8), ShuffleOnly::Raw)), StoredForm::Other);
     }
 
     #[test]

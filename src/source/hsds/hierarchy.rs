@@ -153,6 +153,7 @@ impl Assembler<'_> {
             fill,
             layout: creation.layout.clone(),
             filters: creation.filters.clone(),
+            stored: creation.stored,
         };
         if let Some(fault) = fault {
             self.walk.problem(id, None, format!("the fill value is left out, zero stands in its place: {fault}"));

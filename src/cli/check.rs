@@ -33,13 +33,13 @@ pub struct Check {
 }
 
 const NOTES: &str = "\
-Every object that describes a file is read, and every chunk that the store keeps, or that lies in another file, is read
-and decoded. Exits 1 if there was a fault. Other objects of the store (plain files) are not read. Notes are no faults:
+Every object that describes a file is read, and every chunk that the store keeps, or that lies in another file, is read \
+and decoded. Exits 1 if there was a fault. Other objects of the store (plain files) are not read. Notes are no faults: \
 objects that no dataset reads are left over from deleted or shrunk data.
 
-JSON: {source, files, objects, chunks, bytes (plain), faults, notes}. A fault has file, path (in the file), key (of the
-store's object), chunk (number in the dataset's grid, for chunks), cause, reason. Causes: unreadable (the store does not
-give it), undecodable, changed, chunk_table, initializer, elements (variable-length data or references that mean
+JSON: {source, files, objects, chunks, bytes (plain), faults, notes}. A fault has file, path (in the file), key (of the \
+store's object), chunk (number in the dataset's grid, for chunks), cause, reason. Causes: unreadable (the store does not \
+give it), undecodable, changed, chunk_table, initializer, elements (variable-length data or references that mean \
 nothing), too_large, description (JSON that means nothing), layout (no place in the presented file).";
 
 /// Chunks read at the same time: enough to keep all decoders busy while others wait for the disk.

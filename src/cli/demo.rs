@@ -36,7 +36,7 @@ pub struct Demo {
 }
 
 const NOTES: &str = "\
-The store holds two files in the schema of HSDS: a netCDF-4 file of weather on a grid, and an HDF5 file with a table,
+The store holds two files in the schema of HSDS: a netCDF-4 file of weather on a grid, and an HDF5 file with a table, \
 strings and links. Ctrl-C unmounts; what was temporary is removed.
 
 JSON, printed when the mount answers: {store, folder, mountpoint (null with --no-mount), files}.";

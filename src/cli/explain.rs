@@ -39,8 +39,8 @@ Examples:
   h5mount explain run7.h5 '/temperature[0, ..., 10:20]'
   h5mount explain --limit 20 run7.h5 /temperature
 
-JSON: {source, dataset, type, shape, chunk, filters, selection, selected (elements), chunk_count, chunk_bytes (plain),
-chunks}. Each of chunks has chunk (coordinates), number, elements (selected in it), state (stored, linked, computed,
+JSON: {source, dataset, type, shape, chunk, filters, selection, selected (elements), chunk_count, chunk_bytes (plain), \
+chunks}. Each of chunks has chunk (coordinates), number, elements (selected in it), state (stored, linked, computed, \
 absent, unreadable), and where there is one object, offset, length (bytes in it), reason (unreadable).";
 
 /// Questions to the store at a time.

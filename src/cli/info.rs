@@ -30,14 +30,14 @@ pub struct Info {
 }
 
 const NOTES: &str = "\
-Stored bytes are counted by listing the store; no chunk is read. Files of the first schema (HSDS before 0.6) cannot be
+Stored bytes are counted by listing the store; no chunk is read. Files of schema v1 cannot be \
 listed one by one, so their stored bytes are unknown.
 
-JSON: {source, totals, schemas, dialects, problems, unreadable, datasets}. totals: folders, files, plain_files,
-plain_bytes, groups, datasets, datatypes, links, attributes, chunks (of all grids), stored_chunks, stored_objects,
-stored_bytes, chunk_bytes, metadata_bytes, linked_chunks, linked_bytes, logical_bytes, unlisted_files. problems: file,
-path, key, reason. unreadable: file, reason. datasets (where SOURCE is one file): path, type, shape, chunk, filters,
-chunks, chunk_bytes (plain, null where it varies), stored_chunks, stored_bytes, smallest, largest (stored chunk),
+JSON: {source, totals, schemas, dialects, problems, unreadable, datasets}. totals: folders, files, plain_files, \
+plain_bytes, groups, datasets, datatypes, links, attributes, chunks (of all grids), stored_chunks, stored_objects, \
+stored_bytes, chunk_bytes, metadata_bytes, linked_chunks, linked_bytes, logical_bytes, unlisted_files. problems: file, \
+path, key, reason. unreadable: file, reason. datasets (where SOURCE is one file): path, type, shape, chunk, filters, \
+chunks, chunk_bytes (plain, null where it varies), stored_chunks, stored_bytes, smallest, largest (stored chunk), \
 linked_chunks, linked_bytes, logical_bytes.";
 
 /// Chunks of one linked dataset that are looked up in its chunk table; beyond it the rest is not counted.

@@ -74,14 +74,8 @@ impl<'a> HeapWriter<'a> {
                 Target::Sequence { count, body } => {
                     // Inner values first: the outer one's bytes hold their heap ids.
                     let inner = self.place_nested(body, depth)?;
-                    if !inner.is_empty() && *count > 0 {
-                        let (address, index) = self.push(&inner)?;
-                        put(
-                            &mut bytes,
-                            place.at,
-                            &[&count.to_le_bytes(), &address.to_le_bytes(), &index.to_le_bytes()],
-                        )?;
-                    }
+                    let (address, index) = self.push(&inner)?;
+                    put(&mut bytes, place.at, &[&count.to_le_bytes(), &address.to_le_bytes(), &index.to_le_bytes()])?;
                 }
                 Target::Object(id) => put(&mut bytes, place.at, &[&self.header(*id).unwrap_or(0).to_le_bytes()])?,
                 Target::Region { object, selection } => {

@@ -13,7 +13,7 @@ use super::selection::Selection;
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Elements {
     /// File form, `datatype.size()` bytes an element; zero where a place is filled in later, and zero stays where there
-    /// is nothing to fill in (an empty sequence, a null reference).
+    /// is nothing to fill in (an empty sequence, no string, a null reference).
     pub bytes: Bytes,
     /// What to fill in, by ascending position.
     pub places: Vec<Place>,
@@ -32,7 +32,8 @@ pub struct Place {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Target {
     /// A variable-length element (16 bytes at the place): its length in elements of its base type (bytes for a string),
-    /// and the elements, which may have places of their own. Never empty: an empty one has no place.
+    /// and the elements, which may have places of their own. With a count of 0 it is an empty string that is there, as
+    /// opposed to none: HDF5 tells `""` from a null pointer by whether a heap object stands behind it.
     Sequence {
         /// Elements in it; for a string its bytes.
         count: u32,

@@ -150,10 +150,8 @@ def chunk(entry):
     if kind in ("H5D_CHUNKED_REF", "H5D_CHUNKED_REF_INDIRECT"):
         return asked.get("hyper_dims", asked["dims"])
     if kept.get("dims"):
-        # Servers up to 0.9 call everything chunked; one chunk over all of a fixed extent that nobody asked for is not.
-        extent = shape(entry["shape"], with_limits=True)
-        whole = kept["dims"] == extent["dims"] == extent["limits"]
-        return None if whole and kind != "H5D_CHUNKED" else kept["dims"]
+        # Servers up to 0.9 give every dataset chunks, whatever was asked for, and say so.
+        return kept["dims"]
     return asked["dims"] if kind == "H5D_CHUNKED" else None
 
 

@@ -22,6 +22,11 @@ class Loss:
                     and self.pattern.search(line))
 
 
+# Runs that end in a fault of libhdf5 itself. h5repack takes the file-space strategy over from its input, and libhdf5
+# 1.10.8 corrupts its memory when it writes a paged file whose threshold for free space is high and allocates chunks
+# early; it does so with a file of its own making too. `h5repack -S FSM_AGGR` is the way around.
+CRASHES = {("h5repack-f", "0.9.4", "layouts.h5")}
+
 DUMPS = "h5dump|h5repack"
 LOST = [
     Loss("the loaders make every dataset chunked, 0.9 in chunks of its own choice", r"^    Chunks: ", "h5ls-v"),
@@ -46,7 +51,8 @@ LOST = [
          r"|variable-length", "h5", r"attrs\.h5"),
     Loss("a fixed UTF-8 string becomes ASCII and loses its padding", r'\(0\): "\\37777777703|CSET', "h5",
          r"attrs\.h5|types\.h5"),
-    Loss("an empty and an unset string are the same in a store", r'\(0\): (""|NULL|"a", )', DUMPS, r"attrs\.h5|types\.h5"),
+    Loss("an empty and an unset string are the same in a store", r'\(\d+\): .*(NULL|"")', DUMPS,
+         r"attrs\.h5|layouts\.h5|types\.h5"),
     Loss("odd numbers become the standard ones that hold them",
          r"H5T_STD_[IBU]|H5T_IEEE_F32LE|bit precision|bits? (of|at|for)|native|bit little-endian|0x01, 0x02|1, 2, 3, 255",
          "h5", r"types\.h5"),

@@ -70,6 +70,8 @@ TOOLS = [
     # All else of h5stat is sizes of metadata, which are ours.
     Tool("h5stat", "h5stat", "FILE", keep="# of unique|Max. dimension|Max. # of attr|# of objects with"),
     Tool("h5repack", "h5repack", "FILE", "OUT", output="repacked.h5"),
+    Tool("h5repack-f", "h5repack", "-f", "GZIP=1", "FILE", "OUT", output="repacked.h5"),
+    Tool("h5repack-f-S", "h5repack", "-f", "SHUF", "-f", "GZIP=1", "-S", "FSM_AGGR", "FILE", "OUT", output="repacked.h5"),
     Tool("ncdump", "ncdump", "FILE"),
     Tool("ncdump-h", "ncdump", "-h", "FILE"),
     Tool("nccopy", "nccopy", "FILE", "OUT", output="copied.nc"),

@@ -133,8 +133,9 @@ impl Reader<'_> {
             Datatype::VariableString(_) => {
                 let len = self.count()?;
                 let text = self.take(len)?;
+                // No bytes are an empty string: the stream cannot say "no string", and C programs follow the pointer.
                 match u32::try_from(text.len()) {
-                    Ok(0) | Err(_) => out.zeros(datatype.size()),
+                    Err(_) => out.zeros(datatype.size()),
                     Ok(count) => out.place(Target::Sequence { count, body: Elements::plain(text) }, datatype.size()),
                 }
             }

@@ -155,14 +155,14 @@ impl<'a> Encoder<'a> {
                 out.bytes.extend(bytes);
             }
             Datatype::VariableString(_) => {
-                let bytes = match value {
-                    Value::Null => Vec::new(),
-                    value => text(value.as_str().ok_or_else(|| wrong("text"))?),
-                };
-                match u32::try_from(bytes.len()).map_err(|_| Fault::limit("bytes of a string", u32::MAX.into()))? {
-                    0 => out.zeros(size),
-                    count => out.place(Target::Sequence { count, body: Elements::plain(bytes) }, size),
+                if value.is_null() {
+                    out.zeros(size);
+                    return Ok(());
                 }
+                let bytes = text(value.as_str().ok_or_else(|| wrong("text"))?);
+                let count =
+                    u32::try_from(bytes.len()).map_err(|_| Fault::limit("bytes of a string", u32::MAX.into()))?;
+                out.place(Target::Sequence { count, body: Elements::plain(bytes) }, size);
             }
             Datatype::Opaque(opaque) => {
                 let given = text(value.as_str().ok_or_else(|| wrong("text"))?);

@@ -74,10 +74,13 @@ fn strings_are_padded_as_their_type_says() {
     let document = Document::parse(br#"{"v": "a\udcff"}"#).unwrap();
     let raw = document.get("v").unwrap();
     assert_eq!(encode(&fixed(2, StringPadding::NullPadded), &[], raw).unwrap().bytes[..], *b"a\xff");
-    let text = encode(&variable(), &[2], &json!(["a\0b", ""])).unwrap();
-    let body = Elements::plain(&b"a\0b"[..]);
-    assert_eq!(text.places, [Place { at: 0, target: Target::Sequence { count: 3, body } }]);
-    assert_eq!(text.bytes[..], [0; 32]);
+    let text = encode(&variable(), &[3], &json!(["a\0b", "", null])).unwrap();
+    let string = |at, text: &'static [u8]| {
+        let body = Elements::plain(text);
+        Place { at, target: Target::Sequence { count: text.len() as u32, body } }
+    };
+    assert_eq!(text.places, [string(0, b"a\0b"), string(16, b"")], "an empty string is there, null is not");
+    assert_eq!(text.bytes[..], [0; 48]);
 }
 
 #[test]

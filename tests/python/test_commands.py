@@ -1,0 +1,207 @@
+"""The commands that look into a store without mounting it, on the sample stores: what they say against what is known."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import conftest
+import listing
+import mounting
+import pytest
+import writer
+from test_samples import DOMAINS
+
+# Datasets of hand.h5 whose chunks the schema forbids, and what the stores hold of each chunk of theirs.
+FORBIDDEN = {"/gz_clipped_edge", "/gz_uncompressed_chunk"}
+LIMIT = 60  # seconds for one command; the slowest takes two
+
+
+def h5mount(*arguments):
+    """Runs the program; returns what `subprocess` says."""
+    return subprocess.run([mounting.binary(), *map(str, arguments)], capture_output=True, text=True, timeout=LIMIT,
+                          check=False, env={**os.environ, "RUST_LOG": "error"})
+
+
+def told(*arguments):
+    """Exit code and document of a command with `--json`."""
+    done = h5mount(*arguments, "--json")
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def place(stores, name):
+    """Path of a sample domain in its store."""
+    return stores[name[:5]] / "home/admin" / name[6:]
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_ls_lists_what_the_server_lists(name, stores):
+    """Every object and link with its kind, shape, chunks and attributes."""
+    entries = conftest.DATA / "expected" / ("posix-%s.jsonl" % name)
+    expected = {line["path"]: line for line in listing.read(entries)[0]}
+    code, document = told("ls", "-r", "-l", place(stores, name))
+    assert code == 0
+    seen = {line["path"]: line for line in document["objects"]}
+    assert seen.keys() == expected.keys()
+    for path, line in expected.items():
+        shown = seen[path]
+        if "same_as" in line:
+            assert shown["same_as"] == line["same_as"], path
+        elif "soft" in line or "external" in line:
+            assert shown["kind"] == "link", path
+        else:
+            assert shown["kind"] == line["kind"], path
+            names = sorted(attribute["name"] for attribute in shown["attributes"])
+            assert "attributes" not in line or names == sorted(line["attributes"]), path
+        if line.get("kind") == "dataset" and isinstance(line["shape"], dict):
+            assert shown["shape"] == line["shape"]["dims"], path
+            limits = line["shape"]["limits"]
+            assert shown.get("max_shape", limits) == limits, path
+            assert 0 in shown["shape"] or shown.get("chunk") == line["chunk"], path
+    conftest.count("ls: objects compared", len(expected))
+    assert h5mount("ls", "-lr", place(stores, name)).returncode == 0
+
+
+@pytest.mark.parametrize("version", conftest.VERSIONS)
+def test_ls_of_a_folder(version, stores):
+    """Folders, files and other objects."""
+    code, document = told("ls", "-r", stores[version])
+    shown = {entry["path"]: entry["kind"] for entry in document["entries"]}
+    wanted = {"home": "folder", "home/admin": "folder"}
+    wanted.update(("home/admin/" + name[6:], "file") for name in DOMAINS if name.startswith(version))
+    if version == "0.9.4":
+        wanted.update({"files": "folder", "files/linksrc.h5": "plain"})
+    assert (code, shown) == (0, wanted)
+
+
+@pytest.mark.parametrize("version", conftest.VERSIONS)
+def test_info_counts_what_is_stored(version, stores):
+    """Bytes and objects below `db/`, without those of the one file whose keys cannot be listed."""
+    code, document = told("info", stores[version])
+    totals = document["totals"]
+    stored = [path.stat().st_size for path in (stores[version] / "db").rglob("*") if path.is_file()]
+    domains = [name for name in DOMAINS if name.startswith(version)]
+    assert (code, totals["files"], document["unreadable"]) == (0, len(domains), [])
+    assert totals["unlisted_files"] == sum(name.endswith("v1.h5") for name in domains)
+    # Objects that no link leads to any more are the store's, and no file's.
+    assert 0 < totals["stored_bytes"] <= sum(stored) and totals["stored_objects"] <= len(stored)
+    assert totals["stored_bytes"] == totals["chunk_bytes"] + totals["metadata_bytes"]
+    assert sum(document["schemas"].values()) == sum(document["dialects"].values()) == len(domains)
+
+
+@pytest.mark.parametrize("name", [name for name in DOMAINS if not name.endswith("hand.h5")])
+def test_check_finds_nothing_in_what_a_server_wrote(name, stores):
+    """Exit code 0; the one attribute that a server stored without a value is a fault of its file."""
+    code, document = told("check", place(stores, name))
+    faults = [(fault["path"], fault["cause"]) for fault in document["faults"]]
+    wanted = [("/@a_b64_bad", "description")] if name.endswith("rest.h5") else []
+    assert (code, faults) == (int(bool(wanted)), wanted)
+    conftest.count("check: chunks read", document["chunks"])
+
+
+def test_check_names_every_chunk_that_the_schema_forbids(stores):
+    """Exit code 1, and each fault by file, path, key and cause; chunks beside them are read."""
+    code, document = told("check", stores["1.0.2"] / "home/admin/hand.h5")
+    assert code == 1
+    by_path = {path: [fault for fault in document["faults"] if fault["path"] == path] for path in FORBIDDEN}
+    assert sum(map(len, by_path.values())) == len(document["faults"])
+    assert [len(by_path[path]) for path in sorted(FORBIDDEN)] == [6, 12]
+    for fault in document["faults"]:
+        assert (fault["file"], fault["cause"]) == ("home/admin/hand.h5", "undecodable")
+        assert (stores["1.0.2"] / fault["key"]).is_file() and fault["reason"]
+    done = h5mount("check", stores["1.0.2"] / "home/admin/hand.h5")
+    assert done.returncode == 1
+    assert all(fault["key"] in done.stdout for fault in document["faults"])
+
+
+def test_check_names_an_object_that_is_gone(stores, tmp_path):
+    """A dataset that is linked and not there."""
+    bucket = writer.Bucket(tmp_path / "bucket")
+    domain = writer.Domain(bucket, "file.h5")
+    number = domain.dataset("x", writer.I32, (4,), (4,))
+    domain.write()
+    os.utime(bucket.folder / "file.h5/.domain.json", (1, 1))  # nobody is writing here any more
+    (bucket.folder / domain.object_key(number)).unlink()
+    code, document = told("check", bucket.folder)
+    assert code == 1
+    assert [(fault["path"], fault["cause"]) for fault in document["faults"]] == [("/x", "description")]
+    assert number in document["faults"][0]["reason"]
+
+
+def test_explain_names_the_objects_of_a_read(stores):
+    """Chunks by coordinates, with their keys, lengths and states, as they lie on disk."""
+    code, document = told("explain", stores["1.0.2"] / "home/admin/hand.h5", "/gz_uncompressed_chunk[30:70:2, :40]")
+    assert (code, document["selected"], document["chunk_count"]) == (0, 20 * 40, 6)
+    assert [chunk["chunk"] for chunk in document["chunks"]] == [[i, j] for i in range(3) for j in range(2)]
+    assert sum(chunk["elements"] for chunk in document["chunks"]) == 20 * 40
+    for chunk in document["chunks"]:
+        path = chunk["object"].removeprefix("file://")
+        assert chunk["state"] == "stored"
+        assert (chunk["offset"], chunk["length"]) == (0, os.stat(path).st_size)
+        assert path.endswith("/" + "_".join(map(str, chunk["chunk"])))
+
+
+def test_explain_leads_into_linked_files(stores):
+    """A linked chunk is a range of the file it lies in."""
+    file = stores["0.9.4"] / "home/admin/linked.h5"
+    code, document = told("explain", file, "/contig[3]")
+    chunk = document["chunks"][0]
+    assert (code, chunk["state"], chunk["length"]) == (0, "linked", 28000)
+    assert chunk["object"] == "file://%s" % (stores["0.9.4"] / "files/linksrc.h5")
+    code, document = told("explain", file, "/partial")
+    states = {chunk["state"] for chunk in document["chunks"]}
+    assert (code, len(document["chunks"]), states) == (0, 20, {"linked", "absent"})
+    code, document = told("explain", "--limit", 3, file, "/partial")
+    assert (document["chunk_count"], len(document["chunks"])) == (20, 3)
+
+
+@pytest.mark.parametrize("code, arguments", [
+    (2, ["--no-such-flag"]), (2, ["ls"]), (2, ["explain", "FILE", "/x[0, 0, 0, 0, 0, 0]"]),
+    (3, ["ls", "/no/such/place"]), (3, ["info", "FOLDER/absent.h5"]), (3, ["check", "/"]),
+    (3, ["explain", "FILE", "/absent"]), (4, ["unmount", "FOLDER"]), (4, ["STORE", "/no/such/mountpoint"]),
+    (0, ["--help"]), (0, ["check", "--help"]), (0, ["--version"])], ids=lambda value: str(value)[:40])
+def test_exit_codes(code, arguments, tmp_path):
+    """What a script learns from a command that could not do its work; the reason is on standard error."""
+    bucket = writer.Bucket(tmp_path / "bucket")
+    domain = writer.Domain(bucket, "folder/file.h5")
+    domain.dataset("x", writer.I32, (4,), (4,))
+    domain.write()
+    names = {"FILE": bucket.folder / "folder/file.h5", "STORE": bucket.folder, "FOLDER": bucket.folder / "folder"}
+    words = []
+    for word in arguments:
+        first, slash, rest = word.partition("/")
+        words.append(str(names[first]) + slash + rest if first in names else word)
+    done = h5mount(*words)
+    assert done.returncode == code, done.stderr
+    assert bool(done.stdout) == (code == 0) and bool(done.stderr) == (code != 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_demo_says_where_it_is_and_leaves_nothing(number, tmp_path):
+    """The document comes when the mount answers; a signal takes mount and store away."""
+    process = subprocess.Popen([mounting.binary(), "demo", "--json"], stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "TMPDIR": str(tmp_path)})
+    try:
+        text = ""
+        for line in process.stdout:
+            text += line
+            if line.rstrip() == "}":
+                break
+        document = json.loads(text)
+        assert document.keys() == {"store", "folder", "mountpoint", "files"}
+        assert sorted(os.listdir(document["mountpoint"])) == document["files"]
+        assert subprocess.run(["ncdump", "-h", document["mountpoint"] + "/weather.nc"], stdout=subprocess.DEVNULL,
+                              check=False).returncode == 0
+        process.send_signal(number)
+        assert process.wait(mounting.STOP) == 0
+        assert not mounting.is_mounted(document["mountpoint"])
+        assert not list(tmp_path.iterdir())
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+            time.sleep(0.1)
+            mounting.unmount(document["mountpoint"])
+        process.stdout.close()

@@ -1,6 +1,6 @@
 """Twins of the large public stores (`twins.py`): exact values anywhere, and the times and counts that were promised.
 
-Times are the best of three fresh mounts and are asserted for the optimised program only.
+Times are the best of three fresh mounts. They hold for the build that tests use, which is less optimised than a release.
 """
 
 import os
@@ -18,7 +18,6 @@ import watching
 import writer
 
 MIB = 1 << 20
-OPTIMISED = "/release/" in mounting.binary() or "H5MOUNT_TIMES" in os.environ
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def best(bucket, measure, times=3):
 def report(name, seconds, limit):
     """Tells a time, and holds it against its limit."""
     conftest.COUNTED["time, " + name] = "%.0f ms (limit %.0f)" % (seconds * 1000, limit * 1000)
-    assert seconds <= limit or not OPTIMISED
+    assert seconds <= limit
 
 
 def run(*command):

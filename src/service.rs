@@ -121,8 +121,9 @@ pub fn run(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(), S
     let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let result = runtime.block_on(serve(settings, ready));
-    // What still runs has nobody to answer to.
-    runtime.shutdown_background();
+    // What still runs has nobody to answer to, and the process ends. Shutting down would detach threads that are just
+    // ending, which glibc before 2.37 may crash on.
+    std::mem::forget(runtime);
     result
 }
 

@@ -22,7 +22,9 @@ pub fn run(log: &LogArgs, work: impl Future<Output = Result<Exit, Failed>>) -> R
         .build()
         .map_err(|error| Failed::new(Exit::System, format!("cannot start: {error}")))?;
     let result = runtime.block_on(work);
-    runtime.shutdown_background();
+    // What still runs has nobody to answer to, and the process ends. Shutting down would detach threads that are just
+    // ending, which glibc before 2.37 may crash on.
+    std::mem::forget(runtime);
     result
 }
 

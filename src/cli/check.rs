@@ -45,7 +45,7 @@ nothing), too_large, description (JSON that means nothing), layout (no place in 
 /// Chunks read at the same time: enough to keep all decoders busy while others wait for the disk.
 const AT_ONCE: usize = 32;
 /// Chunks of one dataset that are asked for one by one, where no listing tells which there are.
-const ASKED_FOR: u64 = 10_000_000;
+const ASKED_FOR: u64 = 1_000_000;
 /// Bytes of a chunk read at a time where it is not compressed and larger: a linked dataset may be one chunk of any size.
 const PART: u64 = 64 << 20;
 

@@ -120,7 +120,7 @@ async fn state(opened: &Opened, file: &Arc<FileChunks>, id: ChunkId) -> State {
     };
     let place = location.to_string();
     let head = async {
-        let store = opened.house.stores.get(&location.bucket)?;
+        let store = opened.house.stores.get(&location.bucket).await?;
         store.head(&location.key).await
     };
     match head.await {

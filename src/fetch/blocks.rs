@@ -103,7 +103,7 @@ impl Fetcher {
         range: Range<u64>,
     ) -> Result<Bytes, Missing<FetchError>> {
         let failed = |error: FetchError| Missing::Failed(error);
-        let store = file.stores.get(&location.bucket).map_err(|error| failed(error.into()))?;
+        let store = file.stores.get(&location.bucket).await.map_err(|error| failed(error.into()))?;
         let recipe = file.recipe(id).map_err(failed)?;
         let len = recipe.raw_len.unwrap_or_default();
         let start = base.unwrap_or(0);

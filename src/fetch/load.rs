@@ -96,7 +96,7 @@ impl Fetcher {
         let (Found::Object(location) | Found::Range(location, _) | Found::Computed(location, _)) = found else {
             return Err(Missing::Absent);
         };
-        let store = file.stores.get(&location.bucket).map_err(|error| Missing::Failed(error.into()))?;
+        let store = file.stores.get(&location.bucket).await.map_err(|error| Missing::Failed(error.into()))?;
         let mut patience = self.settings.patience.iter();
         let mut before: Option<Option<ETag>> = None;
         loop {

@@ -171,7 +171,7 @@ impl Fetcher {
         etag: Option<&ETag>,
         want: Range<u64>,
     ) -> Result<Bytes, FetchError> {
-        let store = stores.get(&location.bucket)?;
+        let store = stores.get(&location.bucket).await?;
         match store.get_range(&location.key, want, etag).await {
             Ok(object) => Ok(object.bytes),
             Err(StoreError::Changed { location }) => Err(FetchError::Stale { location }),

@@ -18,6 +18,9 @@ use super::pages::{PAGE, round_up};
 
 /// An extensible array numbers its elements in 32 bits, as libhdf5 creates it.
 const EXTENSIBLE_ARRAY_ELEMENTS: u64 = 1 << 32;
+/// A fixed array has one bit for each page of its elements, in front of them and under one checksum, so that a read of
+/// any of these bits makes them all: 64 KiB of them at this bound.
+const FIXED_ARRAY_ELEMENTS: u64 = 1 << 32;
 /// An array index has an element for every chunk of the *maximal* extent. Up to this many times the chunks that exist
 /// (and always up to [`SMALL_ARRAY`]) that is cheaper than a tree, whose records are three times as long.
 const ARRAY_SPARSENESS: u64 = 16;
@@ -253,7 +256,9 @@ fn choose(grid: &Grid, max_dims: &[Option<u64>], filtered: bool) -> Index {
         [] => {
             let numbering = Numbering::new(grid, &counts, 0);
             match counts.iter().try_fold(1u64, |product, &count| product.checked_mul(count)) {
-                Some(elements) if worth(elements) => Index::FixedArray { numbering, elements },
+                Some(elements) if elements < FIXED_ARRAY_ELEMENTS && worth(elements) => {
+                    Index::FixedArray { numbering, elements }
+                }
                 _ => Index::Tree,
             }
         }
@@ -307,6 +312,11 @@ mod tests {
         assert_eq!(index(&[10, 1], &[None, None], &[3, 1], &[]), Index::Tree);
         assert_eq!(index(&[10], &[Some(u64::MAX - 1)], &[1], &[]), Index::Tree);
         assert_eq!(index(&[1 << 33], &[None], &[1], &[]), Index::Tree);
+        assert_eq!(index(&[1 << 32], &[Some(1 << 32)], &[1], &zlib), Index::Tree);
+        let below = (1 << 32) - 1;
+        assert!(
+            matches!(index(&[below], &[Some(below)], &[1], &zlib), Index::FixedArray { elements, .. } if elements == below)
+        );
     }
 
     #[test]

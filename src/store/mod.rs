@@ -22,7 +22,7 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -253,6 +253,29 @@ impl Store {
         self.within(&key, |permit| self.backend.list(folder, after, self.settings.page, permit)).await
     }
 
+    /// Whether anything that a listing shows lies in `folder`, at less than the price of a page.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where no key lies below `folder`.
+    pub async fn holds_any(&self, folder: &str) -> Result<bool, StoreError> {
+        let key = Key::new(folder);
+        let (mut after, mut names) = (None::<String>, 1);
+        loop {
+            self.counters.list();
+            let after_name = after.as_deref();
+            let listing = self.within(&key, |permit| self.backend.list(folder, after_name, names, permit)).await?;
+            if !listing.folders.is_empty() || !listing.objects.is_empty() {
+                return Ok(true);
+            }
+            if listing.next.is_none() {
+                return Ok(false);
+            }
+            // Names that are not shown, such as pipes: rare, but there may be many of them.
+            after = listing.next;
+            names = self.settings.page;
+        }
+    }
+
     /// Every object whose key begins with `prefix`, in no particular order. A prefix that nothing lies below gives an
     /// empty stream.
     pub fn list_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
@@ -297,8 +320,11 @@ impl Store {
 #[derive(Debug)]
 pub struct Stores {
     home: Arc<Store>,
-    others: Mutex<HashMap<Bucket, Arc<Store>>>,
+    others: Mutex<HashMap<Bucket, Opening>>,
 }
+
+/// A store that is open, or locked by the thread that opens it.
+type Opening = Arc<tokio::sync::Mutex<Option<Arc<Store>>>>;
 
 impl Stores {
     /// Stores around `home`.
@@ -315,7 +341,11 @@ impl Stores {
     ///
     /// Links come from whoever wrote the store, so they may not lead just anywhere on this machine: from a directory
     /// tree only to its sibling directories (HSDS keeps its buckets side by side), from a remote store to no directory.
-    pub fn get(&self, bucket: &Bucket) -> Result<Arc<Store>, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] where a link may not lead there; [`StoreError::Timeout`] where opening takes longer
+    /// than a request may.
+    pub async fn get(&self, bucket: &Bucket) -> Result<Arc<Store>, StoreError> {
         if bucket == self.home.bucket() {
             return Ok(Arc::clone(&self.home));
         }
@@ -325,13 +355,42 @@ impl Stores {
                 reason: "linked data on local disk must lie in the store or in a directory beside it".to_owned(),
             });
         }
-        // A panic while the lock is held can only come from the allocator; the map is whole either way.
-        let mut others = self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some(store) = others.get(bucket) {
+        let opening = Arc::clone(self.others().entry(bucket.clone()).or_default());
+        let deadline = self.home.settings.deadline;
+        let opened = tokio::time::timeout(deadline, self.open(bucket, Arc::clone(&opening))).await;
+        let location = || Location { bucket: bucket.clone(), key: Key::new("") };
+        let opened =
+            opened.unwrap_or_else(|_| Err(StoreError::Timeout { location: location(), seconds: deadline.as_secs() }));
+        if opened.is_err() {
+            // Only what can be opened is remembered, and what is still being opened: a store may name any number.
+            let mut others = self.others();
+            let idle = opening.try_lock().is_ok_and(|store| store.is_none());
+            if idle && others.get(bucket).is_some_and(|known| Arc::ptr_eq(known, &opening)) {
+                others.remove(bucket);
+            }
+        }
+        opened
+    }
+
+    /// Opens a store on a blocking thread, which holds `opening` until it is done: a disk that hangs takes one thread,
+    /// however many wait for it.
+    async fn open(&self, bucket: &Bucket, opening: Opening) -> Result<Arc<Store>, StoreError> {
+        let mut opening = opening.lock_owned().await;
+        if let Some(store) = opening.as_ref() {
             return Ok(Arc::clone(store));
         }
-        let store = Arc::new(Store::open_with(bucket, self.home.settings.clone())?);
-        others.insert(bucket.clone(), Arc::clone(&store));
-        Ok(store)
+        let (bucket, settings) = (bucket.clone(), self.home.settings.clone());
+        let location = Location { bucket: bucket.clone(), key: Key::new("") };
+        let done = tokio::task::spawn_blocking(move || {
+            let store = Arc::new(Store::open_with(&bucket, settings)?);
+            *opening = Some(Arc::clone(&store));
+            Ok(store)
+        });
+        done.await.unwrap_or_else(|stopped| Err(StoreError::Failed { location, reason: stopped.to_string() }))
+    }
+
+    fn others(&self) -> MutexGuard<'_, HashMap<Bucket, Opening>> {
+        // A panic while the lock is held can only come from the allocator; the map is whole either way.
+        self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

@@ -78,7 +78,8 @@ impl Posix {
     }
 
     /// What an I/O error means. A path that is not there is only an absent object while the root is still the
-    /// directory it was: a disk that was unmounted must not read as a store without chunks.
+    /// directory it was, and no symbolic link leads nowhere: a disk that was unmounted must not read as a store without
+    /// chunks.
     fn absent(&self, key: &str, error: &std::io::Error) -> StoreError {
         let error = cause(self.location(key), error);
         if !error.is_not_found() {
@@ -86,12 +87,33 @@ impl Posix {
         }
         let there = std::fs::metadata(&self.root).map(|root| (root.dev(), root.ino()));
         match there {
-            Ok(identity) if identity == self.identity => error,
+            Ok(identity) if identity == self.identity => match self.dangling(key) {
+                None => error,
+                Some(link) => StoreError::Failed {
+                    location: self.location(key),
+                    reason: format!("the symbolic link {} leads nowhere", link.display()),
+                },
+            },
             _ => StoreError::Failed {
                 location: self.location(key),
                 reason: "the store's root directory is gone or another one".to_owned(),
             },
         }
+    }
+
+    /// The symbolic link that leads nowhere on the way to a key: what it stands for is stored, but elsewhere (a disk
+    /// that is not mounted, content that was not fetched). Only the first name that is there can be one.
+    fn dangling(&self, key: &str) -> Option<PathBuf> {
+        let path = self.path(key).ok()?;
+        let below = path.ancestors().take_while(|ancestor| **ancestor != *self.root);
+        let there = below.map(|name| (name, std::fs::symlink_metadata(name))).find_map(|(name, metadata)| {
+            let metadata = metadata.ok()?;
+            Some((name, metadata.is_symlink()))
+        });
+        let (link, _) = there.filter(|(_, is_link)| *is_link)?;
+        // One that was made or repaired a moment ago is asked for again by whoever waits for it.
+        let gone = std::fs::metadata(link).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        gone.then(|| link.to_path_buf())
     }
 
     /// Opens a regular file. `O_NONBLOCK`, since opening a FIFO would wait for its writer.

@@ -29,12 +29,14 @@ pub fn nearest_holding(path: &Path, marker: &str) -> Result<Option<(PathBuf, Str
     Ok(None)
 }
 
-/// Whether both are directory trees with the same parent directory, named without `.` or `..`.
+/// Whether both are directory trees with the same parent directory, named without `.` or `..`. Below `/` nothing has
+/// siblings: what lies beside a store `/data` is `/etc` and `/root`.
 pub(super) fn are_siblings(one: &Bucket, other: &Bucket) -> bool {
     let (Some(one), Some(other)) = (path_of(one), path_of(other)) else { return false };
     let plain = other.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
         && !other.as_os_str().to_string_lossy().split('/').any(|part| part == ".");
-    plain && one.parent().is_some() && one.parent() == other.parent()
+    let parent = one.parent().filter(|parent| parent.parent().is_some());
+    plain && parent.is_some() && parent == other.parent()
 }
 
 fn path_of(bucket: &Bucket) -> Option<&Path> {

@@ -57,6 +57,15 @@ async fn only_what_is_not_there_is_not_found() {
     // A loop of links is a fault of the disk's contents, not absence.
     symlink("loop", directory.path().join("loop")).unwrap();
     assert!(matches!(store.get(&Key::new("loop")).await, Err(StoreError::Failed { .. })));
+    // What a link stands for is stored, if not here; whether it is the object or a folder on the way to it.
+    symlink("elsewhere", directory.path().join("dangling")).unwrap();
+    for key in ["dangling", "dangling/below", "dangling/far/below"] {
+        assert!(matches!(store.get(&Key::new(key)).await, Err(StoreError::Failed { .. })), "{key}");
+        assert!(matches!(store.head(&Key::new(key)).await, Err(StoreError::Failed { .. })), "{key}");
+    }
+    symlink("folder", directory.path().join("alias")).unwrap();
+    assert!(store.get(&Key::new("alias/nothing")).await.unwrap_err().is_not_found());
+    assert_eq!(&store.get(&Key::new("alias/below")).await.unwrap().bytes[..], b"x");
     let denied = std::io::Error::from_raw_os_error(libc::EACCES);
     let location = store.location(&Key::new("object"));
     assert!(matches!(posix::cause(location.clone(), &denied), StoreError::Forbidden { .. }));
@@ -221,21 +230,43 @@ async fn a_store_that_never_answers_is_late_for_every_kind_of_request() {
     assert!(matches!(store.list_below("").try_next().await, Err(StoreError::Timeout { .. })));
 }
 
-#[test]
-fn links_lead_only_to_stores_beside_the_home_store() {
+#[tokio::test]
+async fn links_lead_only_to_stores_beside_the_home_store() {
     let parent = tempfile::tempdir().unwrap();
     for name in ["home", "beside"] {
         fs::create_dir(parent.path().join(name)).unwrap();
     }
     let bucket = |name: &str| Bucket::new(format!("file://{}/{name}", parent.path().display()));
     let stores = Stores::new(Arc::new(Store::open(&bucket("home")).unwrap()));
-    let beside = stores.get(&bucket("beside")).unwrap();
-    assert!(Arc::ptr_eq(&beside, &stores.get(&bucket("beside")).unwrap()));
-    assert!(Arc::ptr_eq(stores.home(), &stores.get(&bucket("home")).unwrap()));
+    let beside = stores.get(&bucket("beside")).await.unwrap();
+    assert!(Arc::ptr_eq(&beside, &stores.get(&bucket("beside")).await.unwrap()));
+    assert!(Arc::ptr_eq(stores.home(), &stores.get(&bucket("home")).await.unwrap()));
     for elsewhere in ["file:///etc".to_owned(), format!("{}/../../etc", bucket("home").as_str()), "s3://b".to_owned()] {
-        assert!(matches!(stores.get(&Bucket::new(elsewhere)), Err(StoreError::Unsupported { .. })));
+        assert!(matches!(stores.get(&Bucket::new(elsewhere)).await, Err(StoreError::Unsupported { .. })));
     }
-    assert!(stores.get(&bucket("none")).unwrap_err().is_not_found());
+    assert!(stores.get(&bucket("none")).await.unwrap_err().is_not_found());
+    fs::write(parent.path().join("object"), b"x").unwrap();
+    assert!(matches!(stores.get(&bucket("object")).await, Err(StoreError::Unsupported { .. })));
+    // What could not be opened is asked for again.
+    fs::create_dir(parent.path().join("none")).unwrap();
+    assert!(stores.get(&bucket("none")).await.is_ok());
+    let top = |name: &str| Bucket::new(format!("file:///{name}"));
+    assert!(!root::are_siblings(&top("data"), &top("etc")));
+    assert!(root::are_siblings(&top("data/one"), &top("data/other")));
+}
+
+#[tokio::test]
+async fn one_name_is_enough_to_know_that_a_folder_holds_any() {
+    let (directory, store) = tree();
+    fs::create_dir(directory.path().join("empty")).unwrap();
+    assert!(!store.holds_any("empty").await.unwrap());
+    assert!(store.holds_any("nothing").await.unwrap_err().is_not_found());
+    for number in 0..3 {
+        symlink("nowhere", directory.path().join(format!("empty/link{number}"))).unwrap();
+    }
+    assert!(!store.holds_any("empty").await.unwrap());
+    put(directory.path(), "empty/object", b"x");
+    assert!(store.holds_any("empty").await.unwrap());
 }
 
 #[test]

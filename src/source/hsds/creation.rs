@@ -129,7 +129,8 @@ pub fn creation(
         // A 0.9 server gives every dataset chunks, whatever was asked for, and answers with them: so are they shown.
         _ => class(chosen).as_deref() == Some("H5D_CHUNKED"),
     };
-    let layout = match dims.is_empty() || (fixed && !asked_chunked) {
+    // Several chunks, or one that reaches past the extent, have their elements in another order than the dataset.
+    let layout = match dims.is_empty() || (fixed && !asked_chunked && chunk == whole) {
         true => DataLayout::Contiguous,
         // What can grow cannot be contiguous in HDF5.
         false => DataLayout::Chunked(chunk),

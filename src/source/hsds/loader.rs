@@ -30,7 +30,7 @@ pub(super) enum Read {
     /// No object.
     Absent,
     /// An object that is no document, after all patience. No `meta` where it was larger than a document may be.
-    Broken { meta: Option<Meta>, reason: String },
+    Broken { meta: Meta, reason: String },
 }
 
 /// The objects of a file.
@@ -156,7 +156,7 @@ impl HsdsSource {
                     loaded.missing.insert(id, "is not in the store".to_owned());
                 }
                 Read::Broken { meta, reason } => {
-                    loaded.fingerprint.insert(key, meta.as_ref().map(identity));
+                    loaded.fingerprint.insert(key, Some(identity(&meta)));
                     loaded.missing.insert(id, format!("cannot be read: {reason}"));
                 }
                 Read::Whole { document, meta } => {
@@ -193,12 +193,17 @@ impl HsdsSource {
                 Ok(object) => match parse(object.bytes).await {
                     Ok(document) => return Ok(Read::Whole { document, meta: object.meta }),
                     Err(DocumentError::Torn(reason)) => (object.meta, format!("the JSON is not whole: {reason}")),
-                    Err(error) => return Ok(Read::Broken { meta: Some(object.meta), reason: error.to_string() }),
+                    Err(error) => return Ok(Read::Broken { meta: object.meta, reason: error.to_string() }),
                 },
                 Err(error) if error.is_not_found() => return Ok(Read::Absent),
                 Err(StoreError::TooLarge { size, limit, .. }) => {
                     let reason = format!("{size} bytes of JSON are past the limit of {limit}");
-                    return Ok(Read::Broken { meta: None, reason });
+                    // Its identity is part of what was seen, or it would look like an object that has come since.
+                    return match self.store.head(key).await {
+                        Ok(meta) => Ok(Read::Broken { meta, reason }),
+                        Err(error) if error.is_not_found() => Ok(Read::Absent),
+                        Err(error) => Err(error),
+                    };
                 }
                 // Rewritten again and again: the store has waited for a while already.
                 Err(error @ StoreError::Busy { .. }) => match patience.next() {
@@ -214,7 +219,7 @@ impl HsdsSource {
             let changing = before.as_ref().is_some_and(|before| *before != tag);
             let wait = live && (changing || is_young(meta.modified, self.settings.young));
             let Some(pause) = patience.next().filter(|_| wait) else {
-                return Ok(Read::Broken { meta: Some(meta), reason });
+                return Ok(Read::Broken { meta, reason });
             };
             tracing::debug!(%key, reason, ?pause, "perhaps being written: reading it again");
             before = Some(tag);

@@ -71,8 +71,9 @@ impl<'a> Cursor<'a> {
 
 /// What one dimension of a selection holds.
 enum Along {
-    /// Runs of neighbours, first and last.
-    Runs(Vec<(u64, u64)>),
+    /// Runs of neighbours: `first..=last`, and again each `step` further, `count` in all. They are written out only once
+    /// it is known how many all dimensions make together.
+    Runs { first: u64, last: u64, step: u64, count: u64 },
     /// One index after the other, pairwise with the other lists.
     List(Vec<u64>),
 }
@@ -134,7 +135,7 @@ fn dimension(cursor: &mut Cursor<'_>, width: usize, extent: u64) -> Result<Along
     match cursor.byte()? {
         0 => {
             let (start, stop, step) = (cursor.number(width)?, cursor.number(width)?, cursor.number(width)?);
-            runs(start, stop.min(extent), step).map(Along::Runs).map_err(|reason| cursor.fail(reason))
+            runs(start, stop.min(extent), step).map_err(|reason| cursor.fail(reason))
         }
         1 => {
             let count = cursor.number(4)? as usize;
@@ -144,29 +145,22 @@ fn dimension(cursor: &mut Cursor<'_>, width: usize, extent: u64) -> Result<Along
         }
         2 => {
             let index = cursor.number(width)?;
-            Ok(Along::Runs(vec![(index, index)]))
+            Ok(Along::Runs { first: index, last: index, step: 0, count: 1 })
         }
         other => Err(cursor.fail(format!("kind {other} of a selection's dimension"))),
     }
 }
 
-/// First and last of each run of a slice.
-fn runs(start: u64, stop: u64, step: u64) -> Result<Vec<(u64, u64)>, String> {
+/// The runs of a slice.
+fn runs(start: u64, stop: u64, step: u64) -> Result<Along, String> {
     if step == 0 {
         return Err("a slice with step 0".into());
     }
-    if start >= stop {
-        return Ok(Vec::new());
-    }
-    if step == 1 {
-        return Ok(vec![(start, stop - 1)]);
-    }
-    let count = (stop - start).div_ceil(step);
-    if count > SELECTION_NUMBERS {
-        return Err(format!("a selection of {count} pieces"));
-    }
-    // Below `stop`, so the products cannot overflow.
-    Ok((0..count).map(|number| start + number * step).map(|at| (at, at)).collect())
+    Ok(match step {
+        _ if start >= stop => Along::Runs { first: 0, last: 0, step: 0, count: 0 },
+        1 => Along::Runs { first: start, last: stop - 1, step: 0, count: 1 },
+        _ => Along::Runs { first: start, last: start, step, count: (stop - start).div_ceil(step) },
+    })
 }
 
 /// The selection that slices, single indices and lists make together.
@@ -179,7 +173,7 @@ fn combined(along: &[Along]) -> Result<Selection, String> {
                 return Err("lists of different lengths".into());
             }
             Along::List(list) => listed = Some(list.len()),
-            Along::Runs(runs) => pieces = pieces.saturating_mul(runs.len() as u64),
+            Along::Runs { count, .. } => pieces = pieces.saturating_mul(*count),
         }
     }
     let total = pieces.saturating_mul(listed.unwrap_or(1) as u64);
@@ -198,7 +192,7 @@ fn combined(along: &[Along]) -> Result<Selection, String> {
         for point in 0..listed.unwrap_or(0) {
             coordinates.extend(along.iter().map(|along| match along {
                 Along::List(list) => list[point],
-                Along::Runs(_) => 0,
+                Along::Runs { .. } => 0,
             }));
         }
         return Ok(Selection::Points { rank: rank as u32, coordinates });
@@ -211,10 +205,11 @@ fn combined(along: &[Along]) -> Result<Selection, String> {
             for (corner, along) in corner.iter_mut().zip(along).rev() {
                 *corner = match along {
                     Along::List(list) => (list[point], list[point]),
-                    Along::Runs(runs) => {
-                        let run = runs[(rest % runs.len() as u64) as usize];
-                        rest /= runs.len() as u64;
-                        run
+                    // `total` is not 0, so neither is any count. Runs lie below a slice's end: nothing overflows.
+                    Along::Runs { first, last, step, count } => {
+                        let ahead = rest % count * step;
+                        rest /= count;
+                        (first + ahead, last + ahead)
                     }
                 };
             }
@@ -311,9 +306,12 @@ fn from_dict(dict: &Value) -> Result<Selection, String> {
         along.push(match slice.get("type").and_then(Value::as_str) {
             Some("slice") => {
                 let extent = unsigned(extent).ok_or("an extent is no number")?;
-                Along::Runs(runs(number("start")?, number("stop")?.min(extent), number("step")?)?)
+                runs(number("start")?, number("stop")?.min(extent), number("step")?)?
             }
-            Some("int") => Along::Runs(vec![(number("value")?, number("value")?)]),
+            Some("int") => {
+                let index = number("value")?;
+                Along::Runs { first: index, last: index, step: 0, count: 1 }
+            }
             Some("list") => {
                 let list = slice.get("values").and_then(Value::as_array).ok_or("a list has no values")?;
                 let list: Option<Vec<u64>> = list.iter().map(unsigned).collect();
@@ -388,6 +386,19 @@ mod tests {
         let slab = [0u8, 0, 0, 0xff, 0xff, 2, 0];
         let body = slab.repeat(3);
         assert!(parse_blob(&blob(HYPERSLABS, 3, &[0xffff; 3], &body)).is_err());
+
+        // A slice is not written out before all are known: with an empty one beside it, nothing is selected.
+        let far = json!({"type": "slice", "start": 0, "stop": 1u64 << 60, "step": 2});
+        let none = json!({"type": "slice", "start": 3, "stop": 3, "step": 1});
+        let of = |slices: Value| {
+            let rank = slices.as_array().map_or(0, Vec::len);
+            let dict = json!({"shape": vec![1u64 << 60; rank], "select_type": 2, "slices": slices});
+            parse_json(&json!({"id": ID, "selection_dict": dict})).map(|read| read.unwrap().1)
+        };
+        assert_eq!(of(json!([far, none])).unwrap(), Selection::None);
+        assert!(of(json!(vec![far; limits::RANK])).is_err());
+        let few = json!({"type": "slice", "start": 1, "stop": 6, "step": 3});
+        assert_eq!(of(json!([few])).unwrap(), Selection::Blocks { rank: 1, corners: vec![1, 1, 4, 4] });
     }
 
     proptest! {

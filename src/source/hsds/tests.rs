@@ -489,4 +489,10 @@ async fn an_object_that_cannot_be_read_is_a_problem_and_the_rest_is_shown() {
         assert_eq!(contents.problems[0].path, "/lost");
     }
     assert_ne!(absent.fingerprint, torn.fingerprint);
+    // Too large to be read, and yet there: looked at again, it is the same.
+    let path = world.directory.path().join(key_of(&id('d', 2)));
+    fs::File::options().write(true).open(path).unwrap().set_len(crate::model::limits::DOCUMENT_BYTES + 1).unwrap();
+    let large = world.source.open("x.h5").await.unwrap();
+    assert_eq!(large.problems.len(), 1);
+    assert_eq!(world.source.still_holds(&large.fingerprint).await.unwrap(), Freshness::Unchanged);
 }

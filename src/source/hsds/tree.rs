@@ -87,7 +87,7 @@ impl HsdsSource {
             }
             Ok(Read::Broken { meta, reason }) => {
                 tracing::warn!(key = %domain_key, reason, "shown as a file that cannot be opened");
-                return Ok(Some(broken(name, meta.map(|meta| meta.modified))));
+                return Ok(Some(broken(name, Some(meta.modified))));
             }
             // A name that no key can have is not there.
             Err(error) if is_nothing(&error) => {}
@@ -124,8 +124,8 @@ impl HsdsSource {
 
     /// Whether keys lie below a path. An empty directory is what HSDS leaves of a deleted domain, and no folder.
     async fn is_prefix(&self, path: &str) -> Result<bool, SourceError> {
-        match self.store.list(path, None).await {
-            Ok(listing) => Ok(!listing.folders.is_empty() || !listing.objects.is_empty()),
+        match self.store.holds_any(path).await {
+            Ok(any) => Ok(any),
             Err(error) if is_nothing(&error) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -142,7 +142,7 @@ impl HsdsSource {
             }
             Ok(Read::Broken { meta, reason }) => {
                 tracing::warn!(%key, reason, "shown as a file that cannot be opened");
-                Some(broken(name, meta.map(|meta| meta.modified)))
+                Some(broken(name, Some(meta.modified)))
             }
             Err(error) => {
                 tracing::warn!(%key, %error, "shown as a file that cannot be opened");

@@ -77,11 +77,16 @@ const ABSENT: u64 = 100_000;
 impl PieceCache {
     /// An empty cache.
     pub fn new(settings: &CacheSettings) -> Self {
+        // moka drops an entry heavier than its capacity, and each read of such a piece would load it anew: weights stop
+        // at half the budget, so that two of them may exceed it.
+        let half = u32::try_from(settings.bytes / 2).unwrap_or(u32::MAX).max(1);
         PieceCache {
             pieces: Cache::builder()
                 .max_capacity(settings.bytes)
                 .eviction_policy(EvictionPolicy::lru())
-                .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_add(ENTRY))
+                .weigher(move |_, bytes: &Bytes| {
+                    u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_add(ENTRY).min(half)
+                })
                 .build(),
             absent: Cache::builder()
                 .max_capacity(ABSENT)
@@ -146,6 +151,15 @@ mod tests {
         assert!(!load(&cache, 99, 2000).await);
         assert!(!load(&cache, 97, 2000).await);
         assert!(load(&cache, 0, 2000).await);
+    }
+
+    #[tokio::test]
+    async fn a_piece_larger_than_the_budget_is_kept_while_it_is_read() {
+        let cache = PieceCache::new(&CacheSettings { bytes: 10_000, ..CacheSettings::default() });
+        assert!(load(&cache, 0, 50_000).await);
+        cache.weight().await;
+        assert!(!load(&cache, 0, 50_000).await);
+        assert!(cache.weight().await <= 10_000);
     }
 
     #[tokio::test]

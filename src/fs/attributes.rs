@@ -22,7 +22,7 @@ pub struct Ownership {
 /// How long the kernel may keep the attributes of a version: they never change, and a day later costs one question.
 pub(super) const LASTING: Duration = Duration::from_secs(86_400);
 
-/// Size shown of a file that nobody opened, while a large folder is walked through. Not 0, since programs pass over
+/// Size shown of a file that nobody opened while a large folder is walked through, and of one that cannot be opened. Not 0, since programs pass over
 /// empty files; the attribute is not kept, so the right one is there from open on.
 pub(super) const ESTIMATE: Stat = Stat { len: 4096, stored: 4096, modified: None };
 

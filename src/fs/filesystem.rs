@@ -99,7 +99,14 @@ impl fuser::Filesystem for Filesystem {
     }
 
     fn forget(&self, _request: &Request, number: INodeNo, lookups: u64) {
-        self.adapter.inodes.forget(number.0, lookups);
+        let gone = self.adapter.inodes.forget(number.0, lookups);
+        // Not in fuser's thread: a folder may have a long listing. Of files many thousands are forgotten at a time, and
+        // each is soon dropped.
+        match gone.as_ref().map(|inode| &inode.node) {
+            None => {}
+            Some(Node::Folder(_)) => drop(self.adapter.runtime.spawn_blocking(move || drop(gone))),
+            Some(Node::File(_)) => drop(self.adapter.runtime.spawn(async move { drop(gone) })),
+        }
     }
 
     fn getattr(&self, _request: &Request, number: INodeNo, _handle: Option<Fh>, reply: ReplyAttr) {
@@ -141,7 +148,7 @@ impl fuser::Filesystem for Filesystem {
         let adapter = self.adapter.clone();
         let work = async move {
             let file = adapter.inodes.file(number.0)?;
-            let version = adapter.namespace.open(&file).await?;
+            let version = adapter.namespace.open_found(&file).await?;
             if version.id().0 != number.0 {
                 return Err(Failure::Superseded);
             }

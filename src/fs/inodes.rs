@@ -46,21 +46,16 @@ impl Inodes {
         inode.stat = inode.stat.or(stat);
     }
 
-    /// Takes back `lookups` answers.
-    pub(super) fn forget(&self, number: u64, lookups: u64) {
+    /// Takes back `lookups` answers. What nobody knows any more is handed back: dropping it may free a whole listing.
+    #[must_use]
+    pub(super) fn forget(&self, number: u64, lookups: u64) -> Option<Inode> {
         if number == ROOT {
-            return;
+            return None;
         }
         let mut table = self.table();
-        if let Some(inode) = table.get_mut(&number) {
-            inode.lookups = inode.lookups.saturating_sub(lookups);
-            if inode.lookups == 0 {
-                let gone = table.remove(&number);
-                // Dropping a node may free a whole listing: not under the lock.
-                drop(table);
-                drop(gone);
-            }
-        }
+        let inode = table.get_mut(&number)?;
+        inode.lookups = inode.lookups.saturating_sub(lookups);
+        if inode.lookups == 0 { table.remove(&number) } else { None }
     }
 
     /// The inode of this number.
@@ -104,13 +99,13 @@ mod tests {
         let inodes = Inodes::new(root.clone());
         inodes.remember(7, Node::Folder(inner.clone()), root.clone(), None);
         inodes.remember(7, Node::Folder(inner), root, None);
-        inodes.forget(7, 1);
+        assert!(inodes.forget(7, 1).is_none());
         assert_eq!(inodes.folder(7).unwrap().path(), "home");
-        inodes.forget(7, 1);
+        assert!(inodes.forget(7, 1).is_some());
         assert!(matches!(inodes.get(7), Err(Failure::UnknownInode)));
         // The root is never forgotten, nor is what was never told.
-        inodes.forget(ROOT, u64::MAX);
-        inodes.forget(99, 1);
+        assert!(inodes.forget(ROOT, u64::MAX).is_none());
+        assert!(inodes.forget(99, 1).is_none());
         assert!(inodes.folder(ROOT).is_ok());
     }
 }

@@ -122,8 +122,7 @@ impl Adapter {
             Err(error) => {
                 // The name is there, and whoever opens it is told why it cannot be read.
                 tracing::warn!("{error}");
-                let stat = Stat { len: 0, stored: 0, modified: None };
-                Ok(Measured { number: file.current().0, stat, exact: false })
+                Ok(Measured { number: file.current().0, stat: attributes::ESTIMATE, exact: false })
             }
         }
     }

@@ -88,13 +88,18 @@ pub fn mount(
     };
     let end = Arc::new(End::default());
     let adapter = Arc::new(Adapter::new(namespace, settings, runtime));
+    let running = Arc::new(AtomicBool::new(false));
     let ended = {
-        let end = end.clone();
+        let (end, running) = (end.clone(), running.clone());
         Box::new(move || {
             end.over.store(true, Ordering::Release);
             // Both: whoever waits now, and whoever comes to wait later.
             end.told.notify_waiters();
             end.told.notify_one();
+            // A session that never came to run is dropped by whoever tried to start it, who must go on and say so.
+            if !running.load(Ordering::Acquire) {
+                return;
+            }
             // Going back to fuser would unmount the path a second time, and hit what may be mounted there by now.
             // This thread has nothing more to do; it ends with the program.
             loop {
@@ -107,6 +112,7 @@ pub fn mount(
     std::thread::Builder::new()
         .name("fuse".to_owned())
         .spawn(move || {
+            running.store(true, Ordering::Release);
             if let Err(error) = session.run() {
                 tracing::error!("the connection to the kernel broke: {error}");
             }
@@ -199,6 +205,8 @@ pub fn detach(mountpoint: &Path, what: Detach) -> io::Result<()> {
         Ok(()) => Ok(()),
         Err(nix::errno::Errno::EPERM) => {
             let mut command = Command::new("fusermount3");
+            // Its words are looked at below, so they must not be translated.
+            command.env("LC_ALL", "C");
             command.arg(if what == Detach::Busy { "-uz" } else { "-u" }).arg("--").arg(mountpoint);
             let output = command.output()?;
             if output.status.success() {

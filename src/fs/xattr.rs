@@ -11,14 +11,14 @@ pub(super) const PREFIX: &str = "user.h5mount.";
 const VALUE_BYTES: usize = 64 << 10;
 
 /// Names of the facts that are shown; the rest is for `h5mount info`.
-const FACTS: [&str; 8] = ["root", "owner", "acls", "dialect", "schema", "stored_bytes", "layout_version", "version"];
+const FACTS: [&str; 7] = ["root", "owner", "acls", "dialect", "schema", "layout_version", "version"];
 
 /// All of a file, by name.
 pub(super) fn of_version(source: &str, version: &Version) -> BTreeMap<String, Vec<u8>> {
     let mut all = of_folder(&format!("{source}/{}", version.path()));
     for name in FACTS {
         if let Some(value) = version.facts().get(name) {
-            all.insert(format!("{PREFIX}{name}"), value.as_bytes().to_vec());
+            all.insert(format!("{PREFIX}{name}"), cut(value, VALUE_BYTES));
         }
     }
     if !version.problems().is_empty() {
@@ -37,12 +37,23 @@ pub(super) fn of_broken(source: &str, path: &str, error: &NamespaceError) -> BTr
 
 /// All of a folder.
 pub(super) fn of_folder(url: &str) -> BTreeMap<String, Vec<u8>> {
-    BTreeMap::from([(format!("{PREFIX}source"), url.trim_end_matches('/').as_bytes().to_vec())])
+    BTreeMap::from([(format!("{PREFIX}source"), cut(url.trim_end_matches('/'), VALUE_BYTES))])
 }
 
 /// Names, each ended by NUL, as listxattr wants them.
 pub(super) fn names(all: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     all.keys().flat_map(|name| name.bytes().chain([0])).collect()
+}
+
+/// The text, or as much of it as fits into `room` bytes and a mark that it goes on.
+fn cut(text: &str, room: usize) -> Vec<u8> {
+    const MORE: &str = "…";
+    if text.len() <= room {
+        return text.as_bytes().to_vec();
+    }
+    let most = room.saturating_sub(MORE.len());
+    let kept = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    [text.get(..kept).unwrap_or_default().as_bytes(), MORE.as_bytes()].concat()
 }
 
 /// As many lines as fit into one value, and how many did not.
@@ -51,6 +62,7 @@ fn fit(lines: &[String]) -> Vec<u8> {
     const REST: usize = 64;
     let mut value = Vec::new();
     for (position, line) in lines.iter().enumerate() {
+        let line = cut(line, VALUE_BYTES - REST - 1);
         if value.len() + line.len() + 1 + REST > VALUE_BYTES {
             value.extend_from_slice(format!("… and {} more", lines.len() - position).as_bytes());
             return value;
@@ -58,7 +70,7 @@ fn fit(lines: &[String]) -> Vec<u8> {
         if position > 0 {
             value.push(b'\n');
         }
-        value.extend_from_slice(line.as_bytes());
+        value.extend_from_slice(&line);
     }
     value
 }
@@ -75,6 +87,18 @@ mod tests {
         let text = String::from_utf8(value).unwrap();
         assert!(text.ends_with("… and 35 more"), "{}", &text[text.len() - 30..]);
         assert_eq!(fit(&["one".into(), "two".into()]), b"one\ntwo");
+    }
+
+    #[test]
+    fn no_value_is_longer_than_the_kernel_takes() {
+        let long = "é".repeat(VALUE_BYTES);
+        for value in
+            [cut(&long, VALUE_BYTES), cut(&format!("x{long}"), VALUE_BYTES), fit(&[long.clone(), long.clone()])]
+        {
+            assert!(value.len() <= VALUE_BYTES && value.len() > VALUE_BYTES - 100);
+            assert!(String::from_utf8(value).unwrap().contains('…'));
+        }
+        assert_eq!(cut("é", 2), "é".as_bytes());
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use md5::{Digest, Md5};
 
 use super::error::{NamespaceError, shown};
 use super::node::{File, FileKind, NodeId, Record};
@@ -13,7 +15,7 @@ use crate::layout::{self, LAYOUT_VERSION};
 use crate::model::datatype::Datatype;
 use crate::model::hierarchy::{DataLayout, Hierarchy, Object, ObjectId, ObjectKind};
 use crate::model::limits;
-use crate::model::location::Location;
+use crate::model::location::{ETag, Location};
 use crate::model::problem::Problem;
 use crate::source::{Body, Contents, Fingerprint, Freshness as Found};
 
@@ -21,6 +23,16 @@ impl Namespace {
     /// The current version of `file`. Many openers at once cause one load; an unchanged file is not loaded again while
     /// its version is in memory.
     pub async fn open(&self, file: &Arc<File>) -> Result<Arc<Version>, NamespaceError> {
+        self.open_after(file, Duration::ZERO).await
+    }
+
+    /// As [`open`](Self::open), by somebody who has just looked the name up and was told a number: a version compared
+    /// with the store for that is not renewed under him only because others read of it meanwhile.
+    pub async fn open_found(&self, file: &Arc<File>) -> Result<Arc<Version>, NamespaceError> {
+        self.open_after(file, LOOKED_UP).await
+    }
+
+    async fn open_after(&self, file: &Arc<File>, compared: Duration) -> Result<Arc<Version>, NamespaceError> {
         if let Some(version) = self.fresh(file) {
             return Ok(version);
         }
@@ -35,7 +47,7 @@ impl Namespace {
             return Err(failure.clone());
         }
         let result = match &file.kind {
-            FileKind::Described => self.open_described(file, &before).await,
+            FileKind::Described => self.open_described(file, &before, compared).await,
             FileKind::Plain { .. } => Ok(self.open_plain(file, before.id)),
         };
         match result {
@@ -71,15 +83,33 @@ impl Namespace {
         fresh.then_some(version)
     }
 
-    async fn open_described(&self, file: &Arc<File>, before: &Record) -> Result<Arc<Version>, NamespaceError> {
+    /// `compared`: a comparison no longer ago than this stands for its chunks too.
+    async fn open_described(
+        &self,
+        file: &Arc<File>,
+        before: &Record,
+        compared: Duration,
+    ) -> Result<Arc<Version>, NamespaceError> {
         let held = before.version.upgrade().filter(|version| !version.is_stale());
         if let (Some(version), Some(fingerprint)) = (&held, &before.fingerprint) {
             let asked = Instant::now();
             let found = self.source.still_holds(fingerprint).await;
             match found.map_err(|error| NamespaceError::source(&file.path, error))? {
                 Found::Unchanged => {
-                    file.record().checked = Some(asked);
-                    return Ok(version.clone());
+                    let recent = before.checked.is_some_and(|then| then.elapsed() < compared);
+                    let version = if version.was_read() && !fingerprint.tells_of_chunks() && !recent {
+                        // Its chunks may be others by now, and what was read is in caches, the kernel's among them.
+                        let chunks = |seen: &FileChunks| FileChunks::new(seen.map().clone(), self.stores.clone());
+                        Arc::new(version.renewed(self.table.number(), chunks))
+                    } else {
+                        version.clone()
+                    };
+                    let mut record = file.record();
+                    record.id = version.id;
+                    record.version = Arc::downgrade(&version);
+                    record.read = version.read.clone();
+                    record.checked = Some(asked);
+                    return Ok(version);
                 }
                 Found::Gone => return Err(NamespaceError::NotFound { path: shown(&file.path) }),
                 Found::Changed => tracing::info!(file = %shown(&file.path), "changed in the store"),
@@ -118,19 +148,12 @@ impl Namespace {
 
     /// Lays a file out. Planning takes time in proportion to the objects, so it runs aside.
     async fn make(&self, path: String, id: NodeId, contents: Contents) -> Result<Version, NamespaceError> {
-        if self.settings.strict
-            && let Some(first) = contents.problems.first()
-        {
-            return Err(NamespaceError::Strict {
-                path: shown(&path),
-                count: contents.problems.len(),
-                first: first.to_string(),
-            });
-        }
         let chunks = FileChunks::new(contents.chunks.clone(), self.stores.clone());
-        let options = self.settings.present;
+        let (options, strict) = (self.settings.present, self.settings.strict);
         let ended = NamespaceError::Ended { path: shown(&path) };
-        tokio::task::spawn_blocking(move || build(path, id, contents, chunks, &options)).await.map_err(|_| ended)?
+        tokio::task::spawn_blocking(move || build(path, id, contents, chunks, &options, strict))
+            .await
+            .map_err(|_| ended)?
     }
 
     fn open_plain(&self, file: &Arc<File>, id: NodeId) -> Arc<Version> {
@@ -153,7 +176,12 @@ impl Namespace {
 
 /// How long a failed load is answered from memory: a program that opens a broken file often in a row (or a shell that
 /// stats, then opens it) causes one load.
-const FAILURE_KEPT: std::time::Duration = std::time::Duration::from_secs(1);
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
+/// How long after a look-up its open may come: the kernel sends one after the other, and a second is a busy machine's.
+const LOOKED_UP: Duration = Duration::from_secs(1);
+/// Problems of a file that the log tells at each load; a broken file may have thousands, and all are in its extended
+/// attribute.
+const PROBLEMS_LOGGED: usize = 20;
 /// Bytes in memory of an object's plan and recipes, estimated.
 const OBJECT_BYTES: u64 = 2048;
 /// Bytes in memory of a version without any object.
@@ -165,8 +193,10 @@ fn build(
     contents: Contents,
     chunks: Arc<FileChunks>,
     options: &layout::PresentOptions,
+    strict: bool,
 ) -> Result<Version, NamespaceError> {
-    let Contents { hierarchy, body, mut problems, mut facts, modified, .. } = contents;
+    let Contents { hierarchy, body, mut problems, mut facts, modified, fingerprint, .. } = contents;
+    facts.insert("version".to_owned(), digest(&fingerprint));
     let weight = VERSION_BYTES.saturating_add(weigh(&hierarchy));
     let elements = element_bytes(&hierarchy);
     let (content, len, metadata) = match body {
@@ -181,7 +211,7 @@ fn build(
             }));
             let (len, metadata) = (image.len(), image.metadata_len());
             facts.insert("layout_version".to_owned(), LAYOUT_VERSION.to_string());
-            (Content::Image { image, chunks }, len, metadata)
+            (Content::Image { image: Arc::new(image), chunks }, len, metadata)
         }
         Body::Bytes { dataset, len } => {
             let (piece, fill) = pieces(&hierarchy, dataset).ok_or_else(|| NamespaceError::Layout {
@@ -197,18 +227,36 @@ fn build(
             reason: format!("it would take {len} bytes, past the limit of {}", limits::FILE_BYTES),
         });
     }
-    // Where the store does not say what it keeps, the size of all elements is the best guess. Not the file's size:
-    // programs look for holes only in a file that takes less room than it is long.
-    let said = facts.get("stored_bytes").and_then(|bytes| bytes.parse::<u64>().ok());
-    let stored = said.unwrap_or(elements).saturating_add(metadata).min(len);
-    for problem in &problems {
+    // What the layout left out counts as well.
+    if strict && let Some(first) = problems.first() {
+        return Err(NamespaceError::Strict { path: shown(&path), count: problems.len(), first: first.to_string() });
+    }
+    // Nothing says what the store keeps: the size of all elements is the best guess. Not the file's size: programs look
+    // for holes only in a file that takes less room than it is long.
+    let stored = elements.saturating_add(metadata).min(len);
+    for problem in problems.iter().take(PROBLEMS_LOGGED) {
         tracing::warn!(file = %shown(&path), "{problem}");
+    }
+    if problems.len() > PROBLEMS_LOGGED {
+        tracing::warn!(file = %shown(&path), "{} problems in all, of which {PROBLEMS_LOGGED} are told", problems.len());
     }
     let mut version = Version::new(id, path, content, Stat { len, stored, modified });
     version.facts = facts;
     version.problems = problems;
     version.weight = weight;
     Ok(version)
+}
+
+/// What tells this version from another: an MD5 over what describes it, in hexadecimal. It only has to differ.
+fn digest(fingerprint: &Fingerprint) -> String {
+    let mut hash = Md5::new();
+    for (key, tag) in &fingerprint.objects {
+        hash.update(key.as_str());
+        hash.update(if tag.is_some() { "\0+" } else { "\0-" });
+        hash.update(tag.as_ref().map_or("", ETag::as_str));
+        hash.update("\0");
+    }
+    format!("{:032x}", u128::from_be_bytes(hash.finalize().into()))
 }
 
 /// Bytes in memory of what is kept of a hierarchy, estimated.

@@ -151,6 +151,8 @@ impl Namespace {
         id: ChunkId,
         position: u64,
     ) -> Result<Placed, NamespaceError> {
+        // Whoever asks may use it, be it only to look for holes.
+        version.mark_read();
         let make = async {
             let plain = match self.fetcher.chunk(chunks, id, None).await {
                 Ok(Plain::Bytes(plain)) => plain,

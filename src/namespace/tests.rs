@@ -222,6 +222,41 @@ async fn a_version_that_was_dropped_keeps_its_number_unless_it_was_read() {
 }
 
 #[tokio::test]
+async fn where_nothing_tells_of_changed_chunks_what_was_read_is_renewed() {
+    let s = setting(eager());
+    s.source.set("a", 1);
+    let file = s.file("a").await;
+    let first = s.namespace.open(&file).await.unwrap();
+    assert_eq!(s.namespace.open(&file).await.unwrap().id(), first.id(), "nothing was read");
+    assert_eq!(&s.namespace.read(&first, 0..3).await.unwrap()[..], b"...");
+    s.chunk("a.0", "0123456789");
+    let found = s.namespace.open_found(&file).await.unwrap();
+    assert_eq!(found.id(), first.id(), "compared a moment ago");
+    let second = s.namespace.open(&file).await.unwrap();
+    assert_ne!(second.id(), first.id());
+    assert_eq!(file.current(), second.id());
+    assert_eq!(&s.namespace.read(&second, 0..3).await.unwrap()[..], b"012");
+    assert_eq!(s.source.opens.load(Ordering::SeqCst), 1, "the description is the same");
+    assert_eq!(second.facts(), first.facts());
+}
+
+#[tokio::test]
+async fn where_changed_chunks_are_told_or_promised_not_to_be_a_version_lasts() {
+    for (name, settings) in [
+        ("b/.info.json", eager()),
+        ("b", NamespaceSettings { freshness: Freshness::Ever, ..NamespaceSettings::default() }),
+        ("b", NamespaceSettings::default()),
+    ] {
+        let s = setting(settings);
+        s.source.set(name, 1);
+        let file = Arc::new(File::new(NodeId(77), name.to_owned(), FileKind::Described, None));
+        let first = s.namespace.open(&file).await.unwrap();
+        s.namespace.read(&first, 0..3).await.unwrap();
+        assert_eq!(s.namespace.open(&file).await.unwrap().id(), first.id(), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn bytes_come_from_chunks_and_fill() {
     let s = setting(NamespaceSettings::default());
     s.source.set("a", 1);

@@ -46,7 +46,7 @@ pub(crate) enum Content {
     /// An HDF5 file made of a hierarchy.
     Image {
         /// Where everything lies.
-        image: Image,
+        image: Arc<Image>,
         /// Its chunks.
         chunks: Arc<FileChunks>,
     },
@@ -128,9 +128,30 @@ impl Version {
         }
     }
 
+    /// The same version for new readers: another number, and nothing known yet of any chunk. `chunks` are those of the
+    /// same description.
+    pub(crate) fn renewed(&self, id: NodeId, chunks: impl Fn(&FileChunks) -> Arc<FileChunks>) -> Version {
+        let content = match &self.content {
+            Content::Image { image, chunks: seen } => Content::Image { image: image.clone(), chunks: chunks(seen) },
+            Content::Bytes { dataset, piece, fill, chunks: seen } => {
+                Content::Bytes { dataset: *dataset, piece: *piece, fill: *fill, chunks: chunks(seen) }
+            }
+            Content::Plain { location, etag } => Content::Plain { location: location.clone(), etag: etag.clone() },
+        };
+        let mut version = Version::new(id, self.path.clone(), content, self.stat);
+        version.facts = self.facts.clone();
+        version.problems = self.problems.clone();
+        version.weight = self.weight;
+        version
+    }
+
     /// Notes that bytes of it are handed out: from now on a reload could not prove to be the same.
     pub(crate) fn mark_read(&self) {
         self.read.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_read(&self) -> bool {
+        self.read.load(Ordering::Relaxed)
     }
 
     pub(crate) fn mark_stale(&self) {

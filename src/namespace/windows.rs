@@ -19,7 +19,15 @@ pub(crate) type Placed = Option<Arc<Window>>;
 
 #[derive(Debug)]
 pub(crate) struct Windows {
-    cache: Cache<(NodeId, ChunkId), Placed>,
+    cache: Cache<(NodeId, ChunkId), Arc<Window>>,
+}
+
+/// Why there is no window to keep.
+#[derive(Clone)]
+enum Nothing {
+    /// The chunk was never written. It may be in a moment: how long that is believed is for those who fetch to say.
+    Absent,
+    Failed(NamespaceError),
 }
 
 impl Windows {
@@ -27,9 +35,12 @@ impl Windows {
     const OVERHEAD: usize = 256;
 
     pub(crate) fn new(bytes: u64) -> Self {
-        let weigh = |_: &(NodeId, ChunkId), window: &Placed| {
-            let data = window.as_ref().map_or(0, |window| window.chunk.len() + window.heap.len());
-            u32::try_from(data + Self::OVERHEAD).unwrap_or(u32::MAX)
+        // A window heavier than the budget would never be kept, and each read of it would make it anew: weights stop at
+        // half the budget.
+        let half = u32::try_from(bytes / 2).unwrap_or(u32::MAX).max(1);
+        let weigh = move |_: &(NodeId, ChunkId), window: &Arc<Window>| {
+            let data = window.chunk.len().saturating_add(window.heap.len()).saturating_add(Self::OVERHEAD);
+            u32::try_from(data).unwrap_or(u32::MAX).min(half)
         };
         // LRU, since the default policy refuses newcomers that were not asked for before, and a window is asked for
         // twice within a moment or never.
@@ -37,13 +48,24 @@ impl Windows {
         Windows { cache }
     }
 
-    /// The window of a chunk of a version, made by `make` if it is not there.
+    /// The window of a chunk of a version, made by `make` if it is not there. An absent one is not kept.
     pub(crate) async fn get(
         &self,
         version: NodeId,
         chunk: ChunkId,
         make: impl Future<Output = Result<Placed, NamespaceError>>,
     ) -> Result<Placed, NamespaceError> {
-        self.cache.try_get_with((version, chunk), make).await.map_err(|error| (*error).clone())
+        let make = async {
+            match make.await {
+                Ok(Some(window)) => Ok(window),
+                Ok(None) => Err(Nothing::Absent),
+                Err(error) => Err(Nothing::Failed(error)),
+            }
+        };
+        match self.cache.try_get_with((version, chunk), make).await.map_err(Arc::unwrap_or_clone) {
+            Ok(window) => Ok(Some(window)),
+            Err(Nothing::Absent) => Ok(None),
+            Err(Nothing::Failed(error)) => Err(error),
+        }
     }
 }

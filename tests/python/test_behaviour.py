@@ -175,14 +175,40 @@ def test_a_changed_file_is_another_inode_and_open_files_keep_theirs(mount, bucke
         assert os.fstat(held.fileno()).st_size == size
 
 
-def test_unchanged_content_keeps_inode_and_bytes(mount):
-    """Opening again finds the same inode."""
+def test_unchanged_content_keeps_inode_and_bytes(mount, bucket):
+    """Opening again finds the same inode, once the store tells of changed chunks also after something was read."""
     path = mount / "folder/file.h5"
     inodes = set()
     for _ in range(3):
         with open(path, "rb") as file:
             inodes.add(os.fstat(file.fileno()).st_ino)
     assert len(inodes) == 1
+    root = json.loads((bucket.folder / "folder/file.h5/.domain.json").read_text())["root"]
+    digits = root[2:].replace("-", "")
+    info = bucket.folder / ("db/%s-%s/.info.json" % (digits[:8], digits[8:16]))
+    assert info.parent.is_dir()
+    info.write_text("{}")
+    inodes = set()
+    for _ in range(3):
+        with open(path, "rb") as file:
+            assert len(file.read()) == os.fstat(file.fileno()).st_size
+            inodes.add(os.fstat(file.fileno()).st_ino)
+    assert len(inodes) == 1
+    info.write_text('{"lastModified": 1}')
+    assert os.stat(path).st_ino not in inodes
+
+
+def test_a_chunk_written_later_is_seen_by_the_next_open(bucket, tmp_path):
+    """Where nothing tells of changed chunks, what was read is not believed for longer than `--metadata-ttl`."""
+    domain = writer.Domain(bucket, "file.h5")
+    number = domain.dataset("x", writer.I32, (40,), (10,))
+    domain.write()
+    with mounting.mounted(bucket.folder, "--metadata-ttl", "0", folder=tmp_path / "run") as mount:
+        with h5py.File(mount / "file.h5") as file:
+            assert not file["x"][...].any()
+        domain.chunk(number, (1,), numpy.arange(10, dtype="<i4").tobytes())
+        with h5py.File(mount / "file.h5") as file:
+            assert file["x"][...].sum() == 45
 
 
 def test_hostile_names(bucket, tmp_path):

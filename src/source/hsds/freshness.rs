@@ -4,6 +4,9 @@
 //! to a new object is a changed group, so objects that the version does not know need not be looked for. One HEAD an
 //! object is a `stat` on a directory tree. (A LIST of the file's prefix would page through its chunks, of which there
 //! may be thousands for each object.)
+//!
+//! Writing a chunk changes none of these objects. What does change some 10 to 20 seconds after any write is HSDS's scan
+//! statistics of the file, so their identity is part of the fingerprint too, though nothing of them is shown.
 
 use futures::stream::{self, StreamExt};
 
@@ -11,6 +14,17 @@ use super::loader::identity;
 use crate::model::location::{ETag, Key};
 use crate::source::{Fingerprint, Freshness, SourceError};
 use crate::store::{Store, StoreError};
+
+/// End of the key of a file's scan statistics.
+const STATISTICS: &str = "/.info.json";
+
+impl Fingerprint {
+    /// Whether a file of which only chunks change changes this too, sooner or later. The first schema and stores that
+    /// HSDS did not write have no scan statistics: nothing there tells of changed chunks.
+    pub fn tells_of_chunks(&self) -> bool {
+        self.objects.iter().any(|(key, tag)| tag.is_some() && key.as_str().ends_with(STATISTICS))
+    }
+}
 
 /// What became of `fingerprint`, asking for `in_flight` objects at a time. Ends at the first difference.
 pub async fn still_holds(store: &Store, fingerprint: &Fingerprint, in_flight: usize) -> Result<Freshness, SourceError> {
@@ -35,7 +49,8 @@ pub async fn still_holds(store: &Store, fingerprint: &Fingerprint, in_flight: us
     Ok(Freshness::Unchanged)
 }
 
-async fn now(store: &Store, key: &Key) -> Result<Option<ETag>, StoreError> {
+/// The identity of an object now; `None` where it is absent.
+pub(super) async fn now(store: &Store, key: &Key) -> Result<Option<ETag>, StoreError> {
     match store.head(key).await {
         Ok(meta) => Ok(Some(identity(&meta))),
         Err(error) if error.is_not_found() => Ok(None),

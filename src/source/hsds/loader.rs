@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures::TryFutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::document::{Document, DocumentError};
 use super::hierarchy;
 use super::hierarchy::Context;
 use super::id::Id;
-use super::{HsdsSource, domain::Domain, external, h5image, is_nothing, key};
+use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, key};
 use crate::model::limits;
 use crate::model::location::{ETag, Key};
 use crate::model::name::Name;
@@ -115,7 +116,16 @@ impl HsdsSource {
         })?;
         let mut loaded = Loaded { modified: Some(meta.modified), ..Loaded::default() };
         loaded.fingerprint.insert(domain_key, Some(identity(&meta)));
-        self.load(root, &mut loaded).await?;
+        // Before any chunk is read: a chunk written later changes the statistics later.
+        let statistics = async {
+            match key::info(&root) {
+                Some(key) => freshness::now(&self.store, &key).await.map(|tag| Some((key, tag))),
+                None => Ok(None),
+            }
+        };
+        let (_, statistics) =
+            futures::future::try_join(self.load(root, &mut loaded), statistics.map_err(SourceError::from)).await?;
+        loaded.fingerprint.extend(statistics);
         if let Some(reason) = loaded.missing.get(&root) {
             return Err(SourceError::Invalid { key: root.metadata_key(), reason: format!("the root group {reason}") });
         }

@@ -55,6 +55,7 @@ impl World {
     /// A file of the groups and datasets given: id, and the ids its links lead to.
     fn put_file(&self, path: &str, objects: &[(String, Vec<String>)]) {
         self.put_old(&format!("{path}/.domain.json"), format!(r#"{{"root": "{ROOT}", "owner": "ann", "acls": {{}}}}"#));
+        self.put_old(&format!("{HOME}/.info.json"), "{}");
         for (id, targets) in objects {
             let links: Vec<String> = targets
                 .iter()
@@ -202,8 +203,8 @@ async fn every_object_of_a_file_is_read_once() {
     let before = world.counted();
     let loaded = world.load("x.h5").await.unwrap();
     let made = world.counted().since(before);
-    assert_eq!((made.gets, made.heads, made.lists, made.ranged_gets), (5, 0, 0, 0));
-    assert_eq!((loaded.objects.len(), loaded.missing.len(), loaded.fingerprint.len()), (4, 0, 5));
+    assert_eq!((made.gets, made.heads, made.lists, made.ranged_gets), (5, 1, 0, 0));
+    assert_eq!((loaded.objects.len(), loaded.missing.len(), loaded.fingerprint.len()), (4, 0, 6));
     assert!(loaded.fingerprint.values().all(Option::is_some));
 }
 
@@ -326,7 +327,15 @@ async fn a_version_is_fresh_until_one_of_its_objects_changes() {
     let before = world.counted();
     assert_eq!(world.source.still_holds(&fingerprint).await.unwrap(), Freshness::Unchanged);
     let made = world.counted().since(before);
-    assert_eq!((made.heads, made.gets, made.lists), (4, 0, 0));
+    assert_eq!((made.heads, made.gets, made.lists), (5, 0, 0));
+    // The statistics are all that tells of a changed chunk.
+    assert!(fingerprint.tells_of_chunks());
+    world.put_old(&format!("{HOME}/.info.json"), "{\"lastModified\": 2}");
+    assert_eq!(world.source.still_holds(&fingerprint).await.unwrap(), Freshness::Changed);
+    fs::remove_file(world.directory.path().join(HOME).join(".info.json")).unwrap();
+    let fingerprint = Fingerprint { objects: world.load("x.h5").await.unwrap().fingerprint };
+    assert!(!fingerprint.tells_of_chunks());
+    assert_eq!(world.source.still_holds(&fingerprint).await.unwrap(), Freshness::Unchanged);
     // One that was absent appears.
     world.put_old(&key_of(&id('d', 1)), "{}");
     assert_eq!(world.source.still_holds(&fingerprint).await.unwrap(), Freshness::Changed);

@@ -78,8 +78,9 @@ impl PieceCache {
     /// An empty cache.
     pub fn new(settings: &CacheSettings) -> Self {
         // moka drops an entry heavier than its capacity, and each read of such a piece would load it anew: weights stop
-        // at half the budget, so that two of them may exceed it.
-        let half = u32::try_from(settings.bytes / 2).unwrap_or(u32::MAX).max(1);
+        // at half the budget, so that two of them may exceed it, and never below what any
+        // entry costs, so that a budget of nothing keeps nothing.
+        let half = u32::try_from(settings.bytes / 2).unwrap_or(u32::MAX).max(ENTRY);
         PieceCache {
             pieces: Cache::builder()
                 .max_capacity(settings.bytes)

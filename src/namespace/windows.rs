@@ -36,8 +36,8 @@ impl Windows {
 
     pub(crate) fn new(bytes: u64) -> Self {
         // A window heavier than the budget would never be kept, and each read of it would make it anew: weights stop at
-        // half the budget.
-        let half = u32::try_from(bytes / 2).unwrap_or(u32::MAX).max(1);
+        // half the budget, and never below what any entry costs, so that a budget of nothing keeps nothing.
+        let half = u32::try_from(bytes / 2).unwrap_or(u32::MAX).max(Self::OVERHEAD as u32);
         let weigh = move |_: &(NodeId, ChunkId), window: &Arc<Window>| {
             let data = window.chunk.len().saturating_add(window.heap.len()).saturating_add(Self::OVERHEAD);
             u32::try_from(data).unwrap_or(u32::MAX).min(half)

@@ -196,6 +196,10 @@ fn contiguous_is_what_no_schema_chunks() {
     let effective = |dims: Value| json!({"creationProperties": null, "layout": {"class": "H5D_CHUNKED", "dims": dims}});
     assert_eq!(layout(effective(json!([10]))), DataLayout::Chunked(vec![10]));
     assert_eq!(layout(effective(json!([5]))), DataLayout::Chunked(vec![5]));
+    // Elements of several chunks do not lie in the order of the dataset, whatever the layout calls itself.
+    let unnamed = |class: &str| json!({"creationProperties": null, "layout": {"class": class, "dims": [5]}});
+    assert_eq!(layout(unnamed("H5D_CONTIGUOUS")), DataLayout::Chunked(vec![5]));
+    assert_eq!(layout(unnamed("")), DataLayout::Chunked(vec![5]));
     let mut grows = effective(json!([10]));
     grows["shape"] = json!({"class": "H5S_SIMPLE", "dims": [10], "maxdims": [0]});
     assert_eq!(layout(grows), DataLayout::Chunked(vec![10]));

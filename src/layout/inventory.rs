@@ -35,6 +35,11 @@ const RAW_BYTES: u64 = limits::FILE_BYTES / 2;
 /// Attributes whose creation order can be kept: it has 16 bits in an object header.
 const TRACKED_ATTRIBUTES: usize = u16::MAX as usize;
 
+/// Things left out that are named one by one; of the others only how many they are is said.
+const OMISSIONS: usize = 10_000;
+/// Bytes of a path that is shown, counted from its end: names are as long as a store likes.
+const PATH_BYTES: usize = 1 << 10;
+
 /// A dataset that is shown.
 #[derive(Debug)]
 pub(super) struct ShownDataset<'a> {
@@ -73,6 +78,8 @@ pub(super) struct Shown<'a> {
 pub(super) struct Inventory<'a> {
     pub(super) objects: Vec<Option<Shown<'a>>>,
     pub(super) omissions: Vec<Omission>,
+    /// Omissions past [`OMISSIONS`], only counted.
+    more: u64,
     hierarchy: &'a Hierarchy,
     /// Of each object the first link that leads to it: group and number of the link.
     parents: OnceCell<Vec<Option<(u32, u32)>>>,
@@ -86,10 +93,14 @@ impl<'a> Inventory<'a> {
             return Err(LayoutError::NoRoot);
         }
         let mut inventory =
-            Inventory { objects: Vec::new(), omissions: Vec::new(), hierarchy, parents: OnceCell::new() };
+            Inventory { objects: Vec::new(), omissions: Vec::new(), more: 0, hierarchy, parents: OnceCell::new() };
         inventory.take_objects(options);
         inventory.take_links();
         inventory.take_attributes();
+        if inventory.more > 0 {
+            let reason = format!("{} things more are left out", inventory.more);
+            inventory.omissions.push(Omission { object: Hierarchy::ROOT, path: "/".into(), reason });
+        }
         Ok(inventory)
     }
 
@@ -100,6 +111,10 @@ impl<'a> Inventory<'a> {
 
     /// Records something that is not shown; `what` follows the object's path.
     pub(super) fn omit(&mut self, object: ObjectId, what: &str, reason: String) {
+        if self.omissions.len() >= OMISSIONS {
+            self.more += 1;
+            return;
+        }
         let path = self.location(object, what);
         self.omissions.push(Omission { object, path, reason });
     }
@@ -108,7 +123,12 @@ impl<'a> Inventory<'a> {
     pub(super) fn location(&self, object: ObjectId, what: &str) -> String {
         let path = self.path(object);
         let root = if path.is_empty() && !what.starts_with('/') { "/" } else { "" };
-        format!("{path}{root}{what}")
+        let whole = format!("{path}{root}{what}");
+        let Some(mut cut @ 1..) = whole.len().checked_sub(PATH_BYTES) else { return whole };
+        while !whole.is_char_boundary(cut) {
+            cut += 1;
+        }
+        format!("…{}", &whole[cut..])
     }
 
     /// Path of an object by the first links that lead to it; empty for the root.
@@ -128,9 +148,13 @@ impl<'a> Inventory<'a> {
             parents
         });
         let mut names = Vec::new();
+        let mut bytes = 0;
         let mut at = object;
         while at != Hierarchy::ROOT {
             let step = parents.get(at.0 as usize).copied().flatten();
+            if bytes > PATH_BYTES {
+                break;
+            }
             // A cycle that the root does not reach has no path; neither has an object without a link.
             let Some((group, number)) = step.filter(|_| names.len() < 1000) else {
                 return format!("object {}", object.0);
@@ -138,6 +162,7 @@ impl<'a> Inventory<'a> {
             if let Some(ObjectKind::Group(group)) = self.hierarchy.get(ObjectId(group)).map(|object| &object.kind)
                 && let Some(link) = group.links.get(number as usize)
             {
+                bytes += link.name.as_bytes().len();
                 names.push(link.name.to_string());
             }
             at = ObjectId(group);

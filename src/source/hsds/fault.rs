@@ -30,7 +30,24 @@ pub enum Fault {
     },
 }
 
+/// Characters of a reason that are shown: it may quote a value as long as its document.
+const REASON_CHARACTERS: usize = 400;
+
 impl Fault {
+    /// The same with its texts cut, for where it is kept.
+    pub fn shortened(self) -> Self {
+        let cut = |text: String| match text.char_indices().nth(REASON_CHARACTERS) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        };
+        match self {
+            Fault::Malformed { what, reason } => Fault::Malformed { what, reason: cut(reason) },
+            Fault::Unsupported(what) => Fault::Unsupported(cut(what)),
+            Fault::Limit { what, limit } => Fault::Limit { what: cut(what), limit },
+            missing @ Fault::Missing(_) => missing,
+        }
+    }
+
     /// A value that is not what the schema allows.
     pub fn malformed(what: &'static str, reason: impl Into<String>) -> Self {
         Fault::Malformed { what, reason: reason.into() }

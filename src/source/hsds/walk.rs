@@ -30,6 +30,8 @@ use crate::model::problem::Problem;
 const PROBLEMS: usize = 10_000;
 /// Names of a path that a problem shows, counted from its end: groups may be nested without bound.
 const PATH_NAMES: usize = 64;
+/// Bytes of a path that a problem shows, counted from its end: a name may be as long as its document.
+const PATH_BYTES: usize = 1 << 10;
 
 /// What the walk goes over.
 pub struct Given<'a> {
@@ -133,7 +135,7 @@ impl<'a> Walk<'a> {
                     stack.extend(next);
                 }
                 Err(fault) => {
-                    let reason = format!("the link is left out: {fault}");
+                    let reason = format!("the link is left out: {}", fault.shortened());
                     self.problem(group, Some((&name, '/')), reason);
                 }
             }
@@ -190,6 +192,8 @@ impl<'a> Walk<'a> {
         let (key, document, prepared) = match self.prepare(id) {
             Ok(prepared) => prepared,
             Err(fault) => {
+                // Kept for every link that leads there.
+                let fault = fault.shortened();
                 self.refused.insert(*id, fault.clone());
                 return Err(fault);
             }
@@ -270,8 +274,12 @@ impl<'a> Walk<'a> {
             if !(separator == '/' && path.ends_with('/')) {
                 path.push(separator);
             }
-            path.push_str(&name.to_string());
+            path.push_str(&end_of(name));
         }
+        let path = match path.len().checked_sub(PATH_BYTES) {
+            Some(1..) => format!("…{}", end_of(&Name::from(path.as_str()))),
+            _ => path,
+        };
         let key = self.nodes[object.0 as usize].key.to_string();
         self.problems.push(Problem { path, key, reason });
     }
@@ -289,12 +297,14 @@ impl<'a> Walk<'a> {
     /// The path by which an object was first reached; its id in brackets where no link did.
     fn path(&self, object: ObjectId) -> String {
         let mut parts = Vec::new();
+        let mut bytes = 0;
         let mut at = object;
         let root = loop {
             match self.nodes.get(at.0 as usize) {
-                Some(_) if parts.len() == PATH_NAMES => break "…".to_owned(),
+                Some(_) if parts.len() == PATH_NAMES || bytes > PATH_BYTES => break "…".to_owned(),
                 Some(Node { parent: Some((parent, name)), .. }) => {
-                    parts.push(name.to_string());
+                    bytes += name.as_bytes().len().min(PATH_BYTES);
+                    parts.push(end_of(name));
                     at = *parent;
                 }
                 Some(node) if at.0 != 0 => break format!("[{}]", node.id),
@@ -307,4 +317,14 @@ impl<'a> Walk<'a> {
         parts.reverse();
         parts.iter().fold(root, |path, part| path + "/" + part)
     }
+}
+
+/// The last [`PATH_BYTES`] of a name as text, from the first whole character on.
+fn end_of(name: &Name) -> String {
+    let bytes = name.as_bytes();
+    let end = &bytes[bytes.len().saturating_sub(PATH_BYTES)..];
+    // Bytes 0x80 to 0xbf go on with a character that began before the cut; there are at most three.
+    let cut =
+        if end.len() < bytes.len() { end.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count() } else { 0 };
+    String::from_utf8_lossy(&end[cut..]).into_owned()
 }

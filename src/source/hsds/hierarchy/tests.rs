@@ -106,6 +106,18 @@ fn a_chain_of_groups_may_be_long() {
 }
 
 #[test]
+fn a_problem_shows_the_end_of_a_long_path() {
+    let far = "é".repeat(5000);
+    let documents = vec![
+        (ROOT.into(), group(json!({&far: hard(&id('g', 1))}))),
+        (id('g', 1), group(json!({"odd": {"class": "x".repeat(5000), "created": 1}}))),
+    ];
+    let problem = &file(documents).problems[0];
+    assert!(problem.path.starts_with("…é") && problem.path.ends_with("é/odd"), "{}", problem.path);
+    assert!(problem.path.len() < 1100 && problem.reason.len() < 600);
+}
+
+#[test]
 fn order_is_of_creation_only_where_the_file_says_so() {
     let timed = |created| json!({"class": "H5L_TYPE_SOFT", "h5path": "x", "created": created});
     let names = |root: Value| {

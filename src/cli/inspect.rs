@@ -10,7 +10,7 @@ use crate::config::Place;
 use crate::fetch::FetchSettings;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
-use crate::source::{Contents, Entry, EntryKind, Page, SourceError};
+use crate::source::{Contents, Entry, EntryKind, Page, SourceError, join};
 use crate::telemetry;
 
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
@@ -117,11 +117,6 @@ impl Found {
             Err(kind) => kind,
         }
     }
-}
-
-/// The path of `name` in `folder`.
-pub fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 impl From<SourceError> for Failed {

@@ -6,12 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::inspect::{Columns, Opened, bytes, join, plain, print, print_json, run};
+use super::inspect::{Columns, Opened, bytes, plain, print, print_json, run};
 use super::paths::Paths;
 use super::wording::{datatype, filters, shape, short, type_use, value};
 use super::{Exit, Failed, LogArgs, SourceArgs};
 use crate::model::hierarchy::{DataLayout, Dataset, Hierarchy, LinkTarget, Object, ObjectId, ObjectKind};
-use crate::source::{Contents, Entry, EntryKind};
+use crate::source::{Contents, Entry, EntryKind, join};
 
 /// Flags of `ls`.
 #[derive(Debug, Args)]

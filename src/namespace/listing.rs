@@ -163,8 +163,3 @@ pub(crate) fn presentable(name: &str) -> Result<(), &'static str> {
         _ => Ok(()),
     }
 }
-
-/// The path of `name` in `folder`.
-pub(crate) fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
-}

@@ -35,10 +35,10 @@ use crate::fetch::Fetcher;
 use crate::layout::PresentOptions;
 pub use crate::source::{Entry, EntryKind};
 
-use crate::source::Source;
+use crate::source::{Source, join};
 use crate::store::Stores;
 use error::shown;
-use listing::{Known, join, presentable};
+use listing::{Known, presentable};
 use node::Table;
 use windows::Windows;
 

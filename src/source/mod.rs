@@ -35,6 +35,11 @@ pub trait Source: Send + Sync {
     async fn still_holds(&self, fingerprint: &Fingerprint) -> Result<Freshness, SourceError>;
 }
 
+/// The path of `name` in `folder`.
+pub fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
 /// Where a listing goes on; opaque to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(pub String);

@@ -18,6 +18,7 @@ pub mod external;
 pub mod fault;
 pub mod filters;
 pub mod freshness;
+mod growing;
 pub mod h5image;
 pub mod hierarchy;
 pub mod id;

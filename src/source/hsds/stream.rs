@@ -7,12 +7,13 @@
 
 use bytes::Bytes;
 
+use super::growing::Growing;
 use super::id::Id;
 use super::region;
 use super::types::REFERENCE_TEXT;
 use crate::model::chunk::BadChunk;
 use crate::model::datatype::{Datatype, ReferenceKind};
-use crate::model::elements::{Elements, Place, Target};
+use crate::model::elements::{Elements, Target};
 use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
 
@@ -68,25 +69,6 @@ struct Reader<'a> {
     selections: u64,
 }
 
-/// Elements as they grow.
-#[derive(Default)]
-struct Growing {
-    bytes: Vec<u8>,
-    places: Vec<Place>,
-}
-
-impl Growing {
-    fn place(&mut self, target: Target, size: u64) {
-        self.places.push(Place { at: self.bytes.len() as u64, target });
-        self.zeros(size);
-    }
-
-    fn zeros(&mut self, size: u64) {
-        // Bounded by the check of the whole in `Reader::sequence`.
-        self.bytes.resize(self.bytes.len() + size as usize, 0);
-    }
-}
-
 impl Reader<'_> {
     fn fail(&self, reason: impl Into<String>) -> BadChunk {
         BadChunk { at: self.at as u64, reason: reason.into() }
@@ -121,11 +103,11 @@ impl Reader<'_> {
         if least > (self.stream.len() - self.at) as u64 {
             return Err(self.fail(format!("{count} elements expected, the bytes left cannot hold them")));
         }
-        let mut growing = Growing { bytes: Vec::with_capacity(size as usize), places: Vec::new() };
+        let mut growing = Growing::with_capacity(size as usize);
         for _ in 0..count {
             self.element(datatype, &mut growing)?;
         }
-        Ok(Elements { bytes: growing.bytes.into(), places: growing.places })
+        Ok(growing.finish())
     }
 
     fn element(&mut self, datatype: &Datatype, out: &mut Growing) -> Result<(), BadChunk> {
@@ -219,7 +201,7 @@ impl Reader<'_> {
             count += 1;
         }
         match self.at == end {
-            true => Ok((count, Elements { bytes: growing.bytes.into(), places: growing.places })),
+            true => Ok((count, growing.finish())),
             false => Err(self.fail("an element passes the end of its sequence")),
         }
     }

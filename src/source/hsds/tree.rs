@@ -17,7 +17,7 @@ use super::domain::Domain;
 use super::loader::Read;
 use super::{HsdsSource, is_nothing, key};
 use crate::model::location::Key;
-use crate::source::{Cursor, Entry, EntryKind, Page, SourceError};
+use crate::source::{Cursor, Entry, EntryKind, Page, SourceError, join};
 use crate::store::Meta;
 
 /// What is put behind the name of an object that lies beside a folder or file of the same name.
@@ -150,10 +150,6 @@ impl HsdsSource {
             }
         }
     }
-}
-
-fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 /// Whether a name in a folder of the store belongs to the schema and not to the tree.

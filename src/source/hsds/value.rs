@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::base64;
 use super::document::{float, integer, text};
 use super::fault::Fault;
+use super::growing::Growing;
 use super::id::Id;
 use super::region;
 use super::stream::{self, Objects};
@@ -28,29 +29,6 @@ pub struct Encoder<'a> {
     pub dangling: Vec<String>,
     /// Bytes made so far, those in sequences and selections included.
     pub made: u64,
-}
-
-/// Elements as they grow.
-#[derive(Default)]
-struct Growing {
-    bytes: Vec<u8>,
-    places: Vec<Place>,
-}
-
-impl Growing {
-    fn place(&mut self, target: Target, size: u64) {
-        self.places.push(Place { at: self.bytes.len() as u64, target });
-        self.zeros(size);
-    }
-
-    fn zeros(&mut self, size: u64) {
-        // `Encoder::count` has checked the sum.
-        self.bytes.resize(self.bytes.len() + size as usize, 0);
-    }
-
-    fn finish(self) -> Elements {
-        Elements { bytes: self.bytes.into(), places: self.places }
-    }
 }
 
 impl<'a> Encoder<'a> {

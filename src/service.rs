@@ -70,7 +70,7 @@ pub struct House {
 
 /// Opens what `place` means. A file is shown alone in a folder.
 pub async fn open(place: &Place, namespace: NamespaceSettings, fetch: FetchSettings) -> Result<House, ServiceError> {
-    let store = Arc::new(Store::open(&place.bucket)?);
+    let store = Arc::new(Store::open(&place.bucket).await?);
     let stores = Arc::new(Stores::new(store.clone()));
     let source = HsdsSource::open(store, &place.path, HsdsSettings::default()).await.map_err(|error| match error {
         SourceError::NotFound { .. } => ServiceError::NotFound { place: place.to_string() },

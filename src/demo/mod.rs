@@ -55,7 +55,7 @@ mod tests {
 
     async fn open(directory: &Path) -> HsdsSource {
         let place = place(directory.to_str().unwrap(), None).unwrap();
-        let store = Arc::new(Store::open(&place.bucket).unwrap());
+        let store = Arc::new(Store::of_directory(&place.bucket, crate::store::StoreSettings::default()));
         HsdsSource::open(store, FOLDER, HsdsSettings::default()).await.unwrap()
     }
 

@@ -13,7 +13,7 @@ use crate::model::limits;
 use crate::model::location::{Bucket, Key};
 use crate::model::pipeline::{Decode, Pipeline};
 use crate::store::root::bucket_of;
-use crate::store::{Requests, Store};
+use crate::store::{Requests, Store, StoreSettings};
 
 const DATA: ObjectId = ObjectId(1);
 const TABLE: ObjectId = ObjectId(2);
@@ -84,7 +84,7 @@ fn world_with(
 ) -> World {
     let directory = tempfile::tempdir().unwrap();
     let bucket = bucket_of(directory.path()).unwrap();
-    let store = Arc::new(wrap(Store::open(&bucket).unwrap()));
+    let store = Arc::new(wrap(Store::of_directory(&bucket, StoreSettings::default())));
     let map = Map {
         recipes: HashMap::from([(DATA, data), (TABLE, recipe(10, 5, 16, &[]))]),
         sources: sources.into_iter().collect(),
@@ -168,7 +168,11 @@ async fn what_cannot_be_read_is_an_error_each_time_until_it_can() {
         let refuse = Arc::clone(&refuse);
         |store| {
             store.failing(move |key| match refuse.load(Ordering::Relaxed) {
-                1 => Some(StoreError::Forbidden { location: denied(key), reason: "EACCES".to_owned() }),
+                1 => Some(StoreError::Forbidden {
+                    location: denied(key),
+                    denial: crate::store::Denial::Rights,
+                    reason: "EACCES".to_owned(),
+                }),
                 2 => Some(StoreError::Failed { location: denied(key), reason: "EIO".to_owned() }),
                 _ => None,
             })

@@ -18,8 +18,8 @@ use crate::model::location::{ETag, Key};
 use crate::model::pipeline::{Pipeline, StoredForm};
 use crate::model::problem::Problem;
 use crate::source::{Body, Contents, Cursor, Fingerprint, Freshness as Found, Page, SourceError};
-use crate::store::Store;
 use crate::store::root::bucket_of;
+use crate::store::{Store, StoreSettings};
 
 /// Bytes of a chunk of every test file.
 const PIECE: u64 = 10;
@@ -149,7 +149,7 @@ struct Setting {
 fn setting(settings: NamespaceSettings) -> Setting {
     let dir = tempfile::tempdir().unwrap();
     let bucket = bucket_of(&std::fs::canonicalize(dir.path()).unwrap()).unwrap();
-    let stores = Arc::new(Stores::new(Arc::new(Store::open(&bucket).unwrap())));
+    let stores = Arc::new(Stores::new(Arc::new(Store::of_directory(&bucket, StoreSettings::default()))));
     let source = Arc::new(Fake::default());
     let fetcher = Arc::new(Fetcher::new(FetchSettings::default()));
     let namespace = Namespace::new(source.clone(), stores, fetcher, settings);

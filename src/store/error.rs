@@ -11,12 +11,38 @@ pub enum StoreError {
         /// The object.
         location: Location,
     },
-    /// The store refuses: credentials, permissions, an archived object.
-    #[error("{location}: access denied: {reason}")]
+    /// The store refuses.
+    #[error("{location}: {denial}: {reason}")]
     Forbidden {
         /// The object.
         location: Location,
+        /// Why, as far as the store says.
+        denial: Denial,
         /// The store's words.
+        reason: String,
+    },
+    /// The service says that it cannot serve now: too many requests, or a fault of its own.
+    #[error("{location}: the service cannot answer now: {reason}")]
+    Unavailable {
+        /// The object.
+        location: Location,
+        /// The service's words.
+        reason: String,
+    },
+    /// The service was not reached: no such host, no connection, no trusted certificate.
+    #[error("{location}: cannot reach the service: {reason}")]
+    Unreachable {
+        /// The object.
+        location: Location,
+        /// What failed, and what to do.
+        reason: String,
+    },
+    /// An answer that ended early, or is none of this kind of service.
+    #[error("{location}: a broken answer: {reason}")]
+    Garbled {
+        /// The object.
+        location: Location,
+        /// What is wrong with it.
         reason: String,
     },
     /// The object is not the one that was asked for (`If-Match` failed).
@@ -86,6 +112,44 @@ impl StoreError {
 
     /// Whether the same request may succeed a moment later with nobody repairing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, StoreError::Timeout { .. } | StoreError::Busy { .. })
+        matches!(
+            self,
+            StoreError::Timeout { .. }
+                | StoreError::Busy { .. }
+                | StoreError::Unavailable { .. }
+                | StoreError::Unreachable { .. }
+                | StoreError::Garbled { .. }
+        )
+    }
+}
+
+/// Why a store refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// These credentials, or nobody, may do this. Of a store that may not be listed it can also mean that the object is
+    /// not there.
+    Rights,
+    /// The credentials were valid once.
+    Expired,
+    /// The credentials are unknown, malformed or wrongly signed.
+    Credentials,
+    /// The clocks of this machine and the service differ.
+    Clock,
+    /// The object lies in an archive and must be restored first.
+    Archived,
+    /// The object is encrypted with a key that may not be used.
+    Encryption,
+}
+
+impl std::fmt::Display for Denial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Denial::Rights => "access denied",
+            Denial::Expired => "the credentials have expired",
+            Denial::Credentials => "the credentials are not accepted",
+            Denial::Clock => "the clock of this machine is wrong",
+            Denial::Archived => "the object is archived",
+            Denial::Encryption => "the object's encryption key may not be used",
+        })
     }
 }

@@ -39,7 +39,14 @@ fn meta(bytes: &Bytes) -> Meta {
 #[async_trait::async_trait]
 impl Backend for Memory {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { conditional_get: true, listing: true, ranges: true, directories: false, atomic_put: true }
+        Capabilities {
+            conditional_get: true,
+            listing: true,
+            ranges: true,
+            directories: false,
+            atomic_put: true,
+            conditional_put: false,
+        }
     }
 
     async fn get(&self, key: &Key, get: Get, _: OwnedSemaphorePermit) -> Result<Object, StoreError> {
@@ -77,6 +84,7 @@ impl Backend for Memory {
         }
         if names.len() > page {
             listing.next = names.iter().nth(page - 1).map(|name| (*name).to_owned());
+            listing.through = listing.next.clone();
         }
         Ok(listing)
     }

@@ -8,6 +8,7 @@
 //! control characters and names like `a#1`, fails a whole listing for one bad name, takes `ENOTDIR` for an I/O error,
 //! blocks on a FIFO, and cannot say whether a file was rewritten while it was read.
 
+pub mod access;
 pub mod counters;
 pub mod error;
 #[cfg(test)]
@@ -29,8 +30,9 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use access::{Access, Credentials};
 pub use counters::{Counters, Requests};
-pub use error::StoreError;
+pub use error::{Denial, StoreError};
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
@@ -50,6 +52,8 @@ pub struct StoreSettings {
     /// Names in one page of a listing. A directory is read whole for each page, so pages are larger than S3's 1,000;
     /// ten thousand names and their `stat` take about 50 ms.
     pub page: usize,
+    /// How stores that are not on local disk are reached.
+    pub access: Access,
 }
 
 impl Default for StoreSettings {
@@ -59,6 +63,7 @@ impl Default for StoreSettings {
             in_flight: 64,
             largest: limits::DECODED_CHUNK_BYTES,
             page: 10_000,
+            access: Access::default(),
         }
     }
 }
@@ -68,6 +73,8 @@ impl Default for StoreSettings {
 pub struct Capabilities {
     /// A GET can be bound to an entity tag.
     pub conditional_get: bool,
+    /// A PUT can be bound to an entity tag, or to there being no object.
+    pub conditional_put: bool,
     /// Keys can be listed.
     pub listing: bool,
     /// Part of an object can be read.
@@ -106,8 +113,11 @@ pub struct Listing {
     pub folders: Vec<String>,
     /// Last segments of the objects, ascending.
     pub objects: Vec<(String, Meta)>,
-    /// Pass as `after` to go on; `None` where this was the last page.
+    /// Pass as `after` to go on; `None` where this was the last page. Means nothing but to the store that made it.
     pub next: Option<String>,
+    /// Where this was not the last page: the name, in the order of keys and of a folder with its `/`, up to which
+    /// everything was listed.
+    pub through: Option<String>,
 }
 
 /// One bucket. Cheap to share as `Arc<Store>`.
@@ -165,8 +175,8 @@ pub(crate) struct Get {
 
 impl Store {
     /// The store of `bucket`, with default settings: see [`Store::open_with`].
-    pub fn open(bucket: &Bucket) -> Result<Store, StoreError> {
-        Store::open_with(bucket, StoreSettings::default())
+    pub async fn open(bucket: &Bucket) -> Result<Store, StoreError> {
+        Store::open_with(bucket, StoreSettings::default()).await
     }
 
     /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
@@ -174,14 +184,27 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
-    pub fn open_with(bucket: &Bucket, settings: StoreSettings) -> Result<Store, StoreError> {
+    pub async fn open_with(bucket: &Bucket, settings: StoreSettings) -> Result<Store, StoreError> {
         let Some(path) = bucket.as_str().strip_prefix("file://") else {
             return Err(StoreError::Unsupported {
                 what: bucket.as_str().to_owned(),
                 reason: "only stores on local disk (file:///…) can be opened".to_owned(),
             });
         };
-        Ok(Store::with_backend(bucket, Arc::new(Posix::open(bucket, path)?), settings))
+        let (path, at) = (path.to_owned(), bucket.clone());
+        // A disk that hangs takes a thread of those that may wait.
+        let opened = tokio::task::spawn_blocking(move || Posix::open(&at, &path)).await;
+        let location = || Location { bucket: bucket.clone(), key: Key::new("") };
+        let opened = opened
+            .unwrap_or_else(|stopped| Err(StoreError::Failed { location: location(), reason: stopped.to_string() }))?;
+        Ok(Store::with_backend(bucket, Arc::new(opened), settings))
+    }
+
+    /// As [`Store::open_with`] for a directory tree, without a runtime.
+    #[cfg(test)]
+    pub(crate) fn of_directory(bucket: &Bucket, settings: StoreSettings) -> Store {
+        let path = bucket.as_str().strip_prefix("file://").unwrap();
+        Store::with_backend(bucket, Arc::new(Posix::open(bucket, path).unwrap()), settings)
     }
 
     pub(crate) fn with_backend(bucket: &Bucket, backend: Arc<dyn Backend>, settings: StoreSettings) -> Store {
@@ -372,7 +395,7 @@ impl Stores {
         opened
     }
 
-    /// Opens a store on a blocking thread, which holds `opening` until it is done: a disk that hangs takes one thread,
+    /// Opens a store in a task of its own, which holds `opening` until it is done: a store that hangs is asked once,
     /// however many wait for it.
     async fn open(&self, bucket: &Bucket, opening: Opening) -> Result<Arc<Store>, StoreError> {
         let mut opening = opening.lock_owned().await;
@@ -381,8 +404,8 @@ impl Stores {
         }
         let (bucket, settings) = (bucket.clone(), self.home.settings.clone());
         let location = Location { bucket: bucket.clone(), key: Key::new("") };
-        let done = tokio::task::spawn_blocking(move || {
-            let store = Arc::new(Store::open_with(&bucket, settings)?);
+        let done = tokio::spawn(async move {
+            let store = Arc::new(Store::open_with(&bucket, settings).await?);
             *opening = Some(Arc::clone(&store));
             Ok(store)
         });

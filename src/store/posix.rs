@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::{Backend, Batch, Capabilities, Get, Listing, Meta, Object, StoreError};
+use super::{Backend, Batch, Capabilities, Denial, Get, Listing, Meta, Object, StoreError};
 use crate::model::location::{Bucket, ETag, Key, Location};
 
 /// Attempts at a file that somebody rewrites while it is read.
@@ -284,7 +284,14 @@ impl Posix {
 #[async_trait::async_trait]
 impl Backend for Posix {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { conditional_get: true, listing: true, ranges: true, directories: true, atomic_put: false }
+        Capabilities {
+            conditional_get: true,
+            listing: true,
+            ranges: true,
+            directories: true,
+            atomic_put: false,
+            conditional_put: false,
+        }
     }
 
     async fn get(&self, key: &Key, get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
@@ -341,7 +348,9 @@ pub(super) fn cause(location: Location, error: &std::io::Error) -> StoreError {
     match error.raw_os_error() {
         // ENXIO: a socket. ENOTDIR: an object where a folder of the key's path would be.
         Some(libc::ENOENT | libc::ENOTDIR | libc::EISDIR | libc::ENXIO) => StoreError::NotFound { location },
-        Some(libc::EACCES | libc::EPERM) => StoreError::Forbidden { location, reason: error.to_string() },
+        Some(libc::EACCES | libc::EPERM) => {
+            StoreError::Forbidden { location, denial: Denial::Rights, reason: error.to_string() }
+        }
         Some(libc::ENAMETOOLONG) => StoreError::Unsupported {
             what: location.to_string(),
             reason: "longer than the file system allows".to_owned(),

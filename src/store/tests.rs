@@ -8,7 +8,7 @@ use super::*;
 
 fn tree() -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(&root::bucket_of(directory.path()).unwrap()).unwrap();
+    let store = Store::of_directory(&root::bucket_of(directory.path()).unwrap(), StoreSettings::default());
     (directory, store)
 }
 
@@ -121,7 +121,7 @@ async fn pages_of_a_folder_hold_every_name_once() {
         fs::create_dir(directory.path().join(format!("f/d{number}"))).unwrap();
     }
     let settings = StoreSettings { page: 7, ..StoreSettings::default() };
-    let store = Store::open_with(&root::bucket_of(directory.path()).unwrap(), settings).unwrap();
+    let store = Store::of_directory(&root::bucket_of(directory.path()).unwrap(), settings);
     let (mut names, mut after, mut pages) = (Vec::new(), None::<String>, 0);
     loop {
         let page = store.list("f", after.as_deref()).await.unwrap();
@@ -202,7 +202,14 @@ struct Hung;
 #[async_trait::async_trait]
 impl Backend for Hung {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { conditional_get: false, listing: false, ranges: false, directories: false, atomic_put: true }
+        Capabilities {
+            conditional_get: false,
+            listing: false,
+            ranges: false,
+            directories: false,
+            atomic_put: true,
+            conditional_put: false,
+        }
     }
     async fn get(&self, _: &Key, _: Get, _permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
         std::future::pending().await
@@ -237,7 +244,7 @@ async fn links_lead_only_to_stores_beside_the_home_store() {
         fs::create_dir(parent.path().join(name)).unwrap();
     }
     let bucket = |name: &str| Bucket::new(format!("file://{}/{name}", parent.path().display()));
-    let stores = Stores::new(Arc::new(Store::open(&bucket("home")).unwrap()));
+    let stores = Stores::new(Arc::new(Store::of_directory(&bucket("home"), StoreSettings::default())));
     let beside = stores.get(&bucket("beside")).await.unwrap();
     assert!(Arc::ptr_eq(&beside, &stores.get(&bucket("beside")).await.unwrap()));
     assert!(Arc::ptr_eq(stores.home(), &stores.get(&bucket("home")).await.unwrap()));

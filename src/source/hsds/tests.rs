@@ -8,7 +8,7 @@ use crate::model::hierarchy::{LinkTarget, ObjectKind};
 use crate::model::location::Key;
 use crate::source::Body;
 use crate::store::root::bucket_of;
-use crate::store::{Requests, StoreError};
+use crate::store::{Requests, StoreError, StoreSettings};
 
 /// Ids of one file: its root, and others by a number.
 const ROOT: &str = "g-6470adce-88afc031-ecf8-254600-2748b9";
@@ -34,7 +34,8 @@ impl World {
 
     fn with(wrap: impl FnOnce(Store) -> Store) -> World {
         let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(wrap(Store::open(&bucket_of(directory.path()).unwrap()).unwrap()));
+        let store =
+            Arc::new(wrap(Store::of_directory(&bucket_of(directory.path()).unwrap(), StoreSettings::default())));
         let settings = HsdsSettings::default();
         World { directory, source: HsdsSource { store, base: String::new(), only: None, settings } }
     }
@@ -176,6 +177,7 @@ async fn a_name_that_may_not_be_looked_at_is_an_error_and_not_absent() {
     let world = World::with(|store| {
         store.failing(|key| {
             key.as_str().starts_with("closed").then(|| StoreError::Forbidden {
+                denial: crate::store::Denial::Rights,
                 location: crate::model::location::Location {
                     bucket: crate::model::location::Bucket::new("test://"),
                     key: key.clone(),
@@ -383,7 +385,7 @@ async fn a_large_folder_is_read_page_by_page() {
         fs::write(directory.path().join(format!("o{number}")), "").unwrap();
     }
     let settings = crate::store::StoreSettings { page: 64, ..Default::default() };
-    let store = Arc::new(Store::open_with(&bucket_of(directory.path()).unwrap(), settings).unwrap());
+    let store = Arc::new(Store::of_directory(&bucket_of(directory.path()).unwrap(), settings));
     let source = HsdsSource { store, base: String::new(), only: None, settings: HsdsSettings::default() };
     let world = World { directory, source };
     let names = world.names("").await;

@@ -43,7 +43,7 @@ impl HsdsSource {
             .collect()
             .await;
         let mut entries: Vec<Entry> = found.into_iter().flatten().collect();
-        let last = listing.next.as_deref();
+        let last = listing.through.as_deref();
         let objects: HashSet<&str> = listing.objects.iter().map(|(name, _)| name.as_str()).collect();
         for (name, meta) in &listing.objects {
             if is_hidden(&path, name) {

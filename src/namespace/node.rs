@@ -174,6 +174,12 @@ impl File {
         (record.id, record.stat)
     }
 
+    /// Forgets that it was compared with the store.
+    #[cfg(test)]
+    pub(crate) fn expire(&self) {
+        self.record().checked = None;
+    }
+
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {
         lock(&self.record)
     }

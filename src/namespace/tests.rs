@@ -1,5 +1,7 @@
 //! The tree over a source that counts what it is asked.
 
+mod round_trips;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

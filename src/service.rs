@@ -4,6 +4,7 @@
 
 pub mod background;
 pub mod mountpoint;
+mod notify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -111,6 +112,8 @@ pub struct MountSettings {
     pub umask: u16,
     /// Who may use it.
     pub access: Access,
+    /// After how long a request of the kernel is answered with an error.
+    pub deadline: Duration,
 }
 
 /// How long programs get to let go of the mount when it is to end. Shorter than the 10 s and more after which service
@@ -138,6 +141,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
     // Signals first: one that comes while mounting must not leave a mount behind.
     let mut stop = Signals::new()?;
     let mountpoint = mountpoint::prepare(&settings.mountpoint)?;
+    notify::status(&format!("opening {}", settings.place));
     let house =
         open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone()).await?;
     let fs_settings = FsSettings {
@@ -148,7 +152,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
             umask: settings.umask,
             since: SystemTime::now(),
         },
-        deadline: FsSettings::DEADLINE,
+        deadline: settings.deadline,
     };
     let runtime = tokio::runtime::Handle::current();
     let mount = fs::mount(house.namespace, &mountpoint, fs_settings, settings.access, runtime)?;
@@ -160,13 +164,16 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
         }
     }
     tracing::info!("{} is mounted at {}", settings.place, mountpoint.display());
+    notify::ready(&format!("{} is mounted at {}", settings.place, mountpoint.display()));
     ready();
     tokio::select! {
         () = mount.ended() => {
+            notify::stopping("unmounted");
             tracing::info!("{} was unmounted", mountpoint.display());
             Ok(())
         }
         name = stop.next() => {
+            notify::stopping(&format!("{name}: unmounting"));
             tracing::info!("{name}: unmounting {}", mountpoint.display());
             end(mount, &mut stop).await
         }

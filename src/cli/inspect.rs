@@ -6,18 +6,16 @@ use std::io::{self, Write};
 use futures::TryStreamExt;
 use serde::Serialize;
 
-use super::{Exit, Failed, LogArgs, SourceArgs};
+use super::{Exit, Failed, LogOptions, SourceArgs, start_log};
 use crate::config::Place;
 use crate::fetch::FetchSettings;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
 use crate::source::{Contents, Entry, EntryKind, SourceError, join};
-use crate::telemetry;
 
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
-pub fn run(log: &LogArgs, work: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
-    telemetry::start(log.log_format, log.log_file.is_none(), log.log_file.as_deref())
-        .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))?;
+pub fn run(log: &LogOptions, work: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
+    start_log(log, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -45,7 +43,9 @@ impl Opened {
     /// Opens what SOURCE means.
     pub async fn open(source: &SourceArgs) -> Result<Opened, Failed> {
         let place = source.place()?;
-        let house = service::open(&place, NamespaceSettings::default(), FetchSettings::default()).await?;
+        let house =
+            service::open(&place, source.store(&place)?, NamespaceSettings::default(), FetchSettings::default())
+                .await?;
         // A source of a single file begins at the folder around it.
         if house.url == place.to_string().trim_end_matches('/') {
             let folder = place.path.clone();

@@ -17,7 +17,7 @@ use crate::fs::{self, Access, FsSettings, Mount, MountError, Ownership};
 use crate::namespace::{Namespace, NamespaceSettings};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
 use crate::source::{Source, SourceError};
-use crate::store::{Store, StoreError, Stores};
+use crate::store::{Store, StoreError, StoreSettings, Stores};
 use mountpoint::MountpointError;
 
 /// Why a command could not do its work, by the part of the house that failed.
@@ -69,8 +69,13 @@ pub struct House {
 }
 
 /// Opens what `place` means. A file is shown alone in a folder.
-pub async fn open(place: &Place, namespace: NamespaceSettings, fetch: FetchSettings) -> Result<House, ServiceError> {
-    let store = Arc::new(Store::open(&place.bucket).await?);
+pub async fn open(
+    place: &Place,
+    store: StoreSettings,
+    namespace: NamespaceSettings,
+    fetch: FetchSettings,
+) -> Result<House, ServiceError> {
+    let store = Arc::new(Store::open_with(&place.bucket, store).await?);
     let stores = Arc::new(Stores::new(store.clone()));
     let source = HsdsSource::open(store, &place.path, HsdsSettings::default()).await.map_err(|error| match error {
         SourceError::NotFound { .. } => ServiceError::NotFound { place: place.to_string() },
@@ -92,6 +97,8 @@ pub struct MountSettings {
     pub place: Place,
     /// Where.
     pub mountpoint: PathBuf,
+    /// How its store, and those that linked data lies in, are asked.
+    pub store: StoreSettings,
     /// How the tree behaves.
     pub namespace: NamespaceSettings,
     /// How chunks are fetched.
@@ -131,7 +138,8 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
     // Signals first: one that comes while mounting must not leave a mount behind.
     let mut stop = Signals::new()?;
     let mountpoint = mountpoint::prepare(&settings.mountpoint)?;
-    let house = open(&settings.place, settings.namespace.clone(), settings.fetch.clone()).await?;
+    let house =
+        open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone()).await?;
     let fs_settings = FsSettings {
         source: house.url.clone(),
         ownership: Ownership {

@@ -16,6 +16,7 @@ use crate::fetch::FetchSettings;
 use crate::fs::Access;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, MountSettings};
+use crate::store::StoreSettings;
 use crate::telemetry;
 
 /// Flags of `demo`.
@@ -66,8 +67,9 @@ impl Demo {
         let mountpoint = std::path::absolute(&mountpoint)
             .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", mountpoint.display())))?;
         let settings = MountSettings {
-            place: config::place(&folder.to_string_lossy(), Some(&store))?,
+            place: config::place(&folder.to_string_lossy(), store.to_str())?,
             mountpoint: mountpoint.clone(),
+            store: StoreSettings::default(),
             namespace: NamespaceSettings::default(),
             fetch: FetchSettings::default(),
             uid: None,

@@ -44,7 +44,9 @@ impl Opened {
     /// Opens what SOURCE means.
     pub async fn open(source: &SourceArgs) -> Result<Opened, Failed> {
         let place = source.place()?;
-        let house = service::open(&place, NamespaceSettings::default(), FetchSettings::default()).await?;
+        let house =
+            service::open(&place, source.store(&place)?, NamespaceSettings::default(), FetchSettings::default())
+                .await?;
         // A source of a single file begins at the folder around it.
         if house.url == place.to_string().trim_end_matches('/') {
             let folder = place.path.clone();

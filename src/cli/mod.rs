@@ -23,8 +23,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use exit::{Exit, Failed};
 
-use crate::config::{self, ConfigError, Place};
+use crate::config::{self, AccessOptions, ConfigError, Place};
 use crate::layout::{FilterPresentation, PresentOptions};
+use crate::store::StoreSettings;
 use crate::telemetry::LogFormat;
 
 /// Shows datasets that HSDS keeps in an object store as ordinary HDF5 files.
@@ -45,6 +46,8 @@ const AFTER: &str = "\
   h5mount /data/hsds/bucket /mnt/data            mount everything in a store
   h5mount /data/hsds/bucket/home/ann /mnt/ann    mount one folder of it
   h5mount --background STORE /mnt/data           come back when it is mounted
+  h5mount s3://nrel-pds-hsds/nrel /mnt/nrel --no-sign-request
+                                                 a folder of a public bucket
   h5dump -H /mnt/data/home/ann/run7.h5           any HDF5 program reads it
   h5mount unmount /mnt/data                      end it (or press Ctrl-C)
 
@@ -98,17 +101,28 @@ pub struct LogArgs {
 /// SOURCE, as every command that reads a store takes it.
 #[derive(Clone, Debug, Args)]
 pub struct SourceArgs {
-    /// A store, a folder or one file in it: a path, or file:///path
+    /// A store, a folder or one file in it: a path, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://ACCOUNT/CONTAINER/FOLDER
+    /// or http(s)://HOST/FILE
     pub source: String,
-    /// Top folder of the store; found by its `db/` folder where not given
-    #[arg(long, value_name = "DIR")]
-    pub store_root: Option<PathBuf>,
+    /// Top folder of the store: a path, or a prefix or URL in a bucket. Where not given, the nearest folder that holds
+    /// `db/`, or the bucket
+    #[arg(long, value_name = "DIR-OR-PREFIX")]
+    pub store_root: Option<String>,
+    /// How its cloud is reached.
+    #[command(flatten)]
+    pub access: AccessOptions,
 }
 
 impl SourceArgs {
     /// The place it means.
     pub fn place(&self) -> Result<Place, ConfigError> {
         config::place(&self.source, self.store_root.as_deref())
+    }
+
+    /// How the store of `place` is asked.
+    pub fn store(&self, place: &Place) -> Result<StoreSettings, ConfigError> {
+        let access = self.access.clone().resolve(place.kind(), config::access::environment())?;
+        Ok(StoreSettings { access, ..StoreSettings::default() })
     }
 }
 

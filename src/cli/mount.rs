@@ -61,6 +61,10 @@ Examples:
       one file: ~/run7/run7.h5
   h5mount --store-root /data/old /data/old/home /mnt/old
       a store of an early HSDS, which has no `db/` folder
+  h5mount s3://nrel-pds-hsds/nrel /mnt/nrel --no-sign-request
+      a public bucket: no account, no credentials
+  h5mount s3://lab/home /mnt/lab --endpoint http://minio.example.org:9000 --profile lab
+      a server of one's own, with credentials of ~/.aws
   python3 -c 'import h5py; print(list(h5py.File(\"/mnt/data/home/ann/run7.h5\")))'
       any program that reads HDF5 or netCDF-4 reads it
 
@@ -98,6 +102,7 @@ impl Mount {
     /// Flags to settings. Paths are made absolute, since the copy in the background leaves the working directory.
     fn settings(&self) -> Result<MountSettings, Failed> {
         let place = self.source.place()?;
+        let store = self.source.store(&place)?;
         let mountpoint = std::path::absolute(&self.mountpoint)
             .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", self.mountpoint.display())))?;
         let freshness = if self.immutable { Freshness::Ever } else { Freshness::For(self.metadata_ttl) };
@@ -110,6 +115,7 @@ impl Mount {
         Ok(MountSettings {
             place,
             mountpoint,
+            store,
             namespace,
             fetch: FetchSettings::default(),
             uid: self.uid,

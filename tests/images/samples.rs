@@ -10,6 +10,7 @@ use h5mount::model::hierarchy::{Hierarchy, LinkTarget, ObjectId, ObjectKind};
 use h5mount::namespace::NamespaceSettings;
 use h5mount::service::{self, House};
 use h5mount::source::{Body, Contents, EntryKind};
+use h5mount::store::StoreSettings;
 
 /// Versions of HSDS that the sample stores were written with.
 pub const VERSIONS: [&str; 2] = ["1.0.2", "0.9.4"];
@@ -43,7 +44,7 @@ pub async fn open(version: &str, settings: NamespaceSettings) -> Sample {
     assert!(unpacked.success());
     let root = std::fs::canonicalize(directory.path().join("hsdstest")).unwrap();
     let place: Place = h5mount::config::place(root.to_str().unwrap(), None).unwrap();
-    let house = service::open(&place, settings, FetchSettings::default()).await.unwrap();
+    let house = service::open(&place, StoreSettings::default(), settings, FetchSettings::default()).await.unwrap();
     let page = house.source.list(FOLDER, None).await.unwrap();
     assert!(page.next.is_none());
     let mut files = Vec::new();

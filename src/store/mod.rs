@@ -139,6 +139,8 @@ pub struct Store {
     bucket: Bucket,
     backend: Arc<dyn Backend>,
     settings: StoreSettings,
+    /// After this long a request fails, whatever the backend does.
+    deadline: Duration,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
 }
@@ -229,8 +231,8 @@ impl Store {
             let counters = Arc::<Counters>::default();
             let deadline = settings.cloud_deadline;
             let opened = Cloud::open(bucket, &settings.access, deadline, Arc::clone(&counters)).await?;
-            let settings = StoreSettings { deadline: deadline.saturating_mul(FLOW), ..settings };
-            return Ok(Store { counters, ..Store::with_backend(bucket, Arc::new(Arc::new(opened)), settings) });
+            let store = Store::with_backend(bucket, Arc::new(Arc::new(opened)), settings);
+            return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), ..store });
         };
         let (path, at) = (path.to_owned(), bucket.clone());
         // A disk that hangs takes a thread of those that may wait.
@@ -250,7 +252,8 @@ impl Store {
 
     pub(crate) fn with_backend(bucket: &Bucket, backend: Arc<dyn Backend>, settings: StoreSettings) -> Store {
         let permits = Arc::new(Semaphore::new(settings.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
-        Store { bucket: bucket.clone(), backend, settings, permits, counters: Arc::default() }
+        let deadline = settings.deadline;
+        Store { bucket: bucket.clone(), backend, settings, deadline, permits, counters: Arc::default() }
     }
 
     /// The bucket.
@@ -344,7 +347,7 @@ impl Store {
     /// empty stream.
     pub fn list_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
         use futures::{StreamExt, TryStreamExt, stream};
-        let deadline = self.settings.deadline;
+        let deadline = self.deadline;
         let location = self.location(&Key::new(prefix));
         let batches = self.backend.list_below(prefix);
         stream::try_unfold(batches, move |mut batches| {
@@ -387,7 +390,7 @@ impl Store {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let deadline = self.settings.deadline;
+        let deadline = self.deadline;
         let late = || StoreError::Timeout { location: self.location(key), seconds: deadline.as_secs() };
         let permit = tokio::time::timeout(deadline, Arc::clone(&self.permits).acquire_owned())
             .await

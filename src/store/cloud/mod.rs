@@ -12,6 +12,8 @@ mod listing;
 mod pages;
 mod region;
 mod s3;
+#[cfg(test)]
+mod tests;
 pub(super) mod wire;
 mod write;
 mod xml;
@@ -111,7 +113,11 @@ impl Cloud {
                 });
             }
         };
-        Ok(Cloud {
+        Ok(Cloud::with(bucket, service, deadline, counters))
+    }
+
+    fn with(bucket: &Bucket, service: Service, deadline: Duration, counters: Arc<Counters>) -> Cloud {
+        Cloud {
             bucket: bucket.clone(),
             service: RwLock::new(Arc::new(service)),
             counters,
@@ -120,7 +126,7 @@ impl Cloud {
             expired: Mutex::default(),
             warned: Mutex::default(),
             odd: Mutex::default(),
-        })
+        }
     }
 
     fn service(&self) -> Arc<Service> {

@@ -11,6 +11,8 @@
 pub mod access;
 mod cloud;
 pub mod counters;
+#[cfg_attr(not(test), expect(dead_code, reason = "the services of `cloud` will ask for them"))]
+mod credentials;
 pub mod error;
 #[cfg(test)]
 mod faulty;

@@ -24,7 +24,7 @@ pub struct Access {
     pub request_payer: bool,
     /// What linked data may lie in beside buckets of the same kind: `file:`, `http:`, `https:`, or the beginning of URLs.
     pub allow_links: Vec<String>,
-    /// In buckets that deny LIST, a 403 may mean that there is no such object: see [`super::denied`](super).
+    /// In buckets that deny LIST, a 403 may mean that there is no such object: see `docs/clouds.md`.
     pub missing_as_403: bool,
     /// The variables of the environment that clouds' own tools read (`AWS_*`, `AZURE_*`, `GOOGLE_*`, `*_PROXY`, `HOME`),
     /// as they were when the program started.

@@ -10,6 +10,8 @@ pub struct Counters {
     heads: AtomicU64,
     lists: AtomicU64,
     bytes: AtomicU64,
+    sent: AtomicU64,
+    retries: AtomicU64,
 }
 
 /// Counts at one moment. Failed requests count too; their bytes are 0.
@@ -25,6 +27,11 @@ pub struct Requests {
     pub lists: u64,
     /// Bytes of objects and ranges received.
     pub bytes: u64,
+    /// Requests that went over the network, whatever for: repetitions, and a bucket's region, included. None for a store
+    /// on disk.
+    pub sent: u64,
+    /// How many of these repeated one that had failed.
+    pub retries: u64,
 }
 
 impl Requests {
@@ -36,6 +43,8 @@ impl Requests {
             heads: self.heads - earlier.heads,
             lists: self.lists - earlier.lists,
             bytes: self.bytes - earlier.bytes,
+            sent: self.sent - earlier.sent,
+            retries: self.retries - earlier.retries,
         }
     }
 }
@@ -60,6 +69,14 @@ impl Counters {
         self.lists.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn sent(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The counts now.
     pub fn snapshot(&self) -> Requests {
         Requests {
@@ -68,6 +85,8 @@ impl Counters {
             heads: self.heads.load(Ordering::Relaxed),
             lists: self.lists.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
+            sent: self.sent.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
         }
     }
 }

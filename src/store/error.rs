@@ -51,6 +51,12 @@ pub enum StoreError {
         /// The object.
         location: Location,
     },
+    /// There is an object already where one was to be made.
+    #[error("{location}: there is such an object already")]
+    Exists {
+        /// The object.
+        location: Location,
+    },
     /// A range outside the object.
     #[error("{location}: bytes {start}..{end} are past its end")]
     Range {

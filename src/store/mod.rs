@@ -9,21 +9,25 @@
 //! blocks on a FIFO, and cannot say whether a file was rewritten while it was read.
 
 pub mod access;
+mod cloud;
 pub mod counters;
+#[cfg_attr(not(test), expect(dead_code, reason = "the services of `cloud` will ask for them"))]
+mod credentials;
 pub mod error;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
 mod memory;
 pub mod posix;
+mod retry;
 pub mod root;
+pub mod stores;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -33,10 +37,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub use access::{Access, Credentials};
 pub use counters::{Counters, Requests};
 pub use error::{Denial, StoreError};
+pub use stores::Stores;
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
+use cloud::Cloud;
 use posix::Posix;
+
+/// How many times the deadline the bytes of one answer may take, as long as they keep coming: through a slow line 64
+/// chunks of 4 MiB at a time need minutes, and nothing is wrong with them.
+const FLOW: u32 = 4;
 
 /// How requests are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +54,10 @@ pub struct StoreSettings {
     /// After this long a request fails with [`StoreError::Timeout`]. 30 s: longer than any disk that works, shorter
     /// than a reader's patience.
     pub deadline: Duration,
+    /// The same for a service in a cloud, all repetitions of a request included: while its bytes flow, they may go on for
+    /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then; four times that
+    /// is below the five minutes after which the kernel's requests fail.
+    pub cloud_deadline: Duration,
     /// Requests at the same time. 64 saturates a 10 Gbit/s link at 20 ms and 4 MiB a request, and no disk is faster
     /// with more.
     pub in_flight: usize,
@@ -60,6 +74,7 @@ impl Default for StoreSettings {
     fn default() -> Self {
         StoreSettings {
             deadline: Duration::from_secs(30),
+            cloud_deadline: Duration::from_secs(60),
             in_flight: 64,
             largest: limits::DECODED_CHUNK_BYTES,
             page: 10_000,
@@ -126,6 +141,8 @@ pub struct Store {
     bucket: Bucket,
     backend: Arc<dyn Backend>,
     settings: StoreSettings,
+    /// After this long a request fails, whatever the backend does.
+    deadline: Duration,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
 }
@@ -157,10 +174,37 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     /// All keys that begin with `prefix`, in batches. Takes no permit: whoever reads the stream makes requests between
     /// two batches, and they would wait for each other.
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
+
+    /// Writes an object.
+    async fn put(&self, key: &Key, _: Bytes, _: Put, _permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+        Err(StoreError::Unsupported {
+            what: key.to_string(),
+            reason: "this kind of store is read-only here".to_owned(),
+        })
+    }
+
+    /// Deletes an object; one that is not there, too.
+    async fn delete(&self, key: &Key, _permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
+        Err(StoreError::Unsupported {
+            what: key.to_string(),
+            reason: "this kind of store is read-only here".to_owned(),
+        })
+    }
 }
 
 /// Part of a recursive listing.
 pub(crate) type Batch = Vec<(Key, Meta)>;
+
+/// On which condition an object is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// Whatever is there.
+    Overwrite,
+    /// Only if there is none.
+    IfAbsent,
+    /// Only if this is there.
+    IfMatch(ETag),
+}
 
 /// What of an object is wanted.
 #[derive(Clone, Debug)]
@@ -180,16 +224,17 @@ impl Store {
     }
 
     /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
-    /// percent-encoded.
+    /// percent-encoded. Others are clouds: `s3://bucket`.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
     pub async fn open_with(bucket: &Bucket, settings: StoreSettings) -> Result<Store, StoreError> {
         let Some(path) = bucket.as_str().strip_prefix("file://") else {
-            return Err(StoreError::Unsupported {
-                what: bucket.as_str().to_owned(),
-                reason: "only stores on local disk (file:///…) can be opened".to_owned(),
-            });
+            let counters = Arc::<Counters>::default();
+            let deadline = settings.cloud_deadline;
+            let opened = Cloud::open(bucket, &settings.access, deadline, Arc::clone(&counters)).await?;
+            let store = Store::with_backend(bucket, Arc::new(Arc::new(opened)), settings);
+            return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), ..store });
         };
         let (path, at) = (path.to_owned(), bucket.clone());
         // A disk that hangs takes a thread of those that may wait.
@@ -209,7 +254,8 @@ impl Store {
 
     pub(crate) fn with_backend(bucket: &Bucket, backend: Arc<dyn Backend>, settings: StoreSettings) -> Store {
         let permits = Arc::new(Semaphore::new(settings.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
-        Store { bucket: bucket.clone(), backend, settings, permits, counters: Arc::default() }
+        let deadline = settings.deadline;
+        Store { bucket: bucket.clone(), backend, settings, deadline, permits, counters: Arc::default() }
     }
 
     /// The bucket.
@@ -303,7 +349,7 @@ impl Store {
     /// empty stream.
     pub fn list_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
         use futures::{StreamExt, TryStreamExt, stream};
-        let deadline = self.settings.deadline;
+        let deadline = self.deadline;
         let location = self.location(&Key::new(prefix));
         let batches = self.backend.list_below(prefix);
         stream::try_unfold(batches, move |mut batches| {
@@ -323,97 +369,35 @@ impl Store {
         .boxed()
     }
 
+    /// Writes an object, at once and whole.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] and [`StoreError::Changed`] where the condition of `put` does not hold;
+    /// [`StoreError::Unsupported`] where this kind of store is not written to.
+    pub async fn put(&self, key: &Key, bytes: Bytes, put: Put) -> Result<Meta, StoreError> {
+        self.within(key, |permit| self.backend.put(key, bytes, put, permit)).await
+    }
+
+    /// Deletes an object; it is no error if there is none.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        self.within(key, |permit| self.backend.delete(key, permit)).await
+    }
+
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that
     /// requests behind a hung disk fail too instead of piling up.
     async fn within<T, F>(&self, key: &Key, request: impl FnOnce(OwnedSemaphorePermit) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let deadline = self.settings.deadline;
+        let deadline = self.deadline;
         let late = || StoreError::Timeout { location: self.location(key), seconds: deadline.as_secs() };
         let permit = tokio::time::timeout(deadline, Arc::clone(&self.permits).acquire_owned())
             .await
             .map_err(|_| late())?
             .map_err(|closed| StoreError::Failed { location: self.location(key), reason: closed.to_string() })?;
         tokio::time::timeout(deadline, request(permit)).await.map_err(|_| late())?
-    }
-}
-
-/// The stores of one mount: the one it shows, and those that linked data lies in.
-#[derive(Debug)]
-pub struct Stores {
-    home: Arc<Store>,
-    others: Mutex<HashMap<Bucket, Opening>>,
-}
-
-/// A store that is open, or locked by the thread that opens it.
-type Opening = Arc<tokio::sync::Mutex<Option<Arc<Store>>>>;
-
-impl Stores {
-    /// Stores around `home`.
-    pub fn new(home: Arc<Store>) -> Stores {
-        Stores { home, others: Mutex::default() }
-    }
-
-    /// The store that is shown.
-    pub fn home(&self) -> &Arc<Store> {
-        &self.home
-    }
-
-    /// The store of `bucket`, opened at first use with the settings of the home store.
-    ///
-    /// Links come from whoever wrote the store, so they may not lead just anywhere on this machine: from a directory
-    /// tree only to its sibling directories (HSDS keeps its buckets side by side), from a remote store to no directory.
-    ///
-    /// # Errors
-    /// [`StoreError::Unsupported`] where a link may not lead there; [`StoreError::Timeout`] where opening takes longer
-    /// than a request may.
-    pub async fn get(&self, bucket: &Bucket) -> Result<Arc<Store>, StoreError> {
-        if bucket == self.home.bucket() {
-            return Ok(Arc::clone(&self.home));
-        }
-        if bucket.as_str().starts_with("file:") && !root::are_siblings(self.home.bucket(), bucket) {
-            return Err(StoreError::Unsupported {
-                what: bucket.as_str().to_owned(),
-                reason: "linked data on local disk must lie in the store or in a directory beside it".to_owned(),
-            });
-        }
-        let opening = Arc::clone(self.others().entry(bucket.clone()).or_default());
-        let deadline = self.home.settings.deadline;
-        let opened = tokio::time::timeout(deadline, self.open(bucket, Arc::clone(&opening))).await;
-        let location = || Location { bucket: bucket.clone(), key: Key::new("") };
-        let opened =
-            opened.unwrap_or_else(|_| Err(StoreError::Timeout { location: location(), seconds: deadline.as_secs() }));
-        if opened.is_err() {
-            // Only what can be opened is remembered, and what is still being opened: a store may name any number.
-            let mut others = self.others();
-            let idle = opening.try_lock().is_ok_and(|store| store.is_none());
-            if idle && others.get(bucket).is_some_and(|known| Arc::ptr_eq(known, &opening)) {
-                others.remove(bucket);
-            }
-        }
-        opened
-    }
-
-    /// Opens a store in a task of its own, which holds `opening` until it is done: a store that hangs is asked once,
-    /// however many wait for it.
-    async fn open(&self, bucket: &Bucket, opening: Opening) -> Result<Arc<Store>, StoreError> {
-        let mut opening = opening.lock_owned().await;
-        if let Some(store) = opening.as_ref() {
-            return Ok(Arc::clone(store));
-        }
-        let (bucket, settings) = (bucket.clone(), self.home.settings.clone());
-        let location = Location { bucket: bucket.clone(), key: Key::new("") };
-        let done = tokio::spawn(async move {
-            let store = Arc::new(Store::open_with(&bucket, settings).await?);
-            *opening = Some(Arc::clone(&store));
-            Ok(store)
-        });
-        done.await.unwrap_or_else(|stopped| Err(StoreError::Failed { location, reason: stopped.to_string() }))
-    }
-
-    fn others(&self) -> MutexGuard<'_, HashMap<Bucket, Opening>> {
-        // A panic while the lock is held can only come from the allocator; the map is whole either way.
-        self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

@@ -1,0 +1,210 @@
+//! What a service answered, and what that means: the line between HTTP and causes.
+//!
+//! [`wire`](super::wire) notes an [`Answer`] for each request, since the errors of `object_store` do not carry the
+//! service's code. Each kind of service then says through its [`Dialect`] what the answer means.
+
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use http::header::{self, HeaderMap};
+
+use super::listing::Page;
+use super::xml;
+use crate::store::Denial;
+
+/// What kind of request was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// An object, whole.
+    Get,
+    /// Part of an object.
+    Part,
+    /// An object without its bytes.
+    Head,
+    /// A page of keys.
+    List,
+    /// An object is written, or deleted.
+    Write,
+    /// The same, on a condition.
+    WriteIf,
+}
+
+/// The answer to one request, without the bytes of an object.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What was asked.
+    pub asked: Asked,
+    /// Host that was asked, with its port where it is not the usual one.
+    pub host: String,
+    /// HTTP status.
+    pub status: u16,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// Of an error: the service's own code (`AccessDenied`, `SlowDown` …).
+    pub code: Option<String>,
+    /// Of an error: the service's words.
+    pub message: Option<String>,
+    /// Where the bucket is, as far as the service says.
+    pub region: Option<String>,
+    /// Of a listing: what it lists. `object_store` is given an empty one: see [`super::listing`].
+    pub page: Option<Result<Page, String>>,
+    /// When the answer came, by the clock of this machine.
+    pub received: SystemTime,
+}
+
+impl Answer {
+    /// An answer of which nothing but head and error document is known.
+    pub fn new(asked: Asked, host: String, status: u16, headers: HeaderMap, document: &[u8]) -> Answer {
+        let error = xml::first_texts(document);
+        let of = |name: &str| error.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let mut answer = Answer {
+            asked,
+            host,
+            status,
+            headers,
+            code: of("Code"),
+            message: of("Message"),
+            region: of("Region"),
+            page: None,
+            received: SystemTime::now(),
+        };
+        if answer.code.is_none() {
+            answer.code = answer.header("x-ms-error-code").map(str::to_owned);
+        }
+        if let Some(region) = answer.header("x-amz-bucket-region").map(str::to_owned) {
+            answer.region = Some(region);
+        }
+        answer
+    }
+
+    /// A header, where it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Whether the request was granted.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Whether it is a page for people, as proxies and sign-in pages send.
+    pub fn is_html(&self) -> bool {
+        self.header(header::CONTENT_TYPE.as_str())
+            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"))
+    }
+
+    /// How long the service wants us to wait: seconds or a date.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let text = self.header(header::RETRY_AFTER.as_str())?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        http_date(text)?.duration_since(self.received).ok()
+    }
+
+    /// How far the clock of this machine is from the service's: seconds ahead of it.
+    pub fn clock_ahead(&self) -> Option<i64> {
+        let theirs = http_date(self.header(header::DATE.as_str())?)?;
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        Some(match self.received.duration_since(theirs) {
+            Ok(ahead) => seconds(ahead),
+            Err(behind) => -seconds(behind.duration()),
+        })
+    }
+
+    /// The service's words, or the status where it has none.
+    pub fn reason(&self) -> String {
+        match (&self.code, &self.message) {
+            (Some(code), Some(message)) if code != message => format!("{code}: {message}"),
+            (Some(text), _) | (None, Some(text)) => text.clone(),
+            (None, None) => self.status_line(),
+        }
+    }
+
+    /// `HTTP 503 Service Unavailable`.
+    pub fn status_line(&self) -> String {
+        let status = http::StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
+        format!("HTTP {} {}", self.status, status.unwrap_or("")).trim_end().to_owned()
+    }
+}
+
+/// A time as headers have it.
+pub fn http_date(text: &str) -> Option<SystemTime> {
+    SystemTime::try_from(DateTime::from_str(text, Format::HttpDate).ok()?).ok()
+}
+
+/// What an answer that is no success means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// There is no such object. Only where the service says just that.
+    Absent,
+    /// There is no such bucket.
+    NoBucket,
+    /// Refused, and what to do about it.
+    Denied(Denial, String),
+    /// The bucket is in another region: this one, where the answer says which.
+    Elsewhere(Option<String>),
+    /// Not now.
+    Busy(String),
+    /// The object is not the one that was asked for, or there is none although one was asked for.
+    Changed,
+    /// There is an object already.
+    Exists,
+    /// The range begins past the object's end.
+    PastEnd,
+    /// Too little was said: the same request as a GET of one byte has an error document.
+    Unsaid,
+    /// Not an answer of this kind of service.
+    Foreign(String),
+    /// The service was not reached: a proxy stands between.
+    Barred(String),
+    /// The service cannot do this at all.
+    Unable(String),
+    /// Anything else.
+    Failed(String),
+}
+
+/// What the answers of one kind of service mean.
+pub trait Dialect: Send + Sync + std::fmt::Debug {
+    /// What `answer`, which is no success, means.
+    fn meaning(&self, answer: &Answer) -> Meaning;
+
+    /// Whether a success comes from such a service at all, and if not, what it looks like.
+    fn foreign(&self, answer: &Answer) -> Option<String>;
+}
+
+impl Meaning {
+    /// What HTTP itself says, for whatever a kind of service has no code of its own.
+    pub fn of_status(answer: &Answer) -> Meaning {
+        match answer.status {
+            // Only a service's own error document, or a HEAD of a service that is known to be one, means absence.
+            404 | 410 if answer.asked == Asked::Head => Meaning::Absent,
+            304 | 412 => Meaning::Changed,
+            409 if answer.asked == Asked::WriteIf => Meaning::Exists,
+            416 => Meaning::PastEnd,
+            401 | 403 => Meaning::Denied(
+                if answer.status == 401 { Denial::Credentials } else { Denial::Rights },
+                answer.reason(),
+            ),
+            407 => Meaning::Barred("the proxy wants a user and password: set them in HTTPS_PROXY".to_owned()),
+            301 | 302 | 303 | 307 | 308 => Meaning::Foreign(format!(
+                "{} answers with a redirect to {}: a sign-in page or another service",
+                answer.host,
+                answer.header("location").unwrap_or("nowhere"),
+            )),
+            408 | 425 | 429 | 500 | 502 | 503 | 504 | 509 | 529 => Meaning::Busy(answer.reason()),
+            501 => Meaning::Unable(answer.reason()),
+            _ => Meaning::Failed(format!("{} ({})", answer.reason(), answer.status_line())),
+        }
+    }
+}
+
+/// The sentence for a page for people where data should be.
+pub fn html(answer: &Answer) -> String {
+    format!(
+        "{} answered with a web page (text/html): a proxy or a sign-in page stands between; sign in with a browser, or set \
+         HTTPS_PROXY and NO_PROXY",
+        answer.host
+    )
+}

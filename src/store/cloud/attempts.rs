@@ -1,0 +1,305 @@
+//! One request and all its attempts: what failed for a moment is asked again, within one deadline.
+//!
+//! [`retry`](crate::store::retry) decides how long to wait; here the waiting is done, credentials are renewed, and a
+//! bucket that is in another region is opened there. Nobody's place among the requests in flight is held while waiting.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::answer::{Answer, Asked, Meaning};
+use super::wire::{Heard, Told, Trouble, TroubleKind, listen};
+use super::{Cloud, Service};
+use crate::model::location::Key;
+use crate::store::retry::{self, Fault, Step};
+use crate::store::{Denial, StoreError};
+
+/// Between two warnings of one store: when a service is away, every reader fails of it.
+const WARNINGS: Duration = Duration::from_secs(10);
+
+/// An attempt that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// What to tell if it was the last.
+    pub error: StoreError,
+    /// What may help.
+    pub then: Then,
+    /// The answer was a bare status.
+    pub unsaid: bool,
+}
+
+/// What may help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    Stop,
+    /// To ask again.
+    Again(Fault),
+    /// New credentials.
+    Renew,
+    /// The region where the bucket is.
+    Elsewhere(Option<String>),
+}
+
+impl Failure {
+    /// One that nothing helps against.
+    pub fn last(error: StoreError) -> Failure {
+        Failure { error, then: Then::Stop, unsaid: false }
+    }
+
+    /// One that may be over at once.
+    pub fn damaged(error: StoreError) -> Failure {
+        Failure { error, then: Then::Again(Fault::Cut), unsaid: false }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::last(error)
+    }
+}
+
+/// The clock of one request.
+#[derive(Debug)]
+pub struct Attempts {
+    began: Instant,
+    deadline: Duration,
+    /// Attempts that failed so far.
+    pub failed: u32,
+}
+
+impl Attempts {
+    /// A request that begins now.
+    pub fn new(deadline: Duration) -> Attempts {
+        Attempts { began: Instant::now(), deadline, failed: 0 }
+    }
+
+    /// How long the next answer may take to begin.
+    pub fn patience(&self) -> Duration {
+        retry::patience(self.failed, self.deadline.saturating_sub(self.began.elapsed()), self.deadline)
+    }
+
+    /// How long to wait before the next attempt; `None`: give up.
+    pub fn wait(&mut self, fault: Fault) -> Option<Duration> {
+        let step = retry::next(self.failed, fault, self.began.elapsed(), self.deadline, fastrand::f64());
+        self.failed += 1;
+        match step {
+            Step::Wait(wait) => Some(wait),
+            Step::Stop => None,
+        }
+    }
+}
+
+impl Cloud {
+    /// Makes a request until it is answered or may not be asked again. `request` is given the service of the moment
+    /// and how long the answer may take to begin.
+    pub async fn ask<'a, T>(
+        &'a self,
+        key: &'a Key,
+        mut permit: Option<OwnedSemaphorePermit>,
+        request: impl Fn(Arc<Service>, Duration) -> BoxFuture<'a, Result<T, Failure>> + Send,
+    ) -> Result<T, StoreError> {
+        let permits = permit.as_ref().map(|permit| Arc::clone(permit.semaphore()));
+        let mut attempts = Attempts::new(self.deadline);
+        let (mut renewed, mut moved) = (false, false);
+        loop {
+            let service = self.service();
+            let asked_at = Instant::now();
+            let failure = match request(Arc::clone(&service), attempts.patience()).await {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
+            };
+            match failure.then {
+                Then::Renew if !renewed => {
+                    renewed = true;
+                    self.renew(&service, asked_at);
+                    self.counters.retried();
+                }
+                Then::Elsewhere(region) if !moved => {
+                    moved = true;
+                    drop(permit.take());
+                    self.relocate(&service, region.as_deref()).await?;
+                    permit = self.again(&permits).await;
+                    self.counters.retried();
+                }
+                Then::Again(fault) => {
+                    drop(permit.take());
+                    let Some(wait) = attempts.wait(fault) else {
+                        self.gave_up(&failure.error, &attempts);
+                        return Err(failure.error);
+                    };
+                    let (attempt, error) = (attempts.failed, &failure.error);
+                    tracing::debug!(%key, attempt, ?wait, %error, "asked again after a while");
+                    tokio::time::sleep(wait).await;
+                    permit = self.again(&permits).await;
+                    self.counters.retried();
+                }
+                _ => return Err(failure.error),
+            }
+        }
+    }
+
+    /// A place among the requests in flight again. `None` where none is needed.
+    async fn again(&self, permits: &Option<Arc<tokio::sync::Semaphore>>) -> Option<OwnedSemaphorePermit> {
+        // Never closed; and if it were, the request would not be worse for it.
+        Arc::clone(permits.as_ref()?).acquire_owned().await.ok()
+    }
+
+    /// The credentials of a request that began at `asked_at` have expired. Those that came since have not.
+    fn renew(&self, service: &Service, asked_at: Instant) {
+        let mut expired = self.expired.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if expired.is_none_or(|then| then < asked_at) {
+            *expired = Some(Instant::now());
+            if let Some(renew) = &service.renew {
+                tracing::info!(bucket = self.bucket.as_str(), "the credentials have expired; asking for new ones");
+                renew.expire();
+            }
+        }
+    }
+
+    /// Opens the bucket in another region, unless another request did so meanwhile.
+    async fn relocate(&self, service: &Arc<Service>, region: Option<&str>) -> Result<(), StoreError> {
+        let Some(elsewhere) = service.elsewhere.as_ref().filter(|_| Arc::ptr_eq(service, &self.service())) else {
+            return Ok(());
+        };
+        let opened = Arc::new(elsewhere.open(region).await?);
+        let mut current = self.service.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if Arc::ptr_eq(service, &current) {
+            *current = opened;
+        }
+        Ok(())
+    }
+
+    fn gave_up(&self, error: &StoreError, attempts: &Attempts) {
+        let mut warned = self.warned.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let tried = attempts.failed;
+        let seconds = attempts.began.elapsed().as_secs();
+        if warned.is_none_or(|then| then.elapsed() >= WARNINGS) {
+            *warned = Some(Instant::now());
+            tracing::warn!("{error}; given up after {tried} attempts in {seconds} s");
+        } else {
+            tracing::debug!("{error}; given up after {tried} attempts in {seconds} s");
+        }
+    }
+
+    /// One attempt: what `object_store` made of the answer, and the answer, or why not.
+    pub async fn hear<T>(
+        &self,
+        service: &Service,
+        asked: Asked,
+        key: &Key,
+        patience: Duration,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<(T, Answer), Failure> {
+        let (made, heard) = listen(asked, patience, request).await;
+        let location = || self.location(key);
+        match (made, heard) {
+            (made, Some(Heard::Answer(answer))) if answer.is_success() => {
+                let foreign = service.dialect.foreign(&answer);
+                if let Some(reason) = foreign {
+                    return Err(Failure::damaged(StoreError::Garbled { location: location(), reason }));
+                }
+                match made {
+                    Ok(made) => {
+                        self.prove();
+                        Ok((made, *answer))
+                    }
+                    Err(_) if asked == Asked::Part && answer.status == 200 => Err(Failure::last(StoreError::Failed {
+                        location: location(),
+                        reason: format!(
+                            "{} sends whole objects where part of one is asked for: it, or a proxy in between, does not \
+                             know ranges",
+                            answer.host
+                        ),
+                    })),
+                    Err(error) => {
+                        let reason = told(&error);
+                        Err(Failure::damaged(StoreError::Garbled { location: location(), reason }))
+                    }
+                }
+            }
+            (_, Some(Heard::Answer(answer))) => Err(self.refused(service, asked, key, &answer)),
+            (_, Some(Heard::Trouble(trouble))) => Err(self.unheard(asked, key, &trouble, patience)),
+            (Err(error), None) => Err(self.unasked(key, &error)),
+            (Ok(_), None) => {
+                let reason = "an answer that nobody sent".to_owned();
+                Err(Failure::last(StoreError::Failed { location: location(), reason }))
+            }
+        }
+    }
+
+    /// What a refusal means.
+    fn refused(&self, service: &Service, asked: Asked, key: &Key, answer: &Answer) -> Failure {
+        let location = self.location(key);
+        let meaning = service.dialect.meaning(answer);
+        if meaning == Meaning::Absent && asked != Asked::Head {
+            self.prove();
+        }
+        let unsaid = meaning == Meaning::Unsaid;
+        let (error, then) = match meaning {
+            Meaning::Absent => (StoreError::NotFound { location }, Then::Stop),
+            Meaning::NoBucket => {
+                let reason = "there is no such bucket: check its name, and the endpoint".to_owned();
+                (StoreError::Failed { location, reason }, Then::Stop)
+            }
+            Meaning::Denied(denial, reason) => {
+                let then = if denial == Denial::Expired && service.renew.is_some() { Then::Renew } else { Then::Stop };
+                (StoreError::Forbidden { location, denial, reason }, then)
+            }
+            Meaning::Elsewhere(region) => {
+                let place = region.as_deref().unwrap_or("another region");
+                let reason =
+                    format!("the bucket is in {place}, not where it was asked for: set --region and --endpoint");
+                (StoreError::Failed { location, reason }, Then::Elsewhere(region))
+            }
+            Meaning::Busy(reason) => {
+                (StoreError::Unavailable { location, reason }, Then::Again(Fault::Busy(answer.retry_after())))
+            }
+            Meaning::Changed => (StoreError::Changed { location }, Then::Stop),
+            Meaning::Exists => (StoreError::Exists { location }, Then::Stop),
+            Meaning::PastEnd => (StoreError::Range { location, start: 0, end: 0 }, Then::Stop),
+            Meaning::Unsaid => {
+                let reason = answer.status_line();
+                (StoreError::Forbidden { location, denial: Denial::Rights, reason }, Then::Stop)
+            }
+            Meaning::Foreign(reason) => (StoreError::Garbled { location, reason }, Then::Again(Fault::Cut)),
+            Meaning::Barred(reason) => (StoreError::Unreachable { location, reason }, Then::Stop),
+            Meaning::Unable(reason) | Meaning::Failed(reason) => (StoreError::Failed { location, reason }, Then::Stop),
+        };
+        Failure { error, then, unsaid }
+    }
+
+    fn unheard(&self, asked: Asked, key: &Key, trouble: &Trouble, waited: Duration) -> Failure {
+        let then = match trouble.kind {
+            TroubleKind::Connect => Then::Again(Fault::Unreachable),
+            TroubleKind::Certificate => Then::Stop,
+            // Whether it was done is not known, and done twice it would fail of itself.
+            TroubleKind::Late | TroubleKind::Cut if asked == Asked::WriteIf => Then::Stop,
+            TroubleKind::Late => Then::Again(Fault::Late),
+            TroubleKind::Cut => Then::Again(Fault::Cut),
+        };
+        Failure { error: trouble.at(&self.bucket, key, waited), then, unsaid: false }
+    }
+
+    /// Nothing was sent, as there is nobody to send it as.
+    fn unasked(&self, key: &Key, error: &object_store::Error) -> Failure {
+        let location = self.location(key);
+        Failure::last(match error {
+            object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => {
+                StoreError::Unsupported { what: location.to_string(), reason: error.to_string() }
+            }
+            _ => StoreError::Forbidden { location, denial: Denial::Credentials, reason: told(error) },
+        })
+    }
+}
+
+/// The sentence in an error of `object_store`: ours, where one of ours caused it.
+pub fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = || std::iter::successors(Some(error), |error| error.source());
+    let ours = causes().find_map(|cause| cause.downcast_ref::<Told>());
+    ours.map(|told| told.0.clone()).or_else(|| causes().last().map(|cause| cause.to_string())).unwrap_or_default()
+}

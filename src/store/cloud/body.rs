@@ -1,0 +1,154 @@
+//! The bytes of an object: as many as were promised, of one version, each part in time.
+//!
+//! What came before a connection broke is kept, and the rest is asked for with `If-Match`.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, GetResult};
+
+use super::answer::Asked;
+use super::attempts::{Failure, Then, told};
+use super::{Cloud, Service, meta};
+use crate::model::location::{ETag, Key};
+use crate::store::retry::Fault;
+use crate::store::{Get, Object, StoreError};
+
+/// What earlier attempts of one request brought.
+#[derive(Debug, Default)]
+pub struct Held(Mutex<Option<Half>>);
+
+/// The beginning of what is wanted, of a version that is known.
+#[derive(Debug)]
+struct Half {
+    bytes: BytesMut,
+    etag: ETag,
+    /// First byte wanted, and one past the last.
+    start: u64,
+    end: u64,
+}
+
+impl Held {
+    fn lock(&self) -> MutexGuard<'_, Option<Half>> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Cloud {
+    /// One attempt at an object, or at the rest of it.
+    pub(super) async fn get_once(
+        &self,
+        service: &Service,
+        key: &Key,
+        path: &Path,
+        get: &Get,
+        held: &Held,
+        patience: Duration,
+    ) -> Result<Object, Failure> {
+        let location = || self.location(key);
+        let half = held.lock().take();
+        let (range, if_match) = match &half {
+            Some(half) => (Some(half.start + half.bytes.len() as u64..half.end), Some(half.etag.clone())),
+            None => (get.range.clone(), get.if_match.clone()),
+        };
+        let asked = if range.is_some() { Asked::Part } else { Asked::Get };
+        let options = GetOptions {
+            range: range.clone().map(GetRange::Bounded),
+            if_match: if_match.as_ref().map(|tag| tag.as_str().to_owned()),
+            ..GetOptions::default()
+        };
+        let result = match self.hear(service, asked, key, patience, service.objects.get_opts(path, options)).await {
+            Ok((result, _)) => result,
+            Err(failure) if half.is_some() && matches!(failure.then, Then::Again(_)) => {
+                *held.lock() = half;
+                return Err(failure);
+            }
+            // The object was rewritten between its halves: of the new one, from the start.
+            Err(Failure { error: StoreError::Changed { .. }, .. }) if half.is_some() && get.if_match.is_none() => {
+                return Err(Failure::damaged(StoreError::Busy { location: location() }));
+            }
+            Err(Failure { error: StoreError::Range { .. }, .. }) if let Some(range) = &get.range => {
+                return Err(StoreError::Range { location: location(), start: range.start, end: range.end }.into());
+            }
+            Err(failure) => return Err(failure),
+        };
+        let meta = meta(&result.meta);
+        // A service that does not know If-Match sends what it has.
+        if if_match.is_some() && if_match != meta.etag {
+            return match half {
+                Some(_) if get.if_match.is_none() => Err(Failure::damaged(StoreError::Busy { location: location() })),
+                _ => Err(StoreError::Changed { location: location() }.into()),
+            };
+        }
+        let length = result.range.end - result.range.start;
+        if let Some(range) = &range
+            && result.range != *range
+        {
+            let wanted = get.range.clone().unwrap_or(range.clone());
+            return Err(StoreError::Range { location: location(), start: wanted.start, end: wanted.end }.into());
+        }
+        if length > get.at_most {
+            return Err(StoreError::TooLarge { location: location(), size: length, limit: get.at_most }.into());
+        }
+        let Ok(length) = usize::try_from(length) else {
+            return Err(StoreError::TooLarge { location: location(), size: length, limit: usize::MAX as u64 }.into());
+        };
+        let (start, end) = match &half {
+            Some(half) => (half.start, half.end),
+            None => (result.range.start, result.range.end),
+        };
+        let before = half.map_or_else(BytesMut::new, |half| half.bytes);
+        match self.read(result, before, length, patience, key).await {
+            Ok(bytes) => Ok(Object { bytes, meta }),
+            Err((failure, bytes)) => {
+                if let Some(etag) = meta.etag.clone().filter(|_| !bytes.is_empty()) {
+                    *held.lock() = Some(Half { bytes, etag, start, end });
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Reads `length` bytes behind `before`. A failure brings what there is.
+    async fn read(
+        &self,
+        result: GetResult,
+        before: BytesMut,
+        length: usize,
+        patience: Duration,
+        key: &Key,
+    ) -> Result<Bytes, (Failure, BytesMut)> {
+        let wanted = before.len() + length;
+        let mut bytes = before;
+        let mut parts = result.into_stream();
+        let broken = |reason: String| Failure::damaged(StoreError::Garbled { location: self.location(key), reason });
+        loop {
+            let part = match tokio::time::timeout(patience, parts.next()).await {
+                Ok(Some(Ok(part))) => part,
+                Ok(Some(Err(error))) => return Err((broken(told(&error)), bytes)),
+                Ok(None) if bytes.len() == wanted => return Ok(bytes.freeze()),
+                Ok(None) => {
+                    let reason = format!("{} of {wanted} bytes came", bytes.len());
+                    return Err((broken(reason), bytes));
+                }
+                Err(_) => {
+                    let error = StoreError::Timeout { location: self.location(key), seconds: patience.as_secs() };
+                    return Err((Failure { error, then: Then::Again(Fault::Late), unsaid: false }, bytes));
+                }
+            };
+            if bytes.is_empty() && part.len() == wanted {
+                // One part is all of it: no copy.
+                return Ok(part);
+            }
+            if bytes.len() + part.len() > wanted {
+                let reason = format!("more than the {wanted} bytes that were promised");
+                return Err((broken(reason), BytesMut::new()));
+            }
+            bytes.reserve(wanted - bytes.len());
+            bytes.extend_from_slice(&part);
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Buckets in a cloud: what every kind of service has in common, on top of `object_store`.
+//!
+//! A kind ([`s3`] and its neighbours) opens a [`Service`]: how to ask, and what its answers mean. [`Cloud`] makes a
+//! backend of it: [`attempts`] repeats what failed for a moment, [`body`] checks every byte count, [`pages`] makes
+//! listings of the service's pages. Above lies [`Store`](super::Store) with its
+//! limit of requests in flight; below, [`wire`].
+
+pub(super) mod answer;
+mod attempts;
+mod body;
+mod listing;
+mod pages;
+mod region;
+mod s3;
+#[cfg(test)]
+mod tests;
+pub(super) mod wire;
+mod write;
+mod xml;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::stream::BoxStream;
+use object_store::ObjectStore;
+use object_store::list::PaginatedListStore;
+use object_store::path::Path;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::counters::Counters;
+use super::{Access, Backend, Batch, Capabilities, Get, Listing, Meta, Object, Put, StoreError};
+use crate::model::location::{Bucket, ETag, Key, Location};
+use answer::{Asked, Dialect};
+use attempts::Failure;
+use wire::Wire;
+
+/// One bucket of one kind of service, ready to be asked.
+pub(super) struct Service {
+    /// Objects.
+    pub objects: Arc<dyn ObjectStore>,
+    /// Listings; `None` where there are none.
+    pub pages: Option<Arc<dyn PaginatedListStore>>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// What its answers mean.
+    pub dialect: Arc<dyn Dialect>,
+    /// Whoever has the credentials; `None` where they do not change.
+    pub renew: Option<Arc<dyn Renew>>,
+    /// How to go on where the bucket turns out to be in another region.
+    pub elsewhere: Option<Arc<dyn Elsewhere>>,
+}
+
+/// What can be asked of whoever provides credentials.
+pub(super) trait Renew: Send + Sync + fmt::Debug {
+    /// The service took the credentials for expired: the next request asks for new ones.
+    fn expire(&self);
+}
+
+/// Opens the same bucket in another region.
+#[async_trait::async_trait]
+pub(super) trait Elsewhere: Send + Sync + fmt::Debug {
+    /// In `region`; where that is not known, it is asked for first.
+    async fn open(&self, region: Option<&str>) -> Result<Service, StoreError>;
+}
+
+/// A bucket as a backend.
+pub(super) struct Cloud {
+    bucket: Bucket,
+    service: RwLock<Arc<Service>>,
+    counters: Arc<Counters>,
+    deadline: Duration,
+    /// Whether the service has shown that the bucket is there. Until then, "no such object" without a reason may as well
+    /// mean that there is no bucket.
+    proven: AtomicBool,
+    /// When the credentials were last called expired.
+    expired: Mutex<Option<Instant>>,
+    /// When a give-up was last warned of.
+    warned: Mutex<Option<Instant>>,
+    /// Folders that were said to hold keys which cannot be shown.
+    odd: Mutex<HashSet<String>>,
+}
+
+impl fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cloud({})", self.bucket.as_str())
+    }
+}
+
+impl Cloud {
+    /// The bucket, by the scheme of its URL.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] for a scheme that is not known.
+    pub async fn open(
+        bucket: &Bucket,
+        access: &Access,
+        deadline: Duration,
+        counters: Arc<Counters>,
+    ) -> Result<Cloud, StoreError> {
+        let wire = Wire::new(access, Arc::clone(&counters))?;
+        let service = match bucket.as_str().split_once("://").map(|(scheme, _)| scheme) {
+            Some("s3") => s3::open(bucket, access, &wire, deadline).await?,
+            _ => {
+                return Err(StoreError::Unsupported {
+                    what: bucket.as_str().to_owned(),
+                    reason: "not a kind of store that is known: file:///…, s3://…".to_owned(),
+                });
+            }
+        };
+        Ok(Cloud::with(bucket, service, deadline, counters))
+    }
+
+    fn with(bucket: &Bucket, service: Service, deadline: Duration, counters: Arc<Counters>) -> Cloud {
+        Cloud {
+            bucket: bucket.clone(),
+            service: RwLock::new(Arc::new(service)),
+            counters,
+            deadline,
+            proven: AtomicBool::new(false),
+            expired: Mutex::default(),
+            warned: Mutex::default(),
+            odd: Mutex::default(),
+        }
+    }
+
+    fn service(&self) -> Arc<Service> {
+        Arc::clone(&self.service.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    fn location(&self, key: &Key) -> Location {
+        Location { bucket: self.bucket.clone(), key: key.clone() }
+    }
+
+    /// A key as `object_store` wants it.
+    fn path(&self, key: &Key) -> Result<Path, StoreError> {
+        let path =
+            Path::parse(key.as_str()).ok().filter(|path| !key.as_str().is_empty() && path.as_ref() == key.as_str());
+        path.ok_or_else(|| StoreError::Unsupported {
+            what: self.location(key).to_string(),
+            reason: "keys with an empty segment, `.`, `..` or control characters are not read".to_owned(),
+        })
+    }
+
+    fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks for an object's head, and for its first byte where the head says too little.
+    async fn head_once(&self, service: &Service, key: &Key, path: &Path, patience: Duration) -> Result<Meta, Failure> {
+        let request = service.objects.get_opts(path, object_store::GetOptions { head: true, ..Default::default() });
+        let failure = match self.hear(service, Asked::Head, key, patience, request).await {
+            Ok((found, _)) => return Ok(meta(&found.meta)),
+            Err(failure) => failure,
+        };
+        let doubtful = failure.error.is_not_found() && !self.proven.load(Ordering::Relaxed);
+        if !doubtful && !failure.unsaid {
+            return Err(failure);
+        }
+        let range = Some(object_store::GetRange::Bounded(0..1));
+        let request = service.objects.get_opts(path, object_store::GetOptions { range, ..Default::default() });
+        match self.hear(service, Asked::Part, key, patience, request).await {
+            Ok((found, _)) => Ok(meta(&found.meta)),
+            // Empty, but there: what the head lacked is not known.
+            Err(Failure { error: StoreError::Range { .. }, .. }) => Err(failure),
+            Err(told) => Err(told),
+        }
+    }
+}
+
+/// What is known of an object, in whole seconds: see [`listing`].
+fn meta(found: &object_store::ObjectMeta) -> Meta {
+    let seconds = u64::try_from(found.last_modified.timestamp()).unwrap_or(0);
+    Meta {
+        size: found.size,
+        etag: found.e_tag.as_deref().map(ETag::new),
+        modified: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+    }
+}
+
+#[async_trait::async_trait]
+impl Backend for Arc<Cloud> {
+    fn capabilities(&self) -> Capabilities {
+        self.service().capabilities
+    }
+
+    async fn get(&self, key: &Key, get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
+        let path = self.path(key)?;
+        if let Some(range) = get.range.as_ref().filter(|range| range.start >= range.end) {
+            // HTTP has no empty range.
+            let meta = self.head(key, permit).await?;
+            return match range {
+                _ if get.if_match.is_some() && get.if_match != meta.etag => {
+                    Err(StoreError::Changed { location: self.location(key) })
+                }
+                range if range.start == range.end && range.end <= meta.size => Ok(Object { bytes: Bytes::new(), meta }),
+                range => Err(StoreError::Range { location: self.location(key), start: range.start, end: range.end }),
+            };
+        }
+        let held = body::Held::default();
+        let ask = |service: Arc<Service>, patience| {
+            let (get, path, held) = (&get, &path, &held);
+            async move { self.get_once(&service, key, path, get, held, patience).await }.boxed()
+        };
+        self.ask(key, Some(permit), ask).await
+    }
+
+    async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+        let path = self.path(key)?;
+        let ask = |service: Arc<Service>, patience| {
+            let path = &path;
+            async move { self.head_once(&service, key, path, patience).await }.boxed()
+        };
+        self.ask(key, Some(permit), ask).await
+    }
+
+    async fn list(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        page: usize,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Listing, StoreError> {
+        self.level(folder, after, page, permit).await
+    }
+
+    fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
+        Arc::clone(self).below(prefix)
+    }
+
+    async fn put(&self, key: &Key, bytes: Bytes, put: Put, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+        self.write(key, bytes, put, permit).await
+    }
+
+    async fn delete(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
+        self.remove(key, permit).await
+    }
+}

@@ -1,0 +1,189 @@
+//! Listings of a bucket: one level page by page, or everything below a prefix with the next page on its way.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::stream::{self, BoxStream, StreamExt};
+use object_store::list::PaginatedListOptions;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::answer::Asked;
+use super::attempts::Failure;
+use super::listing::{Page, speakable};
+use super::{Cloud, Service};
+use crate::model::location::Key;
+use crate::store::{Batch, Listing, StoreError};
+
+/// Keys in a page; S3 gives no more, and the others are not asked for more.
+const KEYS: usize = 1000;
+/// Folders whose odd keys are remembered as told.
+const TOLD: usize = 10_000;
+
+impl Cloud {
+    /// One page of one level.
+    pub(super) async fn level(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+        page: usize,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Listing, StoreError> {
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let key = Key::new(&prefix);
+        // Two at least: a folder may begin with an object of its own name, which is not shown.
+        let options = PaginatedListOptions {
+            delimiter: Some("/".into()),
+            max_keys: Some(page.clamp(2, KEYS)),
+            page_token: after.map(str::to_owned),
+            ..PaginatedListOptions::default()
+        };
+        let found = self.page(&key, options, Some(permit)).await?;
+        if found.objects.is_empty() && found.folders.is_empty() && found.next.is_none() && after.is_none() {
+            // A bucket may be empty and yet be there.
+            if !folder.is_empty() {
+                return Err(StoreError::NotFound { location: self.location(&Key::new(folder)) });
+            }
+        }
+        let mut listing = Listing::default();
+        let (mut through, mut odd) = (None::<&str>, 0);
+        for name in found.folders.iter().chain(found.objects.iter().map(|(key, _)| key)) {
+            through = through.max(name.strip_prefix(&prefix));
+        }
+        let through = through.map(str::to_owned).filter(|_| found.next.is_some());
+        for folder in found.folders {
+            let name = folder.strip_prefix(&prefix).and_then(|name| name.strip_suffix('/'));
+            match name.filter(|_| speakable(folder.trim_end_matches('/'))) {
+                Some(name) if !name.is_empty() => listing.folders.push(name.to_owned()),
+                _ => odd += 1,
+            }
+        }
+        for (key, meta) in found.objects {
+            match key.strip_prefix(&prefix) {
+                Some("") => {}
+                Some(name) if speakable(&key) => listing.objects.push((name.to_owned(), meta)),
+                _ => odd += 1,
+            }
+        }
+        self.tell_odd(folder, odd);
+        listing.folders.sort_unstable();
+        listing.objects.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        listing.next = found.next;
+        listing.through = through;
+        Ok(listing)
+    }
+
+    /// Everything below a prefix. The page after the one that is being used is already asked for.
+    pub(super) fn below(self: Arc<Self>, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
+        enum State {
+            Start,
+            Asked(tokio::task::JoinHandle<Result<Page, StoreError>>),
+            Done,
+        }
+        /// Ends the request that nobody waits for any more.
+        struct Ahead(State);
+        impl Drop for Ahead {
+            fn drop(&mut self) {
+                if let State::Asked(task) = &self.0 {
+                    task.abort();
+                }
+            }
+        }
+        let prefix: Arc<str> = Arc::from(prefix);
+        let ask = move |cloud: Arc<Cloud>, token: Option<String>| {
+            let prefix = Arc::clone(&prefix);
+            tokio::spawn(async move {
+                let options =
+                    PaginatedListOptions { max_keys: Some(KEYS), page_token: token, ..PaginatedListOptions::default() };
+                cloud.page(&Key::new(&*prefix), options, None).await
+            })
+        };
+        stream::try_unfold((self, Ahead(State::Start), ask), |(cloud, mut ahead, ask)| async move {
+            let task = match &mut ahead.0 {
+                State::Start => {
+                    ahead.0 = State::Asked(ask(Arc::clone(&cloud), None));
+                    let State::Asked(task) = &mut ahead.0 else { return Ok(None) };
+                    task
+                }
+                State::Asked(task) => task,
+                State::Done => return Ok(None),
+            };
+            let page = task.await.unwrap_or_else(|stopped| {
+                Err(StoreError::Failed { location: cloud.location(&Key::new("")), reason: stopped.to_string() })
+            })?;
+            ahead.0 = match page.next {
+                Some(token) => State::Asked(ask(Arc::clone(&cloud), Some(token))),
+                None => State::Done,
+            };
+            let all = page.objects.len();
+            let shown = page.objects.into_iter().filter(|(key, _)| speakable(key));
+            let batch: Batch = shown.map(|(key, meta)| (Key::new(key), meta)).collect();
+            if batch.len() < all {
+                tracing::debug!(left_out = all - batch.len(), "folder marks and keys that cannot be read");
+            }
+            Ok(Some((batch, (cloud, ahead, ask))))
+        })
+        .boxed()
+    }
+
+    /// One page, asked for until it comes. `prefix` is a beginning of keys, not a key.
+    async fn page(
+        &self,
+        prefix: &Key,
+        options: PaginatedListOptions,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Page, StoreError> {
+        let ask = |service: Arc<Service>, patience| {
+            let options = options.clone();
+            async move { self.page_once(&service, prefix, options, patience).await }.boxed()
+        };
+        self.ask(prefix, permit, ask).await
+    }
+
+    async fn page_once(
+        &self,
+        service: &Service,
+        prefix: &Key,
+        options: PaginatedListOptions,
+        patience: Duration,
+    ) -> Result<Page, Failure> {
+        let Some(pages) = &service.pages else {
+            return Err(Failure::last(StoreError::Unsupported {
+                what: self.location(prefix).to_string(),
+                reason: "this kind of store cannot be listed: name a file by its path".to_owned(),
+            }));
+        };
+        let token = options.page_token.clone();
+        let request = pages.list_paginated(Some(prefix.as_str()).filter(|prefix| !prefix.is_empty()), options);
+        let (_, answer) = self.hear(service, Asked::List, prefix, patience, request).await?;
+        self.proven.store(true, Ordering::Relaxed);
+        let garbled = |reason: String| StoreError::Garbled { location: self.location(prefix), reason };
+        let page = answer.page.unwrap_or_else(|| Err("no list of keys".to_owned()));
+        let page = page.map_err(|reason| Failure::damaged(garbled(reason)))?;
+        let all = page.folders.iter().chain(page.objects.iter().map(|(key, _)| key));
+        if let Some(other) = all.into_iter().find(|key| !key.starts_with(prefix.as_str())) {
+            return Err(Failure::last(garbled(format!("lists {other:?}, which was not asked for"))));
+        }
+        if page.next.is_some() && page.next == token {
+            return Err(Failure::last(garbled("the next page is this one again".to_owned())));
+        }
+        Ok(page)
+    }
+
+    /// Says once for each folder that it holds keys which are not shown.
+    fn tell_odd(&self, folder: &str, odd: usize) {
+        if odd == 0 {
+            return;
+        }
+        let mut told = self.odd.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if told.len() < TOLD && told.insert(folder.to_owned()) {
+            tracing::warn!(
+                bucket = self.bucket.as_str(),
+                folder,
+                left_out = odd,
+                "keys with an empty segment, `.`, `..` or control characters are left out of the listing"
+            );
+        }
+    }
+}

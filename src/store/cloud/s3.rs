@@ -1,0 +1,306 @@
+//! Buckets of S3, Amazon's and others': where to ask, as whom, and what the answers mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+
+use super::answer::{Answer, Asked, Dialect, Meaning, html};
+use super::wire::{Wire, no_retries};
+use super::{Elsewhere, Service, region};
+use crate::model::location::Bucket;
+use crate::store::{Access, Capabilities, Credentials, Denial, StoreError};
+
+/// What services that have no regions take for one, and where Amazon is asked first.
+const FIRST_REGION: &str = "us-east-1";
+
+/// How a bucket is reached, in whichever region.
+#[derive(Clone, Debug)]
+struct Door {
+    bucket: Bucket,
+    /// The bucket's name.
+    name: String,
+    access: Access,
+    /// URL of a service that is not Amazon's own, without a trailing `/`.
+    endpoint: Option<String>,
+    wire: Wire,
+    deadline: Duration,
+}
+
+/// The bucket of `s3://name`.
+///
+/// # Errors
+/// [`StoreError::Unsupported`] for what cannot be a bucket or an endpoint; what asking for its region failed of.
+pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<Service, StoreError> {
+    let door = Door::new(bucket, access, wire, deadline)?;
+    let guess =
+        access.region.clone().or_else(|| door.variable("AWS_REGION")).or_else(|| door.variable("AWS_DEFAULT_REGION"));
+    match (guess, &door.endpoint) {
+        (Some(region), _) => door.service(&region),
+        // Most have no regions and take any; one that has says so when it is asked for an object.
+        (None, Some(_)) => door.service(FIRST_REGION),
+        (None, None) => door.open(None).await,
+    }
+}
+
+impl Door {
+    fn new(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<Door, StoreError> {
+        let refuse = |what: &str, reason: &str| {
+            Err(StoreError::Unsupported { what: what.to_owned(), reason: reason.to_owned() })
+        };
+        let name = bucket.as_str().strip_prefix("s3://").unwrap_or_default();
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            return refuse(bucket.as_str(), "not the name of a bucket: s3://BUCKET");
+        }
+        let mut door = Door {
+            bucket: bucket.clone(),
+            name: name.to_owned(),
+            access: access.clone(),
+            endpoint: access.endpoint.clone(),
+            wire: wire.clone(),
+            deadline,
+        };
+        if door.endpoint.is_none() {
+            door.endpoint = door.variable("AWS_ENDPOINT_URL_S3").or_else(|| door.variable("AWS_ENDPOINT_URL"));
+        }
+        if let Some(endpoint) = &mut door.endpoint {
+            let url = endpoint.trim_end_matches('/').to_owned();
+            if !url.starts_with("http://") && !url.starts_with("https://") || reqwest::Url::parse(&url).is_err() {
+                return refuse(endpoint, "not the URL of a service: https://host[:port]");
+            }
+            *endpoint = url;
+        }
+        Ok(door)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.access.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn anonymous(&self) -> bool {
+        self.access.credentials == Credentials::Anonymous
+    }
+
+    /// URL of the bucket.
+    fn url(&self, region: &str) -> String {
+        let name = &self.name;
+        // A name with dots matches no certificate as part of a host; the others are not host names at all.
+        let hostlike = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        let in_path = self.access.path_style.unwrap_or(self.endpoint.is_some() || !hostlike);
+        match &self.endpoint {
+            Some(endpoint) if in_path => format!("{endpoint}/{name}"),
+            Some(endpoint) => {
+                let (scheme, host) = endpoint.split_once("://").unwrap_or(("https", endpoint));
+                format!("{scheme}://{name}.{host}")
+            }
+            None if in_path => format!("https://s3.{region}.{}/{name}", domain(region)),
+            None => format!("https://{name}.s3.{region}.{}", domain(region)),
+        }
+    }
+
+    /// The bucket in `region`. Nothing is asked yet.
+    fn service(&self, region: &str) -> Result<Service, StoreError> {
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&self.name)
+            .with_region(region)
+            // The whole URL is ours; `object_store` has one domain for all regions.
+            .with_endpoint(self.url(region))
+            .with_virtual_hosted_style_request(true)
+            .with_client_options(Wire::options())
+            .with_http_connector(self.wire.clone())
+            .with_retry(no_retries())
+            .with_conditional_put(S3ConditionalPut::ETagMatch)
+            // Deletes one by one need no further permission and no XML.
+            .with_disable_bulk_delete(true)
+            .with_request_payer(self.access.request_payer);
+        builder = match &self.access.credentials {
+            Credentials::Anonymous => builder.with_skip_signature(true),
+            _ => match (self.variable("AWS_ACCESS_KEY_ID"), self.variable("AWS_SECRET_ACCESS_KEY")) {
+                (Some(id), Some(secret)) => {
+                    let builder = builder.with_access_key_id(id).with_secret_access_key(secret);
+                    match self.variable("AWS_SESSION_TOKEN") {
+                        Some(token) => builder.with_token(token),
+                        None => builder,
+                    }
+                }
+                _ => {
+                    return Err(StoreError::Unsupported {
+                        what: self.bucket.as_str().to_owned(),
+                        reason: "no credentials found: set AWS_PROFILE, or pass --no-sign-request for public buckets"
+                            .to_owned(),
+                    });
+                }
+            },
+        };
+        let store = builder.build().map_err(|error| StoreError::Unsupported {
+            what: self.bucket.as_str().to_owned(),
+            reason: super::attempts::told(&error),
+        })?;
+        let store = Arc::new(store);
+        Ok(Service {
+            objects: Arc::clone(&store) as _,
+            pages: Some(store),
+            capabilities: Capabilities {
+                conditional_get: true,
+                conditional_put: true,
+                listing: true,
+                ranges: true,
+                directories: false,
+                atomic_put: true,
+            },
+            dialect: Arc::new(S3 { anonymous: self.anonymous(), payer: self.access.request_payer }),
+            renew: None,
+            elsewhere: Some(Arc::new(self.clone())),
+        })
+    }
+}
+
+#[async_trait::async_trait]
+impl Elsewhere for Door {
+    async fn open(&self, region: Option<&str>) -> Result<Service, StoreError> {
+        let region = match region {
+            Some(region) => region.to_owned(),
+            None => {
+                let first = self.access.region.as_deref().unwrap_or(FIRST_REGION);
+                let found = region::find(&self.wire, &self.bucket, &self.url(first), self.deadline).await?;
+                found.unwrap_or_else(|| FIRST_REGION.to_owned())
+            }
+        };
+        tracing::info!(bucket = self.bucket.as_str(), region, "the bucket's region");
+        self.service(&region)
+    }
+}
+
+/// Amazon's domain in a region.
+fn domain(region: &str) -> &'static str {
+    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
+}
+
+/// What S3 means.
+#[derive(Debug)]
+struct S3 {
+    anonymous: bool,
+    payer: bool,
+}
+
+impl Dialect for S3 {
+    fn meaning(&self, answer: &Answer) -> Meaning {
+        let Some(code) = answer.code.as_deref() else { return self.bare(answer) };
+        let reason = answer.reason();
+        let denied = |denial, advice: &str| Meaning::Denied(denial, format!("{reason}; {advice}"));
+        match code {
+            "NoSuchKey" | "NoSuchVersion" => Meaning::Absent,
+            "NoSuchBucket" => Meaning::NoBucket,
+            "PreconditionFailed" => Meaning::Changed,
+            "InvalidRange" => Meaning::PastEnd,
+            // Refused for the object's key, not for the object.
+            "AccessDenied" if reason.contains("kms:") => {
+                denied(Denial::Encryption, "ask for the right to decrypt with the object's key")
+            }
+            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "AccessPointNotFound" | "Forbidden" => {
+                denied(Denial::Rights, self.rights())
+            }
+            "ExpiredToken" | "TokenRefreshRequired" | "RequestExpired" | "ExpiredTokenException" => {
+                denied(Denial::Expired, "sign in again")
+            }
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "InvalidToken"
+            | "InvalidSecurity"
+            | "NotSignedUp"
+            | "MissingSecurityHeader"
+            | "CredentialsNotSupported"
+            | "InvalidClientTokenId"
+            | "UnauthorizedAccess" => {
+                denied(Denial::Credentials, "check which credentials are used, and that they belong to this service")
+            }
+            "RequestTimeTooSkewed" => Meaning::Denied(Denial::Clock, skewed(answer)),
+            "InvalidObjectState" => denied(Denial::Archived, "restore it from the archive first"),
+            "PermanentRedirect"
+            | "TemporaryRedirect"
+            | "Redirect"
+            | "IllegalLocationConstraintException"
+            | "IncorrectEndpoint" => Meaning::Elsewhere(answer.region.clone()),
+            "AuthorizationHeaderMalformed" if answer.region.is_some() => Meaning::Elsewhere(answer.region.clone()),
+            "SlowDown"
+            | "ServiceUnavailable"
+            | "InternalError"
+            | "RequestLimitExceeded"
+            | "RequestTimeout"
+            | "Busy"
+            | "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequests"
+            | "BandwidthLimitExceeded"
+            | "OperationAborted"
+            | "ConditionalRequestConflict"
+            | "ServerBusy" => Meaning::Busy(reason),
+            "NotImplemented" | "MethodNotAllowed" => Meaning::Unable(reason),
+            _ if code.starts_with("KMS.") => {
+                denied(Denial::Encryption, "the key that the object is encrypted with is disabled, or not yours to use")
+            }
+            _ => match Meaning::of_status(answer) {
+                Meaning::Denied(denial, _) => denied(denial, self.rights()),
+                Meaning::Foreign(_) if answer.region.is_some() => Meaning::Elsewhere(answer.region.clone()),
+                meaning => meaning,
+            },
+        }
+    }
+
+    fn foreign(&self, answer: &Answer) -> Option<String> {
+        let named = answer.headers.keys().any(|name| name.as_str().starts_with("x-amz-"));
+        if answer.is_html() && !named {
+            return Some(html(answer));
+        }
+        let object = matches!(answer.asked, Asked::Get | Asked::Part | Asked::Head);
+        let unnamed = object && answer.header("etag").is_none_or(str::is_empty);
+        unnamed.then(|| format!("{} sent an answer without an ETag: not a service like S3", answer.host))
+    }
+}
+
+impl S3 {
+    /// An answer without an error document: a HEAD, or not S3 at all.
+    fn bare(&self, answer: &Answer) -> Meaning {
+        let moved = matches!(answer.status, 301 | 307 | 400);
+        match answer.status {
+            _ if moved && answer.region.is_some() => Meaning::Elsewhere(answer.region.clone()),
+            301 | 307 if answer.header("location").is_none() => Meaning::Elsewhere(None),
+            // S3 says with a HEAD neither that a token has expired nor why it refuses.
+            400 | 403 if answer.asked == Asked::Head => Meaning::Unsaid,
+            404 if answer.asked != Asked::Head => {
+                Meaning::Foreign(format!("{} does not know the path, and does not answer like S3", answer.host))
+            }
+            _ if answer.is_html() && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
+            _ => match Meaning::of_status(answer) {
+                Meaning::Denied(denial, reason) => Meaning::Denied(denial, format!("{reason}; {}", self.rights())),
+                meaning => meaning,
+            },
+        }
+    }
+
+    /// What to do about a lack of rights.
+    fn rights(&self) -> &'static str {
+        match (self.anonymous, self.payer) {
+            (true, _) => "requests were not signed: leave out --no-sign-request if the bucket is not public",
+            (false, false) => {
+                "check what these credentials may do; --request-payer where the bucket's owner does not pay, \
+                 --no-sign-request for public buckets"
+            }
+            (false, true) => "check what these credentials may do; --no-sign-request for public buckets",
+        }
+    }
+}
+
+/// How wrong the clock is.
+fn skewed(answer: &Answer) -> String {
+    match answer.clock_ahead() {
+        Some(0) | None => {
+            "the service does not accept the time of requests; check the clock of this machine".to_owned()
+        }
+        Some(ahead) => {
+            let way = if ahead > 0 { "ahead" } else { "behind" };
+            format!("it is {} s {way} of the service's; set the clock (timedatectl set-ntp true)", ahead.unsigned_abs())
+        }
+    }
+}

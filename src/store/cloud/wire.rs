@@ -1,0 +1,369 @@
+//! The wire: one HTTP client for everything that goes to a cloud, and a note of each raw answer.
+//!
+//! `object_store` signs and shapes requests and awaits [`Wire`] in the task that asked. So a task-local note, opened by
+//! [`listen`], brings back what its errors leave out: status, code and headers of the answer, or what went wrong before
+//! there was one. Nothing is retried and no redirect is followed here: that is decided by
+//! [`attempts`](super::attempts), which knows the deadline.
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+};
+
+use super::answer::{Answer, Asked};
+use super::listing::Page;
+use crate::model::location::{Bucket, Key, Location};
+use crate::store::counters::Counters;
+use crate::store::{Access, StoreError};
+
+/// For a request that nobody listens to (a token of a service account): longer than any service that works.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// To connect, name and handshake included. A lost first packet is sent again after 1 s, and once more after 3 s.
+const CONNECT: Duration = Duration::from_secs(4);
+/// An idle connection is closed before the service does it: S3 and most proxies wait for about a minute, some for 20 s.
+const IDLE: Duration = Duration::from_secs(15);
+/// Idle connections that are kept: as many as there are requests in flight.
+const CONNECTIONS: usize = 64;
+/// Largest error document; the services' are below 2 KiB.
+const ERROR_BYTES: usize = 64 << 10;
+/// Largest page of a listing: 1,000 keys of 1,024 bytes, each byte six of XML at worst, and what stands around them.
+const PAGE_BYTES: usize = 16 << 20;
+
+/// What a request was answered, or what happened instead.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// Head, and document where it is not an object's bytes.
+    Answer(Box<Answer>),
+    /// There was no answer.
+    Trouble(Trouble),
+}
+
+/// Why there was no answer, or only half of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// By cause.
+    pub kind: TroubleKind,
+    /// One sentence: what happened, and what to do.
+    pub reason: String,
+}
+
+/// Why there was no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// No such host, or no connection to it.
+    Connect,
+    /// Its certificate is not trusted. Asking again does not help.
+    Certificate,
+    /// Nothing came in time.
+    Late,
+    /// The connection ended before the answer did.
+    Cut,
+}
+
+/// The task that asks, and what it hears.
+#[derive(Debug)]
+struct Asking {
+    asked: Asked,
+    patience: Duration,
+    heard: Mutex<Option<Heard>>,
+}
+
+tokio::task_local! {
+    static ASKING: Arc<Asking>;
+}
+
+/// Runs `request`, which goes through a [`Wire`] in this task, and brings back what was heard last. `patience` bounds
+/// the wait for the answer to begin.
+pub async fn listen<T>(asked: Asked, patience: Duration, request: impl Future<Output = T>) -> (T, Option<Heard>) {
+    let asking = Arc::new(Asking { asked, patience, heard: Mutex::default() });
+    let done = ASKING.scope(Arc::clone(&asking), request).await;
+    let heard = asking.heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    (done, heard)
+}
+
+/// A client for HTTP as `access` wants it: its certificates, its proxies, no redirects followed.
+///
+/// # Errors
+/// [`StoreError::Unsupported`] for a certificate file or a proxy that cannot be used.
+pub(in crate::store) fn client(access: &Access) -> Result<reqwest::Client, StoreError> {
+    static PROVIDER: Once = Once::new();
+    // One implementation of TLS for the process; whoever comes first is fine.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    let refuse = |what: &str, reason: String| StoreError::Unsupported { what: what.to_owned(), reason };
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("h5mount/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        // With HTTP/2 all requests would share one connection and one congestion window; S3 speaks no other anyway.
+        .http1_only()
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(CONNECTIONS)
+        .tcp_nodelay(true)
+        .no_proxy();
+    for proxy in proxies(access)? {
+        builder = builder.proxy(proxy);
+    }
+    let variable = || access.variables.get("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(Into::into);
+    if let Some(path) = access.ca_bundle.clone().or_else(variable) {
+        let what = path.display().to_string();
+        let pem =
+            std::fs::read(&path).map_err(|error| refuse(&what, format!("the CA bundle cannot be read: {error}")))?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+            .map_err(|error| refuse(&what, format!("not a bundle of PEM certificates: {}", sentence(&error))))?;
+        if certificates.is_empty() {
+            return Err(refuse(&what, "holds no PEM certificate".to_owned()));
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().map_err(|error| refuse("HTTPS", format!("cannot be set up: {}", sentence(&error))))
+}
+
+/// The proxies of the usual variables; the small letters win, as with curl.
+fn proxies(access: &Access) -> Result<Vec<reqwest::Proxy>, StoreError> {
+    let variable = |name: &str| {
+        [name.to_lowercase(), name.to_owned()].into_iter().find_map(|name| {
+            access.variables.get(&name).filter(|value| !value.is_empty()).map(|value| (name, value.clone()))
+        })
+    };
+    let exempt = variable("NO_PROXY").and_then(|(_, list)| reqwest::NoProxy::from_string(&list));
+    let mut proxies = Vec::new();
+    type Make = fn(String) -> reqwest::Result<reqwest::Proxy>;
+    let kinds: [(&str, Make); 3] = [
+        ("HTTPS_PROXY", |url| reqwest::Proxy::https(url)),
+        ("HTTP_PROXY", |url| reqwest::Proxy::http(url)),
+        ("ALL_PROXY", |url| reqwest::Proxy::all(url)),
+    ];
+    for (name, make) in kinds {
+        let Some((name, url)) = variable(name) else { continue };
+        let proxy = make(url).map_err(|error| StoreError::Unsupported {
+            what: name,
+            reason: format!("not the URL of a proxy: {}", sentence(&error)),
+        })?;
+        proxies.push(proxy.no_proxy(exempt.clone()));
+    }
+    Ok(proxies)
+}
+
+/// `object_store`'s way to HTTP.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    client: reqwest::Client,
+    counters: Arc<Counters>,
+}
+
+impl Wire {
+    /// A wire as `access` wants it, whose requests are counted in `counters`.
+    ///
+    /// # Errors
+    /// As [`client`].
+    pub fn new(access: &Access, counters: Arc<Counters>) -> Result<Wire, StoreError> {
+        Ok(Wire { client: client(access)?, counters })
+    }
+
+    /// The builders of `object_store` want to be told: no retries, and plain HTTP where an endpoint says so.
+    pub fn options() -> ClientOptions {
+        // Time-outs are kept here, attempt by attempt.
+        ClientOptions::new().with_allow_http(true).with_timeout_disabled().with_connect_timeout_disabled()
+    }
+
+    /// Sends a request that `object_store` has no words for.
+    pub async fn send(&self, request: http::Request<Bytes>) -> Result<HttpResponse, HttpError> {
+        let (parts, body) = request.into_parts();
+        self.call(HttpRequest::from_parts(parts, body.into())).await
+    }
+}
+
+/// No retries below: see [`super::attempts`].
+pub fn no_retries() -> object_store::RetryConfig {
+    object_store::RetryConfig { max_retries: 0, ..Default::default() }
+}
+
+impl HttpConnector for Wire {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpService for Wire {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let asking = ASKING.try_with(Arc::clone).ok();
+        let (asked, patience) =
+            asking.as_ref().map_or((Asked::Get, PATIENCE), |asking| (asking.asked, asking.patience));
+        let (result, heard) = self.exchange(request, asked, patience).await;
+        if let (Some(asking), Some(heard)) = (asking, heard) {
+            *asking.heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(heard);
+        }
+        result
+    }
+}
+
+impl Wire {
+    async fn exchange(
+        &self,
+        request: HttpRequest,
+        asked: Asked,
+        patience: Duration,
+    ) -> (Result<HttpResponse, HttpError>, Option<Heard>) {
+        let host = request.uri().authority().map_or_else(String::new, |authority| authority.to_string());
+        let fail = |trouble: Trouble, kind| {
+            let error = HttpError::new(kind, Told(trouble.reason.clone()));
+            (Err(error), Some(Heard::Trouble(trouble)))
+        };
+        let request = match to_reqwest(request).await {
+            Ok(request) => request,
+            Err(reason) => {
+                let error = HttpError::new(HttpErrorKind::Unknown, Told(reason));
+                return (Err(error), None);
+            }
+        };
+        self.counters.sent();
+        let answered = match tokio::time::timeout(patience, self.client.execute(request)).await {
+            Ok(Ok(answered)) => http::Response::<reqwest::Body>::from(answered),
+            Ok(Err(error)) => return fail(trouble(&host, &error), HttpErrorKind::Connect),
+            Err(_) => return fail(late(&host, patience), HttpErrorKind::Timeout),
+        };
+        let (parts, body) = answered.into_parts();
+        let status = parts.status;
+        // What is not an object's bytes is read here, so that it can be noted.
+        let limit = match asked {
+            _ if !status.is_success() => ERROR_BYTES,
+            Asked::List => PAGE_BYTES,
+            _ => {
+                let answer = Answer::new(asked, host.clone(), status.as_u16(), parts.headers.clone(), b"");
+                let body = body.map_err(move |error| cut(&host, &error));
+                let answered = HttpResponse::from_parts(parts, HttpResponseBody::new(body));
+                return (Ok(answered), Some(Heard::Answer(Box::new(answer))));
+            }
+        };
+        let document = match read(body, limit, patience).await {
+            Ok(document) => document,
+            Err(Broken::Late) => return fail(late(&host, patience), HttpErrorKind::Timeout),
+            Err(Broken::Cut(error)) => return fail(trouble(&host, &error), HttpErrorKind::Interrupted),
+            // The head of an error is enough; a page is not.
+            Err(Broken::Long) if !status.is_success() => Bytes::new(),
+            Err(Broken::Long) => {
+                let reason = format!("{host} sent a list of more than {PAGE_BYTES} bytes");
+                return fail(Trouble { kind: TroubleKind::Cut, reason }, HttpErrorKind::Decode);
+            }
+        };
+        let mut answer = Answer::new(asked, host, status.as_u16(), parts.headers.clone(), &document);
+        let mut passed = document;
+        if status.is_success() && asked == Asked::List {
+            answer.page = Some(Page::parse(&passed));
+            if matches!(answer.page, Some(Ok(_))) {
+                passed = Bytes::from_static(Page::emptied(&passed));
+            }
+        }
+        (Ok(HttpResponse::from_parts(parts, passed.into())), Some(Heard::Answer(Box::new(answer))))
+    }
+}
+
+async fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, String> {
+    let (parts, body) = request.into_parts();
+    // A body of one piece has a length that the service sees; of several, too, once they are one.
+    let body = match body.as_bytes() {
+        Some(bytes) => bytes.clone(),
+        None => body.collect().await.map_err(|error| error.to_string())?.to_bytes(),
+    };
+    let url = parts.uri.to_string().parse::<reqwest::Url>().map_err(|error| error.to_string())?;
+    let mut request = reqwest::Request::new(parts.method, url);
+    *request.headers_mut() = parts.headers;
+    *request.body_mut() = Some(body.into());
+    Ok(request)
+}
+
+enum Broken {
+    Late,
+    Long,
+    Cut(reqwest::Error),
+}
+
+/// A whole document, each part within `patience`.
+async fn read(mut body: reqwest::Body, limit: usize, patience: Duration) -> Result<Bytes, Broken> {
+    let mut document = BytesMut::new();
+    while let Some(frame) = tokio::time::timeout(patience, body.frame()).await.map_err(|_| Broken::Late)? {
+        let Ok(part) = frame.map_err(Broken::Cut)?.into_data() else { continue };
+        if document.len() + part.len() > limit {
+            return Err(Broken::Long);
+        }
+        document.extend_from_slice(&part);
+    }
+    Ok(document.freeze())
+}
+
+/// A sentence as an error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Told(pub String);
+
+fn late(host: &str, patience: Duration) -> Trouble {
+    let reason = format!("{host} did not answer within {} s", patience.as_secs_f32());
+    Trouble { kind: TroubleKind::Late, reason }
+}
+
+fn cut(host: &str, error: &reqwest::Error) -> HttpError {
+    HttpError::new(HttpErrorKind::Interrupted, Told(trouble(host, error).reason))
+}
+
+/// What went wrong between us and `host`.
+fn trouble(host: &str, error: &reqwest::Error) -> Trouble {
+    let certificate = causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(reason)) => Some(format!("{reason:?}")),
+        _ => None,
+    });
+    if let Some(why) = certificate {
+        let reason = format!(
+            "the certificate of {host} is not trusted ({why}): name the file of its authority with --ca-bundle, or set \
+             this machine's clock if the certificate seems too new or too old"
+        );
+        return Trouble { kind: TroubleKind::Certificate, reason };
+    }
+    let detail = causes(error).last().map_or_else(|| error.to_string(), |cause| cause.to_string());
+    if error.is_connect() {
+        let reason =
+            format!("no connection to {host} ({detail}): check the network, the endpoint and the proxy variables");
+        return Trouble { kind: TroubleKind::Connect, reason };
+    }
+    if error.is_timeout() {
+        return Trouble { kind: TroubleKind::Late, reason: format!("{host} did not answer in time") };
+    }
+    Trouble { kind: TroubleKind::Cut, reason: format!("{host} broke off the connection ({detail})") }
+}
+
+/// An error of the client as one sentence without its URL, which may hold a signature.
+fn sentence(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| "unknown".to_owned(), |cause| cause.to_string())
+}
+
+/// An error and what caused it, also where `std::io::Error` hides it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'a (dyn Error + 'static) = *error;
+        match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+impl Trouble {
+    /// What it means for the object at `key`.
+    pub fn at(&self, bucket: &Bucket, key: &Key, waited: Duration) -> StoreError {
+        let location = Location { bucket: bucket.clone(), key: key.clone() };
+        let reason = self.reason.clone();
+        match self.kind {
+            TroubleKind::Connect | TroubleKind::Certificate => StoreError::Unreachable { location, reason },
+            TroubleKind::Late => StoreError::Timeout { location, seconds: waited.as_secs() },
+            TroubleKind::Cut => StoreError::Garbled { location, reason },
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The stores of one mount: the one it shows, and those that linked data lies in.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::{Store, StoreError, root};
+use crate::model::location::{Bucket, Key, Location};
+
+/// The stores of one mount: the one it shows, and those that linked data lies in.
+#[derive(Debug)]
+pub struct Stores {
+    home: Arc<Store>,
+    others: Mutex<HashMap<Bucket, Opening>>,
+}
+
+/// A store that is open, or locked by the thread that opens it.
+type Opening = Arc<tokio::sync::Mutex<Option<Arc<Store>>>>;
+
+impl Stores {
+    /// Stores around `home`.
+    pub fn new(home: Arc<Store>) -> Stores {
+        Stores { home, others: Mutex::default() }
+    }
+
+    /// The store that is shown.
+    pub fn home(&self) -> &Arc<Store> {
+        &self.home
+    }
+
+    /// The store of `bucket`, opened at first use with the settings of the home store.
+    ///
+    /// Links come from whoever wrote the store, so they may not lead just anywhere: see [`refusal`].
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] where a link may not lead there; [`StoreError::Timeout`] where opening takes longer
+    /// than a request may.
+    pub async fn get(&self, bucket: &Bucket) -> Result<Arc<Store>, StoreError> {
+        if bucket == self.home.bucket() {
+            return Ok(Arc::clone(&self.home));
+        }
+        if let Some(reason) = refusal(self.home.bucket(), bucket, &self.home.settings.access.allow_links) {
+            return Err(StoreError::Unsupported { what: bucket.as_str().to_owned(), reason });
+        }
+        let opening = Arc::clone(self.others().entry(bucket.clone()).or_default());
+        let deadline = self.home.settings.deadline.max(self.home.settings.cloud_deadline);
+        let opened = tokio::time::timeout(deadline, self.open(bucket, Arc::clone(&opening))).await;
+        let location = || Location { bucket: bucket.clone(), key: Key::new("") };
+        let opened =
+            opened.unwrap_or_else(|_| Err(StoreError::Timeout { location: location(), seconds: deadline.as_secs() }));
+        if opened.is_err() {
+            // Only what can be opened is remembered, and what is still being opened: a store may name any number.
+            let mut others = self.others();
+            let idle = opening.try_lock().is_ok_and(|store| store.is_none());
+            if idle && others.get(bucket).is_some_and(|known| Arc::ptr_eq(known, &opening)) {
+                others.remove(bucket);
+            }
+        }
+        opened
+    }
+
+    /// Opens a store in a task of its own, which holds `opening` until it is done: a store that hangs is asked once,
+    /// however many wait for it.
+    async fn open(&self, bucket: &Bucket, opening: Opening) -> Result<Arc<Store>, StoreError> {
+        let mut opening = opening.lock_owned().await;
+        if let Some(store) = opening.as_ref() {
+            return Ok(Arc::clone(store));
+        }
+        let (bucket, settings) = (bucket.clone(), self.home.settings.clone());
+        let location = Location { bucket: bucket.clone(), key: Key::new("") };
+        let done = tokio::spawn(async move {
+            let store = Arc::new(Store::open_with(&bucket, settings).await?);
+            *opening = Some(Arc::clone(&store));
+            Ok(store)
+        });
+        done.await.unwrap_or_else(|stopped| Err(StoreError::Failed { location, reason: stopped.to_string() }))
+    }
+
+    fn others(&self) -> MutexGuard<'_, HashMap<Bucket, Opening>> {
+        // A panic while the lock is held can only come from the allocator; the map is whole either way.
+        self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Kinds of stores that linked data may lie in, by the schemes of their URLs.
+const CLOUDS: [&[&str]; 3] = [&["s3", "s3a"], &["az", "azure", "abfs", "abfss"], &["gs"]];
+
+/// Why data linked from `home` may not lie in `other`; `None` where it may.
+///
+/// - From a directory tree only in its sibling directories: HSDS keeps its buckets side by side.
+/// - From a cloud only in buckets of the same cloud, which are read with the same credentials.
+/// - Elsewhere if whoever mounts it said so: a scheme (`file:`), or the beginning of a URL.
+pub fn refusal(home: &Bucket, other: &Bucket, allowed: &[String]) -> Option<String> {
+    let scheme = |bucket: &Bucket| bucket.as_str().split(':').next().unwrap_or("").to_owned();
+    let (from, to) = (scheme(home), scheme(other));
+    // `..` leads out of what was allowed.
+    let plain = !other.as_str().split('/').any(|part| part == "." || part == "..");
+    if plain && allowed.iter().any(|beginning| begins(other.as_str(), beginning)) {
+        return None;
+    }
+    let same = CLOUDS.iter().any(|schemes| schemes.contains(&from.as_str()) && schemes.contains(&to.as_str()));
+    if same || root::are_siblings(home, other) {
+        return None;
+    }
+    let rule = match from.as_str() {
+        "file" if to == "file" => "linked data on local disk must lie in the store or in a directory beside it",
+        "file" => "a store on local disk may not link to other places",
+        _ => "linked data must lie in the same cloud as the store",
+    };
+    Some(format!("{rule}; --allow-links {to}: (or the beginning of its URL) permits it"))
+}
+
+/// Whether `url` begins with `beginning`, and not only by chance: `https://data.org` is no beginning of
+/// `https://data.org.example`.
+fn begins(url: &str, beginning: &str) -> bool {
+    let Some(rest) = url.strip_prefix(beginning) else { return false };
+    !beginning.is_empty() && (rest.is_empty() || rest.starts_with('/') || beginning.ends_with(['/', ':']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn may(home: &str, other: &str, allowed: &[&str]) -> bool {
+        let allowed: Vec<String> = allowed.iter().map(|&allowed| allowed.to_owned()).collect();
+        refusal(&Bucket::new(home), &Bucket::new(other), &allowed).is_none()
+    }
+
+    #[test]
+    fn links_stay_in_their_cloud() {
+        assert!(may("s3://a", "s3://b", &[]));
+        assert!(may("az://account/a", "abfss://b@account.dfs.core.windows.net", &[]));
+        assert!(may("gs://a", "gs://b", &[]));
+        for other in ["file:///etc", "http://169.254.169.254", "https://x", "gs://b", "az://b/c", "x", ""] {
+            assert!(!may("s3://a", other, &[]), "{other}");
+            assert!(!may("https://a", other, &[]), "{other}");
+        }
+        assert!(!may("file:///srv/a", "s3://b", &[]));
+        assert!(may("file:///srv/a", "file:///srv/b", &[]));
+    }
+
+    #[test]
+    fn what_was_allowed_is_a_scheme_or_the_beginning_of_a_url() {
+        assert!(may("file:///srv/a", "s3://b", &["gs:", "s3:"]));
+        assert!(may("s3://a", "https://data.org", &["https://data.org"]));
+        assert!(may("s3://a", "file:///data/b", &["file:///data"]));
+        assert!(may("s3://a", "file:///data/b", &["file:///data/"]));
+        for (other, allowed) in [
+            ("https://data.org.example", "https://data.org"),
+            ("file:///database", "file:///data"),
+            ("file:///data/../etc", "file:///data"),
+            ("http://x", "https:"),
+            ("file:///etc", ""),
+        ] {
+            assert!(!may("s3://a", other, &[allowed]), "{other}");
+        }
+        let reason = refusal(&Bucket::new("s3://a"), &Bucket::new("file:///etc"), &[]).unwrap();
+        assert!(reason.contains("--allow-links file:"), "{reason}");
+    }
+}

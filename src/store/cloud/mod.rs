@@ -8,6 +8,7 @@
 pub(super) mod answer;
 mod attempts;
 mod body;
+pub(super) mod greeting;
 mod listing;
 mod pages;
 mod region;

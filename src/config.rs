@@ -1,12 +1,16 @@
 //! What was typed, written in a file or set in the environment becomes one resolved settings struct per room: here, once,
 //! and nowhere else. The command line knows words, the rooms know values.
 //!
-//! [`place`](mod@place) says what SOURCE means, [`access`] how its cloud is reached. Above stands `cli`.
+//! [`place`](mod@place) says what SOURCE means, [`access`] how its cloud is reached, [`mount`] what else there is to say of
+//! a mount, and [`file`](mod@file) reads that from a file. Above stands `cli`.
 
 pub mod access;
+pub mod file;
+pub mod mount;
 pub mod place;
 
 pub use access::AccessOptions;
+pub use mount::{LogOptions, MountOptions};
 pub use place::{Place, place};
 
 use crate::store::StoreError;
@@ -67,6 +71,30 @@ pub enum ConfigError {
         value: String,
         /// What it should be.
         reason: String,
+    },
+    /// A file of settings that cannot be read.
+    #[error("{path}: {error}")]
+    Unreadable {
+        /// Which.
+        path: String,
+        /// The system's words.
+        error: std::io::Error,
+    },
+    /// A file of settings that says what it must not.
+    #[error("{path}, line {line}: {reason}")]
+    File {
+        /// Which.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// Neither a flag nor a file says it.
+    #[error("no {what}: name it on the command line or in a file (--config)")]
+    Missing {
+        /// What.
+        what: &'static str,
     },
     /// The store cannot be named.
     #[error(transparent)]

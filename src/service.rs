@@ -4,6 +4,7 @@
 
 pub mod background;
 pub mod mountpoint;
+mod notify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -111,6 +112,8 @@ pub struct MountSettings {
     pub umask: u16,
     /// Who may use it.
     pub access: Access,
+    /// After how long a request of the kernel is answered with an error.
+    pub deadline: Duration,
 }
 
 /// How long programs get to let go of the mount when it is to end. Shorter than the 10 s and more after which service
@@ -125,19 +128,33 @@ const READ_AHEAD_KIB: u32 = 16 << 10;
 /// Mounts, calls `ready` when a stat through the mount answers, and returns when it was unmounted: by a signal, or by
 /// somebody else.
 pub fn run(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(), ServiceError> {
+    on_runtime(serve(settings, ready))?
+}
+
+/// Stack of a thread that runs tasks. The frames of a read on its way down lie on one another, in a build without
+/// optimisation more than the 2 MiB that are usual; what is not touched costs no memory.
+const STACK: usize = 8 << 20;
+
+/// Runs `work`, and with it the program, to the end.
+pub fn on_runtime<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    let result = runtime.block_on(serve(settings, ready));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(work);
     // What still runs has nobody to answer to, and the process ends. Shutting down would detach threads that are just
     // ending, which glibc before 2.37 may crash on.
     std::mem::forget(runtime);
-    result
+    Ok(result)
 }
 
 async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(), ServiceError> {
     // Signals first: one that comes while mounting must not leave a mount behind.
     let mut stop = Signals::new()?;
     let mountpoint = mountpoint::prepare(&settings.mountpoint)?;
+    notify::status(&format!("opening {}", settings.place));
     let house =
         open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone()).await?;
     let fs_settings = FsSettings {
@@ -148,7 +165,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
             umask: settings.umask,
             since: SystemTime::now(),
         },
-        deadline: FsSettings::DEADLINE,
+        deadline: settings.deadline,
     };
     let runtime = tokio::runtime::Handle::current();
     let mount = fs::mount(house.namespace, &mountpoint, fs_settings, settings.access, runtime)?;
@@ -160,13 +177,16 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
         }
     }
     tracing::info!("{} is mounted at {}", settings.place, mountpoint.display());
+    notify::ready(&format!("{} is mounted at {}", settings.place, mountpoint.display()));
     ready();
     tokio::select! {
         () = mount.ended() => {
+            notify::stopping("unmounted");
             tracing::info!("{} was unmounted", mountpoint.display());
             Ok(())
         }
         name = stop.next() => {
+            notify::stopping(&format!("{name}: unmounting"));
             tracing::info!("{name}: unmounting {}", mountpoint.display());
             end(mount, &mut stop).await
         }

@@ -9,15 +9,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::inspect::{print, print_json};
-use super::{Exit, Failed, LogArgs};
+use super::{Exit, Failed, LogOptions, start_log};
 use crate::config;
 use crate::demo::{self, FOLDER};
 use crate::fetch::FetchSettings;
-use crate::fs::Access;
+use crate::fs::{Access, FsSettings};
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, MountSettings};
 use crate::store::StoreSettings;
-use crate::telemetry;
 
 /// Flags of `demo`.
 #[derive(Debug, Args)]
@@ -44,9 +43,8 @@ JSON, printed when the mount answers: {store, folder, mountpoint (null with --no
 
 impl Demo {
     /// Runs it; returns when it was unmounted.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
-        telemetry::start(log.log_format, log.log_file.is_none(), log.log_file.as_deref())
-            .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))?;
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
+        start_log(log, true)?;
         let temporary = match self.store.is_none() || self.mountpoint.is_none() && !self.no_mount {
             true => Some(Temporary::new().map_err(|error| system("cannot make a temporary directory", &error))?),
             false => None,
@@ -76,6 +74,7 @@ impl Demo {
             gid: None,
             umask: 0o022,
             access: Access::Owner,
+            deadline: FsSettings::DEADLINE,
         };
         let mut told = Ok(());
         service::run(settings, || told = self.tell(&store, &folder, Some(&mountpoint)))?;

@@ -90,7 +90,12 @@ impl From<ServiceError> for Failed {
 impl From<ConfigError> for Failed {
     fn from(error: ConfigError) -> Self {
         let exit = match error {
-            ConfigError::Scheme { .. } | ConfigError::Url { .. } | ConfigError::Value { .. } => Exit::Usage,
+            ConfigError::Scheme { .. }
+            | ConfigError::Url { .. }
+            | ConfigError::Value { .. }
+            | ConfigError::Unreadable { .. }
+            | ConfigError::File { .. }
+            | ConfigError::Missing { .. } => Exit::Usage,
             ConfigError::Source { .. }
             | ConfigError::NoStore { .. }
             | ConfigError::Outside { .. }

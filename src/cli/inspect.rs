@@ -5,27 +5,17 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Exit, Failed, LogArgs, SourceArgs};
+use super::{Exit, Failed, LogOptions, SourceArgs, start_log};
 use crate::config::Place;
 use crate::fetch::FetchSettings;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
 use crate::source::{Contents, Entry, EntryKind, Page, SourceError, join};
-use crate::telemetry;
 
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
-pub fn run(log: &LogArgs, work: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
-    telemetry::start(log.log_format, log.log_file.is_none(), log.log_file.as_deref())
-        .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failed::new(Exit::System, format!("cannot start: {error}")))?;
-    let result = runtime.block_on(work);
-    // What still runs has nobody to answer to, and the process ends. Shutting down would detach threads that are just
-    // ending, which glibc before 2.37 may crash on.
-    std::mem::forget(runtime);
-    result
+pub fn run(log: &LogOptions, work: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
+    start_log(log, true)?;
+    service::on_runtime(work).map_err(ServiceError::from)?
 }
 
 /// A store, opened at a place of it. Paths here are those in the store.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::inspect::{Columns, Opened, bytes, plain, print, print_json, run};
 use super::paths::Paths;
 use super::wording::{datatype, filters, shape, short, type_use, value};
-use super::{Exit, Failed, LogArgs, SourceArgs};
+use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::model::hierarchy::{DataLayout, Dataset, Hierarchy, LinkTarget, Object, ObjectId, ObjectKind};
 use crate::source::{Contents, Entry, EntryKind, join};
 
@@ -45,7 +45,7 @@ the object is listed already); what does not apply is left out. Attributes are {
 
 impl Ls {
     /// Runs it.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         run(log, async {
             let opened = Opened::open(&self.source).await?;
             match &opened.kind {

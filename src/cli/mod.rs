@@ -5,28 +5,28 @@
 
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod info;
 pub mod inspect;
 pub mod ls;
 pub mod mount;
+pub mod mount_helper;
 pub mod paths;
 pub mod stored;
 pub mod unmount;
 pub mod wording;
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use exit::{Exit, Failed};
 
-use crate::config::{self, AccessOptions, ConfigError, Place};
-use crate::layout::{FilterPresentation, PresentOptions};
+use crate::config::{self, AccessOptions, ConfigError, LogOptions, Place};
 use crate::store::StoreSettings;
-use crate::telemetry::LogFormat;
+use crate::telemetry;
 
 /// Shows datasets that HSDS keeps in an object store as ordinary HDF5 files.
 #[derive(Debug, Parser)]
@@ -34,7 +34,7 @@ use crate::telemetry::LogFormat;
 pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
-    pub log: LogArgs,
+    pub log: LogOptions,
     /// The command.
     #[command(subcommand)]
     pub command: Command,
@@ -70,11 +70,13 @@ pub enum Command {
     Demo(demo::Demo),
     /// Tell which chunks and objects of the store a read touches
     Explain(explain::Explain),
+    /// Look at this machine, the network, the credentials and a store, and tell what is missing
+    Doctor(doctor::Doctor),
 }
 
 impl Command {
     /// Runs it.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         match self {
             Command::Mount(command) => command.run(log),
             Command::Unmount(command) => command.run(log),
@@ -83,30 +85,19 @@ impl Command {
             Command::Check(command) => command.run(log),
             Command::Demo(command) => command.run(log),
             Command::Explain(command) => command.run(log),
+            Command::Doctor(command) => command.run(log),
         }
     }
-}
-
-/// Flags of every command.
-#[derive(Clone, Debug, Args)]
-pub struct LogArgs {
-    /// How log lines look; RUST_LOG=h5mount=debug tells more
-    #[arg(long, value_enum, default_value_t, global = true, value_name = "FORMAT")]
-    pub log_format: LogFormat,
-    /// Write log lines to this file instead of standard error
-    #[arg(long, global = true, value_name = "FILE")]
-    pub log_file: Option<PathBuf>,
 }
 
 /// SOURCE, as every command that reads a store takes it.
 #[derive(Clone, Debug, Args)]
 pub struct SourceArgs {
-    /// A store, a folder or one file in it: a path, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, az://ACCOUNT/CONTAINER/FOLDER
-    /// or http(s)://HOST/FILE
+    /// What to read.
+    #[arg(help = config::mount::SOURCE)]
     pub source: String,
-    /// Top folder of the store: a path, or a prefix or URL in a bucket. Where not given, the nearest folder that holds
-    /// `db/`, or the bucket
-    #[arg(long, value_name = "DIR-OR-PREFIX")]
+    /// Where the store begins.
+    #[arg(long, value_name = "DIR-OR-PREFIX", help = config::mount::STORE_ROOT)]
     pub store_root: Option<String>,
     /// How its cloud is reached.
     #[command(flatten)]
@@ -121,42 +112,21 @@ impl SourceArgs {
 
     /// How the store of `place` is asked.
     pub fn store(&self, place: &Place) -> Result<StoreSettings, ConfigError> {
-        let access = self.access.clone().resolve(place.kind(), config::access::environment())?;
-        Ok(StoreSettings { access, ..StoreSettings::default() })
+        store_settings(&self.access, place)
     }
 }
 
-/// How files are presented, as every command that makes files takes it.
-#[derive(Clone, Debug, Args)]
-pub struct PresentArgs {
-    /// What files say of compression. Data are decompressed here, ahead of the reader, in any case but `stored`.
-    /// declared: the file names gzip, shuffle and fletcher32 where the store uses them;
-    /// hidden: the file names no filter at all; stored: bytes as stored, for the program to decompress
-    #[arg(long, value_enum, default_value = "declared")]
-    pub filters: Filters,
+/// How the store of `place` is asked.
+fn store_settings(options: &AccessOptions, place: &Place) -> Result<StoreSettings, ConfigError> {
+    let access = options.clone().resolve(place.kind(), config::access::environment())?;
+    Ok(StoreSettings { access, ..StoreSettings::default() })
 }
 
-/// Values of `--filters`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum Filters {
-    /// Named, and skipped chunk by chunk.
-    Declared,
-    /// Not named.
-    Hidden,
-    /// Left to the reader.
-    Stored,
-}
-
-impl PresentArgs {
-    /// The layout's options.
-    pub fn options(&self) -> PresentOptions {
-        let filters = match self.filters {
-            Filters::Declared => FilterPresentation::Declared,
-            Filters::Hidden => FilterPresentation::Hidden,
-            Filters::Stored => FilterPresentation::Stored,
-        };
-        PresentOptions { filters }
-    }
+/// Begins to log. `quiet`: only what is wrong.
+fn start_log(log: &LogOptions, quiet: bool) -> Result<(), Failed> {
+    let format = log.log_format.unwrap_or_default();
+    telemetry::start(format, quiet && log.log_file.is_none(), log.log_file.as_deref())
+        .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))
 }
 
 /// Parses a command line (the program's name first); `mount` is put in where no command is named.
@@ -165,7 +135,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     if let Some(at) = missing_command(&arguments) {
         arguments.insert(at, OsString::from("mount"));
     }
-    Cli::try_parse_from(arguments)
+    let mut cli = Cli::try_parse_from(&arguments)?;
+    if let Command::Mount(mount) = &mut cli.command {
+        mount.arguments = arguments.split_off(1);
+    }
+    Ok(cli)
 }
 
 /// Where `mount` has to be put in, if the command line names no command.
@@ -195,6 +169,10 @@ fn missing_command(arguments: &[OsString]) -> Option<usize> {
 
 /// Parses, runs, and says why where it fails.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.peek().is_some_and(|program| mount_helper::is_meant(program)) {
+        return mount_helper::main(arguments.skip(1));
+    }
     let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -215,6 +193,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parsed(line: &str) -> Result<Cli, clap::Error> {
@@ -233,8 +213,8 @@ mod tests {
         ] {
             let Command::Mount(mount) = parsed(line).unwrap().command else { panic!("{line}") };
             assert_eq!(
-                (mount.source.source.as_str(), mount.mountpoint.to_str().unwrap()),
-                ("/store", "/mnt"),
+                (mount.options.source.as_deref(), mount.options.mountpoint.as_deref()),
+                (Some("/store"), Some(Path::new("/mnt"))),
                 "{line}"
             );
         }

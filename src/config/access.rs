@@ -10,39 +10,40 @@ use super::ConfigError;
 use super::place::Kind;
 use crate::store::{Access, Credentials};
 
+/// Heading of these flags in `--help`.
+const CLOUDS: &str = "Clouds";
+
 /// How a cloud is reached, as typed or written in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
-#[command(next_help_heading = "Clouds")]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AccessOptions {
     /// The service, where it is not the cloud's own: http://HOST:PORT
-    #[arg(long, value_name = "URL")]
+    #[arg(long, help_heading = CLOUDS, value_name = "URL")]
     pub endpoint: Option<String>,
     /// Region of the bucket (default: asked for)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = CLOUDS, value_name = "NAME")]
     pub region: Option<String>,
     /// Name the bucket in the path of requests, not in the host (default: yes with --endpoint, else no)
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, help_heading = CLOUDS, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub path_style: Option<bool>,
     /// Sign no request: for public buckets. Beats all credentials
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, help_heading = CLOUDS, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub no_sign_request: Option<bool>,
     /// Credentials and region of this profile in ~/.aws
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = CLOUDS, value_name = "NAME")]
     pub profile: Option<String>,
     /// Certificates (PEM) that are trusted beside the system's
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = CLOUDS, value_name = "FILE")]
     pub ca_bundle: Option<PathBuf>,
     /// Pay for the requests, as some buckets want
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, help_heading = CLOUDS, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub request_payer: Option<bool>,
     /// Follow links of the data to here too, beside buckets of the same cloud: `file:`, `http:`, `https:`, or what URLs
     /// begin with. May be given several times
-    #[arg(long, value_name = "SCHEME-OR-URL")]
+    #[arg(long, help_heading = CLOUDS, value_name = "SCHEME-OR-URL")]
     pub allow_links: Vec<String>,
     /// The bucket denies listing: take a refused chunk for one that was never written, where tests say that it is so
-    #[arg(long = "missing-as-403", value_name = "BOOL", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true")]
+    #[arg(long = "missing-as-403", help_heading = CLOUDS, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[serde(rename = "missing-as-403")]
     pub missing_as_403: Option<bool>,
 }

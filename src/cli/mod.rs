@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod info;
@@ -69,6 +70,8 @@ pub enum Command {
     Demo(demo::Demo),
     /// Tell which chunks and objects of the store a read touches
     Explain(explain::Explain),
+    /// Look at this machine, the network, the credentials and a store, and tell what is missing
+    Doctor(doctor::Doctor),
 }
 
 impl Command {
@@ -82,6 +85,7 @@ impl Command {
             Command::Check(command) => command.run(log),
             Command::Demo(command) => command.run(log),
             Command::Explain(command) => command.run(log),
+            Command::Doctor(command) => command.run(log),
         }
     }
 }

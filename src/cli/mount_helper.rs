@@ -10,7 +10,7 @@ use std::path::Path;
 use clap::CommandFactory;
 
 use super::{Cli, Command, Exit, Failed, mount};
-use crate::service::{self, background, mountpoint};
+use crate::service::mountpoint;
 
 /// Names under which the program is a helper of mount(8): for the types `h5mount` and `fuse.h5mount`.
 const NAMES: [&str; 2] = ["mount.h5mount", "mount.fuse.h5mount"];
@@ -195,12 +195,7 @@ impl Call {
         if self.fake {
             return Ok(Exit::Done);
         }
-        match background::start(self.arguments.into_iter().chain(["--background-copy".into()])) {
-            Ok(Ok(())) => Ok(Exit::Done),
-            // The copy has said why.
-            Ok(Err(code)) => Ok(Exit::Copy(of_mount(Exit::Copy(u8::try_from(code).unwrap_or(u8::MAX))))),
-            Err(error) => Err(service::ServiceError::from(error).into()),
-        }
+        mount::in_background(self.arguments).map(|exit| Exit::Copy(of_mount(exit)))
     }
 }
 

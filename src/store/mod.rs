@@ -11,6 +11,8 @@
 pub mod access;
 mod cloud;
 pub mod counters;
+#[cfg_attr(not(test), expect(dead_code, reason = "the services of `cloud` will ask for them"))]
+mod credentials;
 pub mod error;
 #[cfg(test)]
 mod faulty;
@@ -18,8 +20,10 @@ mod faulty;
 pub(crate) mod memory;
 pub mod patience;
 pub mod posix;
+pub mod probe;
 mod retry;
 pub mod root;
+mod rooted;
 pub mod stores;
 #[cfg(test)]
 mod tests;
@@ -43,6 +47,7 @@ use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
 use cloud::Cloud;
 use posix::Posix;
+use rooted::Rooted;
 
 /// How many times the deadline the bytes of one answer may take, as long as they keep coming: through a slow line 64
 /// chunks of 4 MiB at a time need minutes, and nothing is wrong with them.
@@ -141,6 +146,8 @@ pub struct Store {
     bucket: Bucket,
     backend: Arc<dyn Backend>,
     settings: StoreSettings,
+    /// After this long a request fails, whatever the backend does.
+    deadline: Duration,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
 }
@@ -222,7 +229,7 @@ impl Store {
     }
 
     /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
-    /// percent-encoded. Others are clouds: `s3://bucket`.
+    /// percent-encoded. Others are clouds: `s3://bucket`, or `s3://bucket/prefix` for a store that begins within one.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
@@ -230,9 +237,14 @@ impl Store {
         let Some(path) = bucket.as_str().strip_prefix("file://") else {
             let counters = Arc::<Counters>::default();
             let deadline = settings.cloud_deadline;
-            let opened = Cloud::open(bucket, &settings.access, deadline, Arc::clone(&counters)).await?;
-            let settings = StoreSettings { deadline: deadline.saturating_mul(FLOW), ..settings };
-            return Ok(Store { counters, ..Store::with_backend(bucket, Arc::new(Arc::new(opened)), settings) });
+            let (whole, prefix) = rooted::parts(bucket);
+            let opened = Cloud::open(&whole, &settings.access, deadline, Arc::clone(&counters)).await?;
+            let mut backend: Arc<dyn Backend> = Arc::new(Arc::new(opened));
+            if !prefix.is_empty() {
+                backend = Arc::new(Rooted::new(backend, prefix));
+            }
+            let store = Store::with_backend(bucket, backend, settings);
+            return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), ..store });
         };
         let (path, at) = (path.to_owned(), bucket.clone());
         // A disk that hangs takes a thread of those that may wait.
@@ -252,7 +264,8 @@ impl Store {
 
     pub(crate) fn with_backend(bucket: &Bucket, backend: Arc<dyn Backend>, settings: StoreSettings) -> Store {
         let permits = Arc::new(Semaphore::new(settings.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
-        Store { bucket: bucket.clone(), backend, settings, permits, counters: Arc::default() }
+        let deadline = settings.deadline;
+        Store { bucket: bucket.clone(), backend, settings, deadline, permits, counters: Arc::default() }
     }
 
     /// The bucket.
@@ -346,7 +359,7 @@ impl Store {
     /// empty stream.
     pub fn list_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
         use futures::{StreamExt, TryStreamExt, stream};
-        let deadline = self.settings.deadline;
+        let deadline = self.deadline;
         let location = self.location(&Key::new(prefix));
         let batches = self.backend.list_below(prefix);
         stream::try_unfold(batches, move |mut batches| {
@@ -389,7 +402,7 @@ impl Store {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let deadline = self.settings.deadline;
+        let deadline = self.deadline;
         let late = || StoreError::Timeout { location: self.location(key), seconds: deadline.as_secs() };
         let permit = tokio::time::timeout(deadline, Arc::clone(&self.permits).acquire_owned())
             .await

@@ -80,7 +80,7 @@ impl Attempts {
 
     /// How long the next answer may take to begin.
     pub fn patience(&self) -> Duration {
-        retry::patience(self.failed, self.deadline.saturating_sub(self.began.elapsed()))
+        retry::patience(self.failed, self.deadline.saturating_sub(self.began.elapsed()), self.deadline)
     }
 
     /// How long to wait before the next attempt; `None`: give up.

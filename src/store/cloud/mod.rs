@@ -8,10 +8,13 @@
 pub(super) mod answer;
 mod attempts;
 mod body;
+pub(super) mod greeting;
 mod listing;
 mod pages;
 mod region;
 mod s3;
+#[cfg(test)]
+mod tests;
 pub(super) mod wire;
 mod write;
 mod xml;
@@ -111,7 +114,11 @@ impl Cloud {
                 });
             }
         };
-        Ok(Cloud {
+        Ok(Cloud::with(bucket, service, deadline, counters))
+    }
+
+    fn with(bucket: &Bucket, service: Service, deadline: Duration, counters: Arc<Counters>) -> Cloud {
+        Cloud {
             bucket: bucket.clone(),
             service: RwLock::new(Arc::new(service)),
             counters,
@@ -120,7 +127,7 @@ impl Cloud {
             expired: Mutex::default(),
             warned: Mutex::default(),
             odd: Mutex::default(),
-        })
+        }
     }
 
     fn service(&self) -> Arc<Service> {

@@ -1,0 +1,212 @@
+//! Credentials that are looked for when they are first needed, kept while they hold, and renewed before they end.
+//!
+//! - One search at a time: everybody who waits gets the outcome of the same one.
+//! - Well before the end a search runs beside the requests, which go on with what there is; close to the end they wait.
+//! - What the service called expired is never handed out again, nor what a search found that began before.
+//! - A failure is told to those who wait for it and not kept: the next request searches again.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use object_store::CredentialProvider;
+use object_store::aws::AwsCredential;
+use tokio::time::Instant;
+
+use super::{Described, Fault, Renew};
+use crate::store::Denial;
+
+/// How long before their end credentials are renewed beside the requests. The machine's role has new ones five minutes
+/// before the old end; earlier there is nothing to be had.
+const AHEAD: Duration = Duration::from_secs(5 * 60);
+/// How long before their end nobody is given them any more. A request repeats for up to 30 s with one signature's
+/// credentials, and clocks differ by some seconds.
+const LEAST: Duration = Duration::from_secs(60);
+/// Between two searches beside the requests: a place that has nothing newer yet is asked ten times in five minutes.
+const PAUSE: Duration = Duration::from_secs(30);
+/// The longest search: somebody may have to confirm a sign-in that a `credential_process` began.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Credentials and where they come from.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub credential: Arc<AwsCredential>,
+    pub from: String,
+    pub until: Option<SystemTime>,
+}
+
+/// Where credentials are looked for.
+#[async_trait::async_trait]
+pub(super) trait Search: Send + Sync + std::fmt::Debug {
+    /// Looks everywhere anew: nothing of an earlier search is remembered.
+    async fn find(&self) -> Result<Found, Fault>;
+}
+
+/// Credentials that renew themselves.
+#[derive(Debug)]
+pub(super) struct Renewing {
+    search: Arc<dyn Search>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    /// The search that is under way.
+    running: Option<Running>,
+    /// When the last one began.
+    began: Option<Instant>,
+    /// Number of the last one.
+    number: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    found: Found,
+    /// When they were found, which tells how long a life they have.
+    since: SystemTime,
+}
+
+type Running = Shared<BoxFuture<'static, Result<Found, Fault>>>;
+
+/// How good what is held is.
+enum Life {
+    Fresh,
+    /// Good, but soon to end.
+    Ageing,
+    Over,
+}
+
+impl Held {
+    fn life(&self, now: SystemTime) -> Life {
+        let Some(until) = self.found.until else { return Life::Fresh };
+        let left = until.duration_since(now).unwrap_or_default();
+        // Of credentials that live for minutes only, a part of the life: they would never be fresh otherwise.
+        let whole = until.duration_since(self.since).unwrap_or_default();
+        if left > AHEAD.min(whole / 4) {
+            Life::Fresh
+        } else if left > LEAST.min(whole / 8) {
+            Life::Ageing
+        } else {
+            Life::Over
+        }
+    }
+}
+
+impl Renewing {
+    /// Credentials from wherever `search` finds them.
+    pub fn new(search: Arc<dyn Search>) -> Renewing {
+        Renewing { search, state: Arc::default() }
+    }
+
+    /// Credentials that hold for a while.
+    async fn current(&self) -> Result<Found, Fault> {
+        let running = {
+            let mut state = lock(&self.state);
+            match state.held.as_ref().map(|held| (held, held.life(SystemTime::now()))) {
+                Some((held, Life::Fresh)) => return Ok(held.found.clone()),
+                Some((held, Life::Ageing)) => {
+                    let found = held.found.clone();
+                    if state.running.is_none() && state.began.is_none_or(|began| began.elapsed() >= PAUSE) {
+                        let _runs_by_itself = self.begin(&mut state);
+                    }
+                    return Ok(found);
+                }
+                _ => match &state.running {
+                    Some(running) => running.clone(),
+                    None => self.begin(&mut state),
+                },
+            }
+        };
+        running.await
+    }
+
+    /// Begins a search, in a task of its own: whoever waits may give up.
+    fn begin(&self, state: &mut State) -> Running {
+        state.number += 1;
+        state.began = Some(Instant::now());
+        let (number, search, shared) = (state.number, Arc::clone(&self.search), Arc::clone(&self.state));
+        let task = tokio::spawn(async move {
+            let outcome = tokio::time::timeout(LONGEST, search.find()).await;
+            let outcome = outcome.unwrap_or_else(|_| {
+                let seconds = LONGEST.as_secs();
+                Err(Fault::unreachable(format!("no credentials within {seconds} s; a credential_process may hang")))
+            });
+            let outcome = outcome.and_then(still_good);
+            let mut state = lock(&shared);
+            // Otherwise what it was begun for was expired meanwhile, and another search runs.
+            if state.number == number {
+                state.running = None;
+                match &outcome {
+                    Ok(found) => state.held = Some(Held { found: found.clone(), since: SystemTime::now() }),
+                    Err(fault) if state.held.is_some() => tracing::warn!(%fault, "credentials were not renewed yet"),
+                    Err(_) => {}
+                }
+            }
+            outcome
+        });
+        let running = task
+            .map(|done| {
+                done.unwrap_or_else(|stopped| Err(Fault::unreachable(format!("the search stopped: {stopped}"))))
+            })
+            .boxed()
+            .shared();
+        state.running = Some(running.clone());
+        running
+    }
+}
+
+#[cfg(test)]
+impl Renewing {
+    /// Makes the last search seem long ago.
+    pub fn forget_pause(&self) {
+        lock(&self.state).began = None;
+    }
+}
+
+/// Refuses what is over already: a service would say so too, but not where it came from.
+fn still_good(found: Found) -> Result<Found, Fault> {
+    if found.until.is_none_or(|until| until > SystemTime::now()) {
+        return Ok(found);
+    }
+    let reason = format!(
+        "what {} gives has expired; sign in again (for example `aws sso login`), or check the clock",
+        found.from
+    );
+    Err(Fault::Refused { denial: Denial::Expired, reason })
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // Nothing between locking and unlocking leaves the state half changed.
+    state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[async_trait::async_trait]
+impl CredentialProvider for Renewing {
+    type Credential = AwsCredential;
+
+    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+        Ok(self.current().await?.credential)
+    }
+}
+
+#[async_trait::async_trait]
+impl Renew for Renewing {
+    /// Where nothing was handed out since the last time, there is nothing to expire: of 64 requests that fail together
+    /// the first begins the search and the others wait for it.
+    fn expire(&self) {
+        let mut state = lock(&self.state);
+        if state.held.take().is_some() {
+            state.running = None;
+            // Whatever a search that is under way finds is not kept.
+            state.number += 1;
+        }
+    }
+
+    async fn describe(&self) -> Result<Described, Fault> {
+        let found = self.current().await?;
+        let who = format!("access key {}", found.credential.key_id);
+        Ok(Described { who, from: found.from, until: found.until })
+    }
+}

@@ -11,7 +11,6 @@
 pub mod access;
 mod cloud;
 pub mod counters;
-#[cfg_attr(not(test), expect(dead_code, reason = "the services of `cloud` will ask for them"))]
 mod credentials;
 pub mod error;
 #[cfg(test)]
@@ -36,6 +35,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use access::{Access, Credentials};
 pub use counters::{Counters, Requests};
+pub use credentials::Described;
 pub use error::{Denial, StoreError};
 pub use stores::Stores;
 
@@ -181,6 +181,11 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
             what: key.to_string(),
             reason: "this kind of store is read-only here".to_owned(),
         })
+    }
+
+    /// Who asks; `None` for kinds of stores that nobody signs in to.
+    async fn describe(&self) -> Option<Result<Described, StoreError>> {
+        None
     }
 
     /// Deletes an object; one that is not there, too.
@@ -384,6 +389,11 @@ impl Store {
     /// As [`Store::put`].
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.within(key, |permit| self.backend.delete(key, permit)).await
+    }
+
+    /// Who asks, from which place that is known, and until when; `None` where requests are not signed.
+    pub async fn describe(&self) -> Option<Result<Described, StoreError>> {
+        self.backend.describe().await
     }
 
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that

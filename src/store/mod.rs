@@ -175,17 +175,17 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     /// two batches, and they would wait for each other.
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
 
+    /// Who asks; `None` where nobody needs to say so.
+    async fn who(&self) -> Result<Option<Described>, StoreError> {
+        Ok(None)
+    }
+
     /// Writes an object.
     async fn put(&self, key: &Key, _: Bytes, _: Put, _permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
         Err(StoreError::Unsupported {
             what: key.to_string(),
             reason: "this kind of store is read-only here".to_owned(),
         })
-    }
-
-    /// Who asks; `None` for kinds of stores that nobody signs in to.
-    async fn describe(&self) -> Option<Result<Described, StoreError>> {
-        None
     }
 
     /// Deletes an object; one that is not there, too.
@@ -392,8 +392,11 @@ impl Store {
     }
 
     /// Who asks, from which place that is known, and until when; `None` where requests are not signed.
-    pub async fn describe(&self) -> Option<Result<Described, StoreError>> {
-        self.backend.describe().await
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] and [`StoreError::Unreachable`] where no credentials are found.
+    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
+        self.backend.who().await
     }
 
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that

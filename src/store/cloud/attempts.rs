@@ -216,6 +216,13 @@ impl Cloud {
                             answer.host
                         ),
                     })),
+                    // Found out by reading the answer, where the service itself does not look at conditions.
+                    Err(object_store::Error::Precondition { .. }) => {
+                        Err(Failure::last(StoreError::Changed { location: location() }))
+                    }
+                    Err(error @ object_store::Error::NotSupported { .. }) => {
+                        Err(Failure::last(StoreError::Failed { location: location(), reason: told(&error) }))
+                    }
                     Err(error) => {
                         let reason = told(&error);
                         Err(Failure::damaged(StoreError::Garbled { location: location(), reason }))

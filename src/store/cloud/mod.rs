@@ -169,12 +169,6 @@ impl Cloud {
         }
     }
 
-    /// Who asks; `None` where it does not matter, or never changes.
-    async fn who(&self) -> Option<Result<Described, StoreError>> {
-        let renew = self.service().renew.clone()?;
-        Some(renew.describe().await.map_err(|fault| fault.at(self.location(&Key::new("")))))
-    }
-
     /// Asks for an object's head, and for its first byte where the head says too little.
     async fn head_once(&self, service: &Service, key: &Key, path: &Path, patience: Duration) -> Result<Meta, Failure> {
         let request = service.objects.get_opts(path, object_store::GetOptions { head: true, ..Default::default() });
@@ -261,15 +255,17 @@ impl Backend for Arc<Cloud> {
         Arc::clone(self).below(prefix)
     }
 
+    async fn who(&self) -> Result<Option<Described>, StoreError> {
+        let Some(renew) = self.service().renew.clone() else { return Ok(None) };
+        let described = renew.describe().await;
+        described.map(Some).map_err(|fault| fault.at(self.location(&Key::new(""))))
+    }
+
     async fn put(&self, key: &Key, bytes: Bytes, put: Put, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
         self.write(key, bytes, put, permit).await
     }
 
     async fn delete(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
         self.remove(key, permit).await
-    }
-
-    async fn describe(&self) -> Option<Result<Described, StoreError>> {
-        self.who().await
     }
 }

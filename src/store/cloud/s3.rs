@@ -295,3 +295,32 @@ fn skewed(answer: &Answer) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(name: &str, access: Access, region: &str) -> String {
+        let wire = Wire::new(&Access::default(), Arc::default()).unwrap();
+        let bucket = Bucket::new(format!("s3://{name}"));
+        Door::new(&bucket, &access, &wire, Duration::from_secs(1)).unwrap().url(region)
+    }
+
+    #[test]
+    fn the_url_of_a_bucket_follows_from_its_name_region_and_endpoint() {
+        let own = Access::default;
+        assert_eq!(url("nrel-pds", own(), "us-west-2"), "https://nrel-pds.s3.us-west-2.amazonaws.com");
+        assert_eq!(url("a.dotted.name", own(), "us-west-2"), "https://s3.us-west-2.amazonaws.com/a.dotted.name");
+        assert_eq!(url("Old_Name", own(), "us-east-1"), "https://s3.us-east-1.amazonaws.com/Old_Name");
+        assert_eq!(url("b", own(), "cn-north-1"), "https://b.s3.cn-north-1.amazonaws.com.cn");
+        let at = |endpoint: &str, path_style| Access {
+            endpoint: Some(endpoint.to_owned()),
+            path_style,
+            ..Access::default()
+        };
+        assert_eq!(url("b", at("http://minio:9000/", None), "x"), "http://minio:9000/b");
+        assert_eq!(url("b", at("https://s3.example", Some(false)), "x"), "https://b.s3.example");
+        let styled = Access { path_style: Some(true), ..Access::default() };
+        assert_eq!(url("b", styled, "eu-west-1"), "https://s3.eu-west-1.amazonaws.com/b");
+    }
+}

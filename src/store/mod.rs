@@ -10,8 +10,8 @@
 
 pub mod access;
 mod cloud;
+pub mod contract;
 pub mod counters;
-#[cfg_attr(not(test), expect(dead_code, reason = "the services of `cloud` will ask for them"))]
 mod credentials;
 pub mod error;
 #[cfg(test)]
@@ -36,6 +36,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use access::{Access, Credentials};
 pub use counters::{Counters, Requests};
+pub use credentials::Described;
 pub use error::{Denial, StoreError};
 pub use stores::Stores;
 
@@ -173,6 +174,11 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     /// two batches, and they would wait for each other.
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
 
+    /// Who asks; `None` where nobody needs to say so.
+    async fn who(&self) -> Result<Option<Described>, StoreError> {
+        Ok(None)
+    }
+
     /// Writes an object.
     async fn put(&self, key: &Key, _: Bytes, _: Put, _permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
         Err(StoreError::Unsupported {
@@ -222,7 +228,8 @@ impl Store {
     }
 
     /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
-    /// percent-encoded. Others are clouds: `s3://bucket`.
+    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`; or any web server:
+    /// `https://host`.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
@@ -364,6 +371,16 @@ impl Store {
         })
         .try_flatten()
         .boxed()
+    }
+
+    /// Who asks for objects, which is looked for if that was not done yet. `None` for a directory tree, a web server, and
+    /// requests that are not signed.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] where there are no credentials, [`StoreError::Unreachable`] where the place that has them
+    /// does not answer.
+    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
+        self.backend.who().await
     }
 
     /// Writes an object, at once and whole.

@@ -16,7 +16,7 @@ use super::wire::{Heard, Told, Trouble, TroubleKind, listen};
 use super::{Cloud, Service};
 use crate::model::location::Key;
 use crate::store::retry::{self, Fault, Step};
-use crate::store::{Denial, StoreError};
+use crate::store::{Denial, StoreError, credentials};
 
 /// Between two warnings of one store: when a service is away, every reader fails of it.
 const WARNINGS: Duration = Duration::from_secs(10);
@@ -216,6 +216,21 @@ impl Cloud {
                             answer.host
                         ),
                     })),
+                    // Azurite sends the part `0--1/0` of what is empty.
+                    Err(_)
+                        if asked == Asked::Part
+                            && answer.header("content-range").is_some_and(|of| of.ends_with("/0")) =>
+                    {
+                        self.prove();
+                        Err(Failure::last(StoreError::Range { location: location(), start: 0, end: 0 }))
+                    }
+                    // Found out by reading the answer, where the service itself does not look at conditions.
+                    Err(object_store::Error::Precondition { .. }) => {
+                        Err(Failure::last(StoreError::Changed { location: location() }))
+                    }
+                    Err(error @ object_store::Error::NotSupported { .. }) => {
+                        Err(Failure::last(StoreError::Failed { location: location(), reason: told(&error) }))
+                    }
                     Err(error) => {
                         let reason = told(&error);
                         Err(Failure::damaged(StoreError::Garbled { location: location(), reason }))
@@ -288,6 +303,11 @@ impl Cloud {
     /// Nothing was sent, as there is nobody to send it as.
     fn unasked(&self, key: &Key, error: &object_store::Error) -> Failure {
         let location = self.location(key);
+        if let Some(fault) = credentials::Fault::within(error) {
+            let error = fault.clone().at(location);
+            let then = if error.is_transient() { Then::Again(Fault::Unreachable) } else { Then::Stop };
+            return Failure { error, then, unsaid: false };
+        }
         Failure::last(match error {
             object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => {
                 StoreError::Unsupported { what: location.to_string(), reason: error.to_string() }

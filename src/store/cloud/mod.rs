@@ -7,7 +7,10 @@
 
 pub(super) mod answer;
 mod attempts;
+mod azure;
 mod body;
+mod gcs;
+mod http;
 mod listing;
 mod pages;
 mod region;
@@ -32,6 +35,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::counters::Counters;
+use super::credentials::{Described, Renew};
 use super::{Access, Backend, Batch, Capabilities, Get, Listing, Meta, Object, Put, StoreError};
 use crate::model::location::{Bucket, ETag, Key, Location};
 use answer::{Asked, Dialect};
@@ -52,12 +56,6 @@ pub(super) struct Service {
     pub renew: Option<Arc<dyn Renew>>,
     /// How to go on where the bucket turns out to be in another region.
     pub elsewhere: Option<Arc<dyn Elsewhere>>,
-}
-
-/// What can be asked of whoever provides credentials.
-pub(super) trait Renew: Send + Sync + fmt::Debug {
-    /// The service took the credentials for expired: the next request asks for new ones.
-    fn expire(&self);
 }
 
 /// Opens the same bucket in another region.
@@ -104,10 +102,14 @@ impl Cloud {
         let wire = Wire::new(access, Arc::clone(&counters))?;
         let service = match bucket.as_str().split_once("://").map(|(scheme, _)| scheme) {
             Some("s3") => s3::open(bucket, access, &wire, deadline).await?,
+            Some("az" | "abfs" | "abfss") => azure::open(bucket, access, &wire).await?,
+            Some("gs") => gcs::open(bucket, access, &wire).await?,
+            Some("http" | "https") => http::open(bucket, access, &wire)?,
             _ => {
                 return Err(StoreError::Unsupported {
                     what: bucket.as_str().to_owned(),
-                    reason: "not a kind of store that is known: file:///…, s3://…".to_owned(),
+                    reason: "not a kind of store that is known: file:///…, s3://…, az://…, gs://…, https://…"
+                        .to_owned(),
                 });
             }
         };
@@ -225,6 +227,12 @@ impl Backend for Arc<Cloud> {
 
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
         Arc::clone(self).below(prefix)
+    }
+
+    async fn who(&self) -> Result<Option<Described>, StoreError> {
+        let Some(renew) = self.service().renew.clone() else { return Ok(None) };
+        let described = renew.describe().await;
+        described.map(Some).map_err(|fault| fault.at(self.location(&Key::new(""))))
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, put: Put, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {

@@ -9,7 +9,7 @@ use super::answer::{Answer, Asked, Dialect, Meaning, html};
 use super::wire::{Wire, no_retries};
 use super::{Elsewhere, Service, region};
 use crate::model::location::Bucket;
-use crate::store::{Access, Capabilities, Credentials, Denial, StoreError};
+use crate::store::{Access, Capabilities, Credentials, Denial, StoreError, credentials};
 
 /// What services that have no regions take for one, and where Amazon is asked first.
 const FIRST_REGION: &str = "us-east-1";
@@ -114,24 +114,14 @@ impl Door {
             // Deletes one by one need no further permission and no XML.
             .with_disable_bulk_delete(true)
             .with_request_payer(self.access.request_payer);
+        let mut renew = None;
         builder = match &self.access.credentials {
             Credentials::Anonymous => builder.with_skip_signature(true),
-            _ => match (self.variable("AWS_ACCESS_KEY_ID"), self.variable("AWS_SECRET_ACCESS_KEY")) {
-                (Some(id), Some(secret)) => {
-                    let builder = builder.with_access_key_id(id).with_secret_access_key(secret);
-                    match self.variable("AWS_SESSION_TOKEN") {
-                        Some(token) => builder.with_token(token),
-                        None => builder,
-                    }
-                }
-                _ => {
-                    return Err(StoreError::Unsupported {
-                        what: self.bucket.as_str().to_owned(),
-                        reason: "no credentials found: set AWS_PROFILE, or pass --no-sign-request for public buckets"
-                            .to_owned(),
-                    });
-                }
-            },
+            Credentials::Found | Credentials::Profile(_) => {
+                let (provider, renewing) = credentials::aws(&self.access, region)?;
+                renew = Some(renewing);
+                builder.with_credentials(provider)
+            }
         };
         let store = builder.build().map_err(|error| StoreError::Unsupported {
             what: self.bucket.as_str().to_owned(),
@@ -150,7 +140,7 @@ impl Door {
                 atomic_put: true,
             },
             dialect: Arc::new(S3 { anonymous: self.anonymous(), payer: self.access.request_payer }),
-            renew: None,
+            renew,
             elsewhere: Some(Arc::new(self.clone())),
         })
     }

@@ -216,11 +216,7 @@ impl Cloud {
                             answer.host
                         ),
                     })),
-                    // Azurite sends the part `0--1/0` of what is empty.
-                    Err(_)
-                        if asked == Asked::Part
-                            && answer.header("content-range").is_some_and(|of| of.ends_with("/0")) =>
-                    {
+                    Err(_) if asked == Asked::Part && answer.is_empty_part() => {
                         self.prove();
                         Err(Failure::last(StoreError::Range { location: location(), start: 0, end: 0 }))
                     }

@@ -142,6 +142,8 @@ pub struct Store {
     bucket: Bucket,
     backend: Arc<dyn Backend>,
     settings: StoreSettings,
+    /// After this long a request fails, whatever the backend does.
+    deadline: Duration,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
 }
@@ -238,8 +240,8 @@ impl Store {
             let counters = Arc::<Counters>::default();
             let deadline = settings.cloud_deadline;
             let opened = Cloud::open(bucket, &settings.access, deadline, Arc::clone(&counters)).await?;
-            let settings = StoreSettings { deadline: deadline.saturating_mul(FLOW), ..settings };
-            return Ok(Store { counters, ..Store::with_backend(bucket, Arc::new(Arc::new(opened)), settings) });
+            let store = Store::with_backend(bucket, Arc::new(Arc::new(opened)), settings);
+            return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), ..store });
         };
         let (path, at) = (path.to_owned(), bucket.clone());
         // A disk that hangs takes a thread of those that may wait.
@@ -259,7 +261,8 @@ impl Store {
 
     pub(crate) fn with_backend(bucket: &Bucket, backend: Arc<dyn Backend>, settings: StoreSettings) -> Store {
         let permits = Arc::new(Semaphore::new(settings.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
-        Store { bucket: bucket.clone(), backend, settings, permits, counters: Arc::default() }
+        let deadline = settings.deadline;
+        Store { bucket: bucket.clone(), backend, settings, deadline, permits, counters: Arc::default() }
     }
 
     /// The bucket.
@@ -353,7 +356,7 @@ impl Store {
     /// empty stream.
     pub fn list_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
         use futures::{StreamExt, TryStreamExt, stream};
-        let deadline = self.settings.deadline;
+        let deadline = self.deadline;
         let location = self.location(&Key::new(prefix));
         let batches = self.backend.list_below(prefix);
         stream::try_unfold(batches, move |mut batches| {
@@ -400,13 +403,21 @@ impl Store {
         self.within(key, |permit| self.backend.delete(key, permit)).await
     }
 
+    /// Who asks, from which place that is known, and until when; `None` where requests are not signed.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] and [`StoreError::Unreachable`] where no credentials are found.
+    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
+        self.backend.who().await
+    }
+
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that
     /// requests behind a hung disk fail too instead of piling up.
     async fn within<T, F>(&self, key: &Key, request: impl FnOnce(OwnedSemaphorePermit) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let deadline = self.settings.deadline;
+        let deadline = self.deadline;
         let late = || StoreError::Timeout { location: self.location(key), seconds: deadline.as_secs() };
         let permit = tokio::time::timeout(deadline, Arc::clone(&self.permits).acquire_owned())
             .await

@@ -29,8 +29,7 @@ impl Stores {
 
     /// The store of `bucket`, opened at first use with the settings of the home store.
     ///
-    /// Links come from whoever wrote the store, so they may not lead just anywhere on this machine: from a directory
-    /// tree only to its sibling directories (HSDS keeps its buckets side by side), from a remote store to no directory.
+    /// Links come from whoever wrote the store, so they may not lead just anywhere: see [`refusal`].
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] where a link may not lead there; [`StoreError::Timeout`] where opening takes longer
@@ -39,14 +38,11 @@ impl Stores {
         if bucket == self.home.bucket() {
             return Ok(Arc::clone(&self.home));
         }
-        if bucket.as_str().starts_with("file:") && !root::are_siblings(self.home.bucket(), bucket) {
-            return Err(StoreError::Unsupported {
-                what: bucket.as_str().to_owned(),
-                reason: "linked data on local disk must lie in the store or in a directory beside it".to_owned(),
-            });
+        if let Some(reason) = refusal(self.home.bucket(), bucket, &self.home.settings.access.allow_links) {
+            return Err(StoreError::Unsupported { what: bucket.as_str().to_owned(), reason });
         }
         let opening = Arc::clone(self.others().entry(bucket.clone()).or_default());
-        let deadline = self.home.settings.deadline;
+        let deadline = self.home.settings.deadline.max(self.home.settings.cloud_deadline);
         let opened = tokio::time::timeout(deadline, self.open(bucket, Arc::clone(&opening))).await;
         let location = || Location { bucket: bucket.clone(), key: Key::new("") };
         let opened =
@@ -82,5 +78,82 @@ impl Stores {
     fn others(&self) -> MutexGuard<'_, HashMap<Bucket, Opening>> {
         // A panic while the lock is held can only come from the allocator; the map is whole either way.
         self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Kinds of stores that linked data may lie in, by the schemes of their URLs.
+const CLOUDS: [&[&str]; 3] = [&["s3", "s3a"], &["az", "azure", "abfs", "abfss"], &["gs"]];
+
+/// Why data linked from `home` may not lie in `other`; `None` where it may.
+///
+/// - From a directory tree only in its sibling directories: HSDS keeps its buckets side by side.
+/// - From a cloud only in buckets of the same cloud, which are read with the same credentials.
+/// - Elsewhere if whoever mounts it said so: a scheme (`file:`), or the beginning of a URL.
+pub fn refusal(home: &Bucket, other: &Bucket, allowed: &[String]) -> Option<String> {
+    let scheme = |bucket: &Bucket| bucket.as_str().split(':').next().unwrap_or("").to_owned();
+    let (from, to) = (scheme(home), scheme(other));
+    // `..` leads out of what was allowed.
+    let plain = !other.as_str().split('/').any(|part| part == "." || part == "..");
+    if plain && allowed.iter().any(|beginning| begins(other.as_str(), beginning)) {
+        return None;
+    }
+    let same = CLOUDS.iter().any(|schemes| schemes.contains(&from.as_str()) && schemes.contains(&to.as_str()));
+    if same || root::are_siblings(home, other) {
+        return None;
+    }
+    let rule = match from.as_str() {
+        "file" if to == "file" => "linked data on local disk must lie in the store or in a directory beside it",
+        "file" => "a store on local disk may not link to other places",
+        _ => "linked data must lie in the same cloud as the store",
+    };
+    Some(format!("{rule}; --allow-links {to}: (or the beginning of its URL) permits it"))
+}
+
+/// Whether `url` begins with `beginning`, and not only by chance: `https://data.org` is no beginning of
+/// `https://data.org.example`.
+fn begins(url: &str, beginning: &str) -> bool {
+    let Some(rest) = url.strip_prefix(beginning) else { return false };
+    !beginning.is_empty() && (rest.is_empty() || rest.starts_with('/') || beginning.ends_with(['/', ':']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn may(home: &str, other: &str, allowed: &[&str]) -> bool {
+        let allowed: Vec<String> = allowed.iter().map(|&allowed| allowed.to_owned()).collect();
+        refusal(&Bucket::new(home), &Bucket::new(other), &allowed).is_none()
+    }
+
+    #[test]
+    fn links_stay_in_their_cloud() {
+        assert!(may("s3://a", "s3://b", &[]));
+        assert!(may("az://account/a", "abfss://b@account.dfs.core.windows.net", &[]));
+        assert!(may("gs://a", "gs://b", &[]));
+        for other in ["file:///etc", "http://169.254.169.254", "https://x", "gs://b", "az://b/c", "x", ""] {
+            assert!(!may("s3://a", other, &[]), "{other}");
+            assert!(!may("https://a", other, &[]), "{other}");
+        }
+        assert!(!may("file:///srv/a", "s3://b", &[]));
+        assert!(may("file:///srv/a", "file:///srv/b", &[]));
+    }
+
+    #[test]
+    fn what_was_allowed_is_a_scheme_or_the_beginning_of_a_url() {
+        assert!(may("file:///srv/a", "s3://b", &["gs:", "s3:"]));
+        assert!(may("s3://a", "https://data.org", &["https://data.org"]));
+        assert!(may("s3://a", "file:///data/b", &["file:///data"]));
+        assert!(may("s3://a", "file:///data/b", &["file:///data/"]));
+        for (other, allowed) in [
+            ("https://data.org.example", "https://data.org"),
+            ("file:///database", "file:///data"),
+            ("file:///data/../etc", "file:///data"),
+            ("http://x", "https:"),
+            ("file:///etc", ""),
+        ] {
+            assert!(!may("s3://a", other, &[allowed]), "{other}");
+        }
+        let reason = refusal(&Bucket::new("s3://a"), &Bucket::new("file:///etc"), &[]).unwrap();
+        assert!(reason.contains("--allow-links file:"), "{reason}");
     }
 }

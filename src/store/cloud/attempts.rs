@@ -80,7 +80,7 @@ impl Attempts {
 
     /// How long the next answer may take to begin.
     pub fn patience(&self) -> Duration {
-        retry::patience(self.failed, self.deadline.saturating_sub(self.began.elapsed()))
+        retry::patience(self.failed, self.deadline.saturating_sub(self.began.elapsed()), self.deadline)
     }
 
     /// How long to wait before the next attempt; `None`: give up.
@@ -220,6 +220,11 @@ impl Cloud {
                         self.prove();
                         Err(Failure::last(StoreError::Range { location: location(), start: 0, end: 0 }))
                     }
+                    // Azure deletes in batches, and says in the answer to the batch what became of each object.
+                    Err(object_store::Error::NotFound { .. }) => {
+                        self.prove();
+                        Err(Failure::last(StoreError::NotFound { location: location() }))
+                    }
                     // Found out by reading the answer, where the service itself does not look at conditions.
                     Err(object_store::Error::Precondition { .. }) => {
                         Err(Failure::last(StoreError::Changed { location: location() }))
@@ -301,6 +306,7 @@ impl Cloud {
         let location = self.location(key);
         if let Some(fault) = credentials::Fault::within(error) {
             let error = fault.clone().at(location);
+            // A place that has credentials may be away for a moment like any other.
             let then = if error.is_transient() { Then::Again(Fault::Unreachable) } else { Then::Stop };
             return Failure { error, then, unsaid: false };
         }

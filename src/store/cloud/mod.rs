@@ -2,19 +2,22 @@
 //!
 //! A kind ([`s3`] and its neighbours) opens a [`Service`]: how to ask, and what its answers mean. [`Cloud`] makes a
 //! backend of it: [`attempts`] repeats what failed for a moment, [`body`] checks every byte count, [`pages`] makes
-//! listings of the service's pages. Above lies [`Store`](super::Store) with its
+//! listings of the service's pages, [`denied`] decides what a 403 may mean. Above lies [`Store`](super::Store) with its
 //! limit of requests in flight; below, [`wire`].
 
 pub(super) mod answer;
 mod attempts;
 mod azure;
 mod body;
+mod denied;
 mod gcs;
 mod http;
 mod listing;
 mod pages;
 mod region;
 mod s3;
+#[cfg(test)]
+mod tests;
 pub(super) mod wire;
 mod write;
 mod xml;
@@ -78,6 +81,8 @@ pub(super) struct Cloud {
     expired: Mutex<Option<Instant>>,
     /// When a give-up was last warned of.
     warned: Mutex<Option<Instant>>,
+    /// What is known where a refusal may mean that there is no such object; `None` where it may not.
+    granted: Option<denied::Granted>,
     /// Folders that were said to hold keys which cannot be shown.
     odd: Mutex<HashSet<String>>,
 }
@@ -113,7 +118,12 @@ impl Cloud {
                 });
             }
         };
-        Ok(Cloud {
+        let granted = access.missing_as_403.then(denied::Granted::default);
+        Ok(Cloud { granted, ..Cloud::with(bucket, service, deadline, counters) })
+    }
+
+    fn with(bucket: &Bucket, service: Service, deadline: Duration, counters: Arc<Counters>) -> Cloud {
+        Cloud {
             bucket: bucket.clone(),
             service: RwLock::new(Arc::new(service)),
             counters,
@@ -121,8 +131,9 @@ impl Cloud {
             proven: AtomicBool::new(false),
             expired: Mutex::default(),
             warned: Mutex::default(),
+            granted: None,
             odd: Mutex::default(),
-        })
+        }
     }
 
     fn service(&self) -> Arc<Service> {
@@ -145,6 +156,24 @@ impl Cloud {
 
     fn prove(&self) {
         self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// What was asked for at `key`, noted where a refusal may mean that there is no such object.
+    async fn noted<T>(
+        &self,
+        key: &Key,
+        asked: Result<T, StoreError>,
+        permits: denied::Permits,
+    ) -> Result<T, StoreError> {
+        match asked {
+            Ok(done) => {
+                if let Some(granted) = &self.granted {
+                    granted.note(key);
+                }
+                Ok(done)
+            }
+            Err(error) => Err(self.absent_or(key, error, permits).await),
+        }
     }
 
     /// Asks for an object's head, and for its first byte where the head says too little.
@@ -203,7 +232,9 @@ impl Backend for Arc<Cloud> {
             let (get, path, held) = (&get, &path, &held);
             async move { self.get_once(&service, key, path, get, held, patience).await }.boxed()
         };
-        self.ask(key, Some(permit), ask).await
+        let permits = denied::permits(&permit);
+        let asked = self.ask(key, Some(permit), ask).await;
+        self.noted(key, asked, permits).await
     }
 
     async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
@@ -212,7 +243,9 @@ impl Backend for Arc<Cloud> {
             let path = &path;
             async move { self.head_once(&service, key, path, patience).await }.boxed()
         };
-        self.ask(key, Some(permit), ask).await
+        let permits = denied::permits(&permit);
+        let asked = self.ask(key, Some(permit), ask).await;
+        self.noted(key, asked, permits).await
     }
 
     async fn list(

@@ -129,10 +129,9 @@ pub(in crate::store) fn client(access: &Access) -> Result<reqwest::Client, Store
 /// The proxies of the usual variables; the small letters win, as with curl.
 fn proxies(access: &Access) -> Result<Vec<reqwest::Proxy>, StoreError> {
     let variable = |name: &str| {
-        let found = [name.to_lowercase(), name.to_owned()].into_iter().find_map(|name| {
+        [name.to_lowercase(), name.to_owned()].into_iter().find_map(|name| {
             access.variables.get(&name).filter(|value| !value.is_empty()).map(|value| (name, value.clone()))
-        });
-        found
+        })
     };
     let exempt = variable("NO_PROXY").and_then(|(_, list)| reqwest::NoProxy::from_string(&list));
     let mut proxies = Vec::new();

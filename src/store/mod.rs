@@ -10,6 +10,7 @@
 
 pub mod access;
 mod cloud;
+pub mod contract;
 pub mod counters;
 mod credentials;
 pub mod error;
@@ -247,7 +248,8 @@ impl Store {
     }
 
     /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
-    /// percent-encoded. Others are clouds: `s3://bucket`.
+    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`; or any web server:
+    /// `https://host`.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
@@ -400,6 +402,16 @@ impl Store {
         .boxed()
     }
 
+    /// Who asks for objects, which is looked for if that was not done yet. `None` for a directory tree, a web server, and
+    /// requests that are not signed.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] where there are no credentials, [`StoreError::Unreachable`] where the place that has them
+    /// does not answer.
+    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
+        self.backend.who().await
+    }
+
     /// Writes an object, at once and whole.
     ///
     /// # Errors
@@ -415,14 +427,6 @@ impl Store {
     /// As [`Store::put`].
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.within(key, |permit| self.backend.delete(key, permit)).await
-    }
-
-    /// Who asks, from which place that is known, and until when; `None` where requests are not signed.
-    ///
-    /// # Errors
-    /// [`StoreError::Forbidden`] and [`StoreError::Unreachable`] where no credentials are found.
-    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
-        self.backend.who().await
     }
 
     /// Where it is asked for; `None` where nothing is asked over a network.

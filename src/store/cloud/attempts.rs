@@ -253,6 +253,15 @@ impl Cloud {
                             answer.host
                         ),
                     })),
+                    Err(_) if asked == Asked::Part && answer.is_empty_part() => {
+                        self.prove();
+                        Err(Failure::last(StoreError::Range { location: location(), start: 0, end: 0 }))
+                    }
+                    // Azure deletes in batches, and says in the answer to the batch what became of each object.
+                    Err(object_store::Error::NotFound { .. }) => {
+                        self.prove();
+                        Err(Failure::last(StoreError::NotFound { location: location() }))
+                    }
                     // Found out by reading the answer, where the service itself does not look at conditions.
                     Err(object_store::Error::Precondition { .. }) => {
                         Err(Failure::last(StoreError::Changed { location: location() }))

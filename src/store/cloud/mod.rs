@@ -7,8 +7,11 @@
 
 pub(super) mod answer;
 mod attempts;
+mod azure;
 mod body;
 mod denied;
+mod gcs;
+mod http;
 mod listing;
 mod pages;
 mod region;
@@ -106,10 +109,14 @@ impl Cloud {
         let wire = Wire::new(access, Arc::clone(&counters))?;
         let service = match bucket.as_str().split_once("://").map(|(scheme, _)| scheme) {
             Some("s3") => s3::open(bucket, access, &wire, deadline).await?,
+            Some("az" | "abfs" | "abfss") => azure::open(bucket, access, &wire).await?,
+            Some("gs") => gcs::open(bucket, access, &wire).await?,
+            Some("http" | "https") => http::open(bucket, access, &wire)?,
             _ => {
                 return Err(StoreError::Unsupported {
                     what: bucket.as_str().to_owned(),
-                    reason: "not a kind of store that is known: file:///…, s3://…".to_owned(),
+                    reason: "not a kind of store that is known: file:///…, s3://…, az://…, gs://…, https://…"
+                        .to_owned(),
                 });
             }
         };

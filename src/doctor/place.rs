@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(900);
 const HEADS: usize = 5;
 /// Answers slower than this are told of: every first look at a file takes a handful.
 const SLOW: Duration = Duration::from_millis(300);
-/// Keys among which the largest object is looked for: one page of most services.
+/// Keys among which the largest object is looked for, and entries that are counted: one page of most services.
 const SAMPLED: usize = 1000;
 /// Bytes read to tell the rate: a chunk as archives have them, read in a second at 8 MB/s.
 const READ: u64 = 8 << 20;
@@ -191,15 +191,14 @@ async fn path(place: &Place, store: &std::sync::Arc<Store>) -> Finding {
         Err(SourceError::Store(error)) => return refused(TOPIC, &error),
         Err(error) => return Finding::fail(TOPIC, error.to_string(), "h5mount check names every fault"),
     };
-    match (source.only(), source.list("", None).await) {
+    let entries: Vec<Result<_, SourceError>> = source.list("").take(SAMPLED).collect().await;
+    let more = if entries.len() == SAMPLED { " or more" } else { "" };
+    match (source.only(), entries.into_iter().collect::<Result<Vec<_>, _>>()) {
         (Some(name), Ok(_)) => Finding::ok(TOPIC, format!("{name} is a file")),
-        (None, Ok(page)) if page.entries.is_empty() && page.next.is_none() => {
+        (None, Ok(entries)) if entries.is_empty() => {
             Finding::warn(TOPIC, format!("{place}: an empty folder"), "look for a mistake in its name")
         }
-        (None, Ok(page)) => {
-            let more = if page.next.is_some() { " and more" } else { "" };
-            Finding::ok(TOPIC, format!("a folder of {}{more} entries", page.entries.len()))
-        }
+        (None, Ok(entries)) => Finding::ok(TOPIC, format!("a folder of {}{more} entries", entries.len())),
         (_, Err(SourceError::Store(error))) => refused(TOPIC, &error),
         (_, Err(error)) => Finding::fail(TOPIC, error.to_string(), "h5mount check names every fault"),
     }

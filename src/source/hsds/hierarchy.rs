@@ -9,12 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::attribute::attribute;
-use super::chunks::{DatasetChunks, HsdsChunks};
-use super::creation::{Storage, fill};
+use super::chunks::{DatasetChunks, HsdsChunks, Place};
+use super::creation::fill;
 use super::document::{Document, float};
 use super::fault::Fault;
 use super::id::{Id, IdKind, SchemaVersion};
-use super::linked::Linked;
 use super::order;
 use super::types;
 use super::walk::{Given, Node, Prepared, Walk};
@@ -127,16 +126,13 @@ impl Assembler<'_> {
             Prepared::Dataset(prepared) => prepared,
         };
         let (creation, numbers) = (&prepared.creation, &self.walk.numbers);
-        let table = match &creation.storage {
-            Storage::Linked(Linked::Table { table, .. }) => numbers.get(table).copied().zip(prepared.table_row.clone()),
-            _ => None,
-        };
-        let chunks = creation.recipe.as_ref().map(|recipe| DatasetChunks {
+        let place = Place::of(&creation.storage, prepared.table_row.as_ref(), numbers);
+        let lost = place.is_none();
+        let chunks = creation.recipe.as_ref().zip(place).map(|(recipe, place)| DatasetChunks {
             id: node.id,
             datatype: prepared.datatype.clone(),
             recipe: recipe.clone(),
-            storage: creation.storage.clone(),
-            table,
+            place,
         });
         let (fill, fault) = match fill(document, &prepared.datatype, &|id: &Id| numbers.get(id).copied()) {
             Ok((_, bytes)) if bytes > self.budget => (None, Some(Fault::limit("bytes of all values", VALUES_BYTES))),
@@ -157,6 +153,9 @@ impl Assembler<'_> {
         };
         if let Some(fault) = fault {
             self.walk.problem(id, None, format!("the fill value is left out, zero stands in its place: {fault}"));
+        }
+        if lost {
+            self.walk.problem(id, None, "its chunks cannot be read: the chunk table is not shown".into());
         }
         (ObjectKind::Dataset(dataset), chunks)
     }

@@ -36,6 +36,8 @@ pub struct Context {
     pub bucket: Bucket,
     /// How shuffle without a compressor is read.
     pub shuffle_only: ShuffleOnly,
+    /// Whether objects carry the time of their last change.
+    pub object_times: bool,
     /// The name to present for the file of an external link.
     pub resolve_external: Box<dyn Fn(&Name) -> Name + Send + Sync>,
 }
@@ -84,7 +86,12 @@ pub fn assemble(
         resolve_external: context.resolve_external.as_ref(),
         netcdf,
     };
-    let mut assembler = Assembler { walk: Walk::from_root(root, given).map_err(error)?, netcdf, budget: VALUES_BYTES };
+    let mut assembler = Assembler {
+        walk: Walk::from_root(root, given).map_err(error)?,
+        netcdf,
+        times: context.object_times,
+        budget: VALUES_BYTES,
+    };
     let facts = assembler.facts(root);
     let count = assembler.walk.nodes.len();
     let mut hierarchy = Hierarchy { objects: Vec::with_capacity(count) };
@@ -103,6 +110,7 @@ pub fn assemble(
 struct Assembler<'a> {
     walk: Walk<'a>,
     netcdf: bool,
+    times: bool,
     /// Bytes that values may still take.
     budget: u64,
 }
@@ -112,7 +120,8 @@ impl Assembler<'_> {
         let document = self.walk.nodes[id.0 as usize].document;
         let attributes_tracked = order::tracked(document, self.netcdf);
         let attributes = self.attributes(id, document, attributes_tracked);
-        let modified = document.get("lastModified").and_then(float).filter(|time| (0.0..4294967296.0).contains(time));
+        let modified = document.get("lastModified").filter(|_| self.times).and_then(float);
+        let modified = modified.filter(|time| (0.0..4294967296.0).contains(time));
         let (kind, chunks) = self.kind(id, document, attributes_tracked);
         (Object { kind, attributes, attributes_tracked, modified: modified.map(|time| time as u32) }, chunks)
     }

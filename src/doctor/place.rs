@@ -192,13 +192,17 @@ async fn path(place: &Place, store: &std::sync::Arc<Store>) -> Finding {
         Err(error) => return Finding::fail(TOPIC, error.to_string(), "h5mount check names every fault"),
     };
     let entries: Vec<Result<_, SourceError>> = source.list("").take(SAMPLED).collect().await;
-    let more = if entries.len() == SAMPLED { " or more" } else { "" };
+    let count = match entries.len() {
+        1 => "1 entry".to_owned(),
+        count if count == SAMPLED => format!("{count} entries or more"),
+        count => format!("{count} entries"),
+    };
     match (source.only(), entries.into_iter().collect::<Result<Vec<_>, _>>()) {
         (Some(name), Ok(_)) => Finding::ok(TOPIC, format!("{name} is a file")),
         (None, Ok(entries)) if entries.is_empty() => {
             Finding::warn(TOPIC, format!("{place}: an empty folder"), "look for a mistake in its name")
         }
-        (None, Ok(entries)) => Finding::ok(TOPIC, format!("a folder of {}{more} entries", entries.len())),
+        (None, Ok(_)) => Finding::ok(TOPIC, format!("a folder of {count}")),
         (_, Err(SourceError::Store(error))) => refused(TOPIC, &error),
         (_, Err(error)) => Finding::fail(TOPIC, error.to_string(), "h5mount check names every fault"),
     }
@@ -317,8 +321,7 @@ async fn latency(store: &Store, key: &Key) -> Finding {
 fn refused(topic: &'static str, error: &StoreError) -> Finding {
     let remedy = match error {
         StoreError::Forbidden { denial: Denial::Rights, .. } => {
-            "ask the bucket's owner for the right to list and read; --no-sign-request where it is public, --profile \
-             where another of your accounts has it"
+            "ask the bucket's owner for the right to list and read, or ask as somebody who has it (--profile)"
         }
         StoreError::Forbidden { denial: Denial::Expired, .. } => "renew the credentials (aws sso login)",
         StoreError::Forbidden { denial: Denial::Credentials, .. } => "look at the key, its secret and the region",

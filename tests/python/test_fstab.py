@@ -8,6 +8,7 @@ import time
 
 import mounting
 import pytest
+from servers import s3
 
 HELPER = pathlib.Path("/sbin/mount.h5mount")
 LIMIT = 60  # seconds for one command
@@ -148,3 +149,22 @@ def test_a_file_of_settings_in_fstab(helper, point, stores, tmp_path):
     run("umount", point)
     wait_for_end(point)
     assert "was unmounted" in (tmp_path / "log").read_text()
+
+
+def test_a_line_of_fstab_for_a_bucket(helper, point, stores, tmp_path):
+    """From S3, with the options of a public bucket, read by name and by program."""
+    with s3.S3({"bucket": stores["1.0.2"]}) as server:
+        fstab = tmp_path / "fstab"
+        fstab.write_text("s3://bucket/home/admin %s h5mount ro,allow_other,no_sign_request,endpoint=%s,_netdev,"
+                         "x-systemd.automount,uid=1234 0 0\n" % (str(point).replace(" ", "\\040"), server.endpoint))
+        run("mount", "--fstab", fstab, point)
+        assert "hand.h5" in os.listdir(point)
+        assert os.stat(point).st_uid == 1234
+        assert "GROUP" in run("h5dump", "-H", point / "hand.h5")
+        run("mount", "-a", "-T", fstab)
+        assert len(daemons(point)) == 1
+        run("umount", point)
+        wait_for_end(point)
+        said = run("mount", "-t", "h5mount", "s3://absent/home", point, "-o",
+                   "no_sign_request,endpoint=" + server.endpoint, code=32)
+        assert "no such bucket" in said

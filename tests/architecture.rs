@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     // A store written for trying things: keys and chunk bytes, by the rooms that know them.
     ("demo", &["source", "codec", "model"]),
-    ("config", &["namespace", "fs", "fetch", "cache", "layout", "store", "model"]),
+    ("config", &["namespace", "fs", "fetch", "cache", "layout", "store", "model", "telemetry"]),
     ("service", &["config", "telemetry", "fs", "namespace", "source", "fetch", "cache", "layout", "store", "model"]),
     ("telemetry", &[]),
     ("fs", &["namespace", "writeback", "model"]),

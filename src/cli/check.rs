@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::inspect::{Found as Entry, Opened, bytes, counted, plain, print, print_json, run};
 use super::paths::Paths;
 use super::stored::{StoredFile, datasets};
-use super::{Exit, Failed, LogArgs, SourceArgs};
+use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::fetch::{FetchError, FileChunks, Found, Plain};
 use crate::layout::{self, Image, PresentOptions};
 use crate::model::chunk::{ChunkId, ChunkMap, ChunkSource};
@@ -75,7 +75,7 @@ struct Report {
 
 impl Check {
     /// Runs it.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         run(log, async {
             let opened = Opened::open(&self.source).await?;
             let mut checker = Checker {
@@ -84,8 +84,12 @@ impl Check {
                 bar: bar(),
                 lines: !self.json,
             };
-            let files: Vec<Entry> =
-                opened.everything().await?.into_iter().filter(|found| *found.kind() == EntryKind::File).collect();
+            let files: Vec<Entry> = opened
+                .everything()
+                .await?
+                .into_iter()
+                .filter(|found| matches!(found.kind(), EntryKind::File | EntryKind::Unclear))
+                .collect();
             for found in files {
                 checker.file(&found.path).await?;
             }

@@ -89,6 +89,18 @@ impl From<ServiceError> for Failed {
 
 impl From<ConfigError> for Failed {
     fn from(error: ConfigError) -> Self {
-        Failed::new(Exit::Source, error)
+        let exit = match error {
+            ConfigError::Scheme { .. }
+            | ConfigError::Url { .. }
+            | ConfigError::Value { .. }
+            | ConfigError::Unreadable { .. }
+            | ConfigError::File { .. }
+            | ConfigError::Missing { .. } => Exit::Usage,
+            ConfigError::Source { .. }
+            | ConfigError::NoStore { .. }
+            | ConfigError::Outside { .. }
+            | ConfigError::Store(_) => Exit::Source,
+        };
+        Failed::new(exit, error)
     }
 }

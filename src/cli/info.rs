@@ -10,7 +10,7 @@ use super::inspect::{Columns, Opened, bytes, counted, plain, print, print_json, 
 use super::paths::Paths;
 use super::stored::{StoredChunk, StoredFile, datasets};
 use super::wording::{filters, shape, type_use};
-use super::{Exit, Failed, LogArgs, SourceArgs};
+use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::fetch::{FileChunks, Found};
 use crate::model::chunk::{ChunkId, ChunkRecipe, ChunkSource};
 use crate::model::hierarchy::{Dataset, Hierarchy, ObjectId, ObjectKind};
@@ -114,7 +114,7 @@ struct Report {
 
 impl Info {
     /// Runs it.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         run(log, async {
             let opened = Opened::open(&self.source).await?;
             let mut report = Report { source: opened.place.to_string(), ..Report::default() };
@@ -125,7 +125,8 @@ impl Info {
                         report.totals.plain_files += 1;
                         report.totals.plain_bytes = report.totals.plain_bytes.saturating_add(*size);
                     }
-                    EntryKind::File => {
+                    // What it is could not be found out: opening it says why.
+                    EntryKind::File | EntryKind::Unclear => {
                         report.totals.files += 1;
                         if let Err(failed) = report.file(&opened, &found.path).await {
                             // Asked for alone, it is the command that failed.

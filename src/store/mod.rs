@@ -17,7 +17,8 @@ pub mod error;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
+pub mod patience;
 pub mod posix;
 mod retry;
 pub mod root;
@@ -39,6 +40,7 @@ pub use counters::{Counters, Requests};
 pub use credentials::Described;
 pub use error::{Denial, StoreError};
 pub use stores::Stores;
+pub use patience::{Patience, Waiting};
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};

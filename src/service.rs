@@ -4,6 +4,7 @@
 
 pub mod background;
 pub mod mountpoint;
+mod notify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::fs::{self, Access, FsSettings, Mount, MountError, Ownership};
 use crate::namespace::{Namespace, NamespaceSettings};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
 use crate::source::{Source, SourceError};
-use crate::store::{Store, StoreError, Stores};
+use crate::store::{Store, StoreError, StoreSettings, Stores};
 use mountpoint::MountpointError;
 
 /// Why a command could not do its work, by the part of the house that failed.
@@ -69,8 +70,13 @@ pub struct House {
 }
 
 /// Opens what `place` means. A file is shown alone in a folder.
-pub async fn open(place: &Place, namespace: NamespaceSettings, fetch: FetchSettings) -> Result<House, ServiceError> {
-    let store = Arc::new(Store::open(&place.bucket).await?);
+pub async fn open(
+    place: &Place,
+    store: StoreSettings,
+    namespace: NamespaceSettings,
+    fetch: FetchSettings,
+) -> Result<House, ServiceError> {
+    let store = Arc::new(Store::open_with(&place.bucket, store).await?);
     let stores = Arc::new(Stores::new(store.clone()));
     let source = HsdsSource::open(store, &place.path, HsdsSettings::default()).await.map_err(|error| match error {
         SourceError::NotFound { .. } => ServiceError::NotFound { place: place.to_string() },
@@ -78,8 +84,6 @@ pub async fn open(place: &Place, namespace: NamespaceSettings, fetch: FetchSetti
     })?;
     let url = format!("{}/{}", place.bucket.as_str(), source.path_in_store(""));
     let source: Arc<dyn Source> = Arc::new(source);
-    // A store that cannot be listed is told now, not by an error of the first `ls`.
-    source.list("", None).await?;
     let fetcher = Arc::new(Fetcher::new(fetch));
     let namespace = Arc::new(Namespace::new(source.clone(), stores.clone(), fetcher.clone(), namespace));
     Ok(House { namespace, stores, source, fetcher, url: url.trim_end_matches('/').to_owned() })
@@ -92,6 +96,8 @@ pub struct MountSettings {
     pub place: Place,
     /// Where.
     pub mountpoint: PathBuf,
+    /// How its store, and those that linked data lies in, are asked.
+    pub store: StoreSettings,
     /// How the tree behaves.
     pub namespace: NamespaceSettings,
     /// How chunks are fetched.
@@ -104,6 +110,8 @@ pub struct MountSettings {
     pub umask: u16,
     /// Who may use it.
     pub access: Access,
+    /// After how long a request of the kernel is answered with an error.
+    pub deadline: Duration,
 }
 
 /// How long programs get to let go of the mount when it is to end. Shorter than the 10 s and more after which service
@@ -118,20 +126,35 @@ const READ_AHEAD_KIB: u32 = 16 << 10;
 /// Mounts, calls `ready` when a stat through the mount answers, and returns when it was unmounted: by a signal, or by
 /// somebody else.
 pub fn run(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(), ServiceError> {
+    on_runtime(serve(settings, ready))?
+}
+
+/// Stack of a thread that runs tasks. The frames of a read on its way down lie on one another, in a build without
+/// optimisation more than the 2 MiB that are usual; what is not touched costs no memory.
+const STACK: usize = 8 << 20;
+
+/// Runs `work`, and with it the program, to the end.
+pub fn on_runtime<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
     let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    let result = runtime.block_on(serve(settings, ready));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(work);
     // What still runs has nobody to answer to, and the process ends. Shutting down would detach threads that are just
     // ending, which glibc before 2.37 may crash on.
     std::mem::forget(runtime);
-    result
+    Ok(result)
 }
 
 async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(), ServiceError> {
     // Signals first: one that comes while mounting must not leave a mount behind.
     let mut stop = Signals::new()?;
     let mountpoint = mountpoint::prepare(&settings.mountpoint)?;
-    let house = open(&settings.place, settings.namespace.clone(), settings.fetch.clone()).await?;
+    notify::status(&format!("opening {}", settings.place));
+    let house =
+        open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone()).await?;
     let fs_settings = FsSettings {
         source: house.url.clone(),
         ownership: Ownership {
@@ -140,7 +163,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
             umask: settings.umask,
             since: SystemTime::now(),
         },
-        deadline: FsSettings::DEADLINE,
+        deadline: settings.deadline,
     };
     let runtime = tokio::runtime::Handle::current();
     let mount = fs::mount(house.namespace, &mountpoint, fs_settings, settings.access, runtime)?;
@@ -152,13 +175,16 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
         }
     }
     tracing::info!("{} is mounted at {}", settings.place, mountpoint.display());
+    notify::ready(&format!("{} is mounted at {}", settings.place, mountpoint.display()));
     ready();
     tokio::select! {
         () = mount.ended() => {
+            notify::stopping("unmounted");
             tracing::info!("{} was unmounted", mountpoint.display());
             Ok(())
         }
         name = stop.next() => {
+            notify::stopping(&format!("{name}: unmounting"));
             tracing::info!("{name}: unmounting {}", mountpoint.display());
             end(mount, &mut stop).await
         }

@@ -9,14 +9,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::inspect::{print, print_json};
-use super::{Exit, Failed, LogArgs};
+use super::{Exit, Failed, LogOptions, start_log};
 use crate::config;
 use crate::demo::{self, FOLDER};
 use crate::fetch::FetchSettings;
-use crate::fs::Access;
+use crate::fs::{Access, FsSettings};
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, MountSettings};
-use crate::telemetry;
+use crate::store::StoreSettings;
 
 /// Flags of `demo`.
 #[derive(Debug, Args)]
@@ -43,9 +43,8 @@ JSON, printed when the mount answers: {store, folder, mountpoint (null with --no
 
 impl Demo {
     /// Runs it; returns when it was unmounted.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
-        telemetry::start(log.log_format, log.log_file.is_none(), log.log_file.as_deref())
-            .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))?;
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
+        start_log(log, true)?;
         let temporary = match self.store.is_none() || self.mountpoint.is_none() && !self.no_mount {
             true => Some(Temporary::new().map_err(|error| system("cannot make a temporary directory", &error))?),
             false => None,
@@ -66,14 +65,16 @@ impl Demo {
         let mountpoint = std::path::absolute(&mountpoint)
             .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", mountpoint.display())))?;
         let settings = MountSettings {
-            place: config::place(&folder.to_string_lossy(), Some(&store))?,
+            place: config::place(&folder.to_string_lossy(), store.to_str())?,
             mountpoint: mountpoint.clone(),
+            store: StoreSettings::default(),
             namespace: NamespaceSettings::default(),
             fetch: FetchSettings::default(),
             uid: None,
             gid: None,
             umask: 0o022,
             access: Access::Owner,
+            deadline: FsSettings::DEADLINE,
         };
         let mut told = Ok(());
         service::run(settings, || told = self.tell(&store, &folder, Some(&mountpoint)))?;

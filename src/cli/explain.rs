@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::inspect::{Columns, Opened, bytes, counted, plain, print, print_json, run};
 use super::paths::{Paths, resolve};
 use super::wording::{filters, shape, type_use};
-use super::{Exit, Failed, LogArgs, SourceArgs};
+use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::fetch::{FetchError, FileChunks, Found};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::hierarchy::{Hierarchy, ObjectKind};
@@ -48,7 +48,7 @@ const AT_ONCE: usize = 32;
 
 impl Explain {
     /// Runs it.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         run(log, async {
             let opened = Opened::open(&self.source).await?;
             if opened.kind != EntryKind::File {

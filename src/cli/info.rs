@@ -10,7 +10,7 @@ use super::inspect::{Columns, Opened, bytes, counted, plain, print, print_json, 
 use super::paths::Paths;
 use super::stored::{StoredChunk, StoredFile, datasets};
 use super::wording::{filters, shape, type_use};
-use super::{Exit, Failed, LogArgs, SourceArgs};
+use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::fetch::{FileChunks, Found};
 use crate::model::chunk::{ChunkId, ChunkRecipe, ChunkSource};
 use crate::model::hierarchy::{Dataset, Hierarchy, ObjectId, ObjectKind};
@@ -32,6 +32,8 @@ pub struct Info {
 const NOTES: &str = "\
 Stored bytes are counted by listing the store; no chunk is read. Files of schema v1 cannot be \
 listed one by one, so their stored bytes are unknown.
+
+Exits 1 where a file could not be read, and the sums lack it.
 
 JSON: {source, totals, schemas, dialects, problems, unreadable, datasets}. totals: folders, files, plain_files, \
 plain_bytes, groups, datasets, datatypes, links, attributes, chunks (of all grids), stored_chunks, stored_objects, \
@@ -114,7 +116,7 @@ struct Report {
 
 impl Info {
     /// Runs it.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         run(log, async {
             let opened = Opened::open(&self.source).await?;
             let mut report = Report { source: opened.place.to_string(), ..Report::default() };
@@ -125,7 +127,8 @@ impl Info {
                         report.totals.plain_files += 1;
                         report.totals.plain_bytes = report.totals.plain_bytes.saturating_add(*size);
                     }
-                    EntryKind::File => {
+                    // What it is could not be found out: opening it says why.
+                    EntryKind::File | EntryKind::Unclear => {
                         report.totals.files += 1;
                         if let Err(failed) = report.file(&opened, &found.path).await {
                             // Asked for alone, it is the command that failed.
@@ -141,7 +144,8 @@ impl Info {
                 true => print_json(&json!(report))?,
                 false => print(&report.text())?,
             }
-            Ok(Exit::Done)
+            // Sums that lack files are not what was asked for, and a script must see that.
+            Ok(if report.unreadable.is_empty() { Exit::Done } else { Exit::Faults })
         })
     }
 }

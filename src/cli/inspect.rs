@@ -3,29 +3,20 @@
 use std::future::Future;
 use std::io::{self, Write};
 
+use futures::TryStreamExt;
 use serde::Serialize;
 
-use super::{Exit, Failed, LogArgs, SourceArgs};
+use super::{Exit, Failed, LogOptions, SourceArgs, start_log};
 use crate::config::Place;
 use crate::fetch::FetchSettings;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
-use crate::source::{Contents, Entry, EntryKind, Page, SourceError, join};
-use crate::telemetry;
+use crate::source::{Contents, Entry, EntryKind, SourceError, join};
 
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
-pub fn run(log: &LogArgs, work: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
-    telemetry::start(log.log_format, log.log_file.is_none(), log.log_file.as_deref())
-        .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failed::new(Exit::System, format!("cannot start: {error}")))?;
-    let result = runtime.block_on(work);
-    // What still runs has nobody to answer to, and the process ends. Shutting down would detach threads that are just
-    // ending, which glibc before 2.37 may crash on.
-    std::mem::forget(runtime);
-    result
+pub fn run(log: &LogOptions, work: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
+    start_log(log, true)?;
+    service::on_runtime(work).map_err(ServiceError::from)?
 }
 
 /// A store, opened at a place of it. Paths here are those in the store.
@@ -44,7 +35,9 @@ impl Opened {
     /// Opens what SOURCE means.
     pub async fn open(source: &SourceArgs) -> Result<Opened, Failed> {
         let place = source.place()?;
-        let house = service::open(&place, NamespaceSettings::default(), FetchSettings::default()).await?;
+        let house =
+            service::open(&place, source.store(&place)?, NamespaceSettings::default(), FetchSettings::default())
+                .await?;
         // A source of a single file begins at the folder around it.
         if house.url == place.to_string().trim_end_matches('/') {
             let folder = place.path.clone();
@@ -63,17 +56,7 @@ impl Opened {
 
     /// All entries of the folder at `path`, by name.
     pub async fn entries(&self, path: &str) -> Result<Vec<Entry>, SourceError> {
-        let (mut entries, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = self.house.source.list(self.inside(path), cursor.as_ref()).await?;
-            let Page { entries: page, next } = page;
-            entries.extend(page);
-            // A cursor that does not move would list for ever.
-            if next.is_none() || next == cursor {
-                break;
-            }
-            cursor = next;
-        }
+        let mut entries: Vec<Entry> = self.house.source.list(self.inside(path)).try_collect().await?;
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(entries)
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::inspect::{Columns, Opened, bytes, plain, print, print_json, run};
 use super::paths::Paths;
 use super::wording::{datatype, filters, shape, short, type_use, value};
-use super::{Exit, Failed, LogArgs, SourceArgs};
+use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::model::hierarchy::{DataLayout, Dataset, Hierarchy, LinkTarget, Object, ObjectId, ObjectKind};
 use crate::source::{Contents, Entry, EntryKind, join};
 
@@ -45,12 +45,12 @@ the object is listed already); what does not apply is left out. Attributes are {
 
 impl Ls {
     /// Runs it.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         run(log, async {
             let opened = Opened::open(&self.source).await?;
             match &opened.kind {
                 EntryKind::Folder => self.folder(&opened).await?,
-                EntryKind::File => {
+                EntryKind::File | EntryKind::Unclear => {
                     let contents = opened.contents(&opened.place.path).await?;
                     self.file(&opened, &contents)?;
                 }
@@ -158,6 +158,7 @@ pub(super) fn entry_json(path: &str, entry: &Entry) -> Value {
     let kind = match &entry.kind {
         EntryKind::Folder => "folder",
         EntryKind::File => "file",
+        EntryKind::Unclear => "unclear",
         EntryKind::Plain { size, .. } => {
             fields.insert("size".into(), json!(size));
             "plain"

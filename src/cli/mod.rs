@@ -5,27 +5,28 @@
 
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod info;
 pub mod inspect;
 pub mod ls;
 pub mod mount;
+pub mod mount_helper;
 pub mod paths;
 pub mod stored;
 pub mod unmount;
 pub mod wording;
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use exit::{Exit, Failed};
 
-use crate::config::{self, ConfigError, Place};
-use crate::layout::{FilterPresentation, PresentOptions};
-use crate::telemetry::LogFormat;
+use crate::config::{self, AccessOptions, ConfigError, LogOptions, Place};
+use crate::store::StoreSettings;
+use crate::telemetry;
 
 /// Shows datasets that HSDS keeps in an object store as ordinary HDF5 files.
 #[derive(Debug, Parser)]
@@ -33,7 +34,7 @@ use crate::telemetry::LogFormat;
 pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
-    pub log: LogArgs,
+    pub log: LogOptions,
     /// The command.
     #[command(subcommand)]
     pub command: Command,
@@ -45,10 +46,13 @@ const AFTER: &str = "\
   h5mount /data/hsds/bucket /mnt/data            mount everything in a store
   h5mount /data/hsds/bucket/home/ann /mnt/ann    mount one folder of it
   h5mount --background STORE /mnt/data           come back when it is mounted
+  h5mount s3://nrel-pds-hsds/nrel /mnt/nrel --no-sign-request
+                                                 a folder of a public bucket
   h5dump -H /mnt/data/home/ann/run7.h5           any HDF5 program reads it
   h5mount unmount /mnt/data                      end it (or press Ctrl-C)
 
-`h5mount mount --help` explains every flag. Exit codes: 0 done, 1 faults found, 2 usage, 3 source, 4 mount, 5 system.";
+`h5mount mount --help` explains every flag. Exit codes:
+0 done, 1 faults found, 2 usage, 3 source, 4 mount, 5 system.";
 
 /// Commands.
 #[derive(Debug, Subcommand)]
@@ -67,11 +71,13 @@ pub enum Command {
     Demo(demo::Demo),
     /// Tell which chunks and objects of the store a read touches
     Explain(explain::Explain),
+    /// Look at this machine, the network, the credentials and a store, and tell what is missing
+    Doctor(doctor::Doctor),
 }
 
 impl Command {
     /// Runs it.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         match self {
             Command::Mount(command) => command.run(log),
             Command::Unmount(command) => command.run(log),
@@ -80,29 +86,23 @@ impl Command {
             Command::Check(command) => command.run(log),
             Command::Demo(command) => command.run(log),
             Command::Explain(command) => command.run(log),
+            Command::Doctor(command) => command.run(log),
         }
     }
-}
-
-/// Flags of every command.
-#[derive(Clone, Debug, Args)]
-pub struct LogArgs {
-    /// How log lines look; RUST_LOG=h5mount=debug tells more
-    #[arg(long, value_enum, default_value_t, global = true, value_name = "FORMAT")]
-    pub log_format: LogFormat,
-    /// Write log lines to this file instead of standard error
-    #[arg(long, global = true, value_name = "FILE")]
-    pub log_file: Option<PathBuf>,
 }
 
 /// SOURCE, as every command that reads a store takes it.
 #[derive(Clone, Debug, Args)]
 pub struct SourceArgs {
-    /// A store, a folder or one file in it: a path, or file:///path
+    /// What to read.
+    #[arg(help = config::mount::SOURCE)]
     pub source: String,
-    /// Top folder of the store; found by its `db/` folder where not given
-    #[arg(long, value_name = "DIR")]
-    pub store_root: Option<PathBuf>,
+    /// Where the store begins.
+    #[arg(long, value_name = "DIR-OR-PREFIX", help = config::mount::STORE_ROOT)]
+    pub store_root: Option<String>,
+    /// How its cloud is reached.
+    #[command(flatten)]
+    pub access: AccessOptions,
 }
 
 impl SourceArgs {
@@ -110,39 +110,24 @@ impl SourceArgs {
     pub fn place(&self) -> Result<Place, ConfigError> {
         config::place(&self.source, self.store_root.as_deref())
     }
-}
 
-/// How files are presented, as every command that makes files takes it.
-#[derive(Clone, Debug, Args)]
-pub struct PresentArgs {
-    /// What files say of compression. Data are decompressed here, ahead of the reader, in any case but `stored`.
-    /// declared: the file names gzip, shuffle and fletcher32 where the store uses them;
-    /// hidden: the file names no filter at all; stored: bytes as stored, for the program to decompress
-    #[arg(long, value_enum, default_value = "declared")]
-    pub filters: Filters,
-}
-
-/// Values of `--filters`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum Filters {
-    /// Named, and skipped chunk by chunk.
-    Declared,
-    /// Not named.
-    Hidden,
-    /// Left to the reader.
-    Stored,
-}
-
-impl PresentArgs {
-    /// The layout's options.
-    pub fn options(&self) -> PresentOptions {
-        let filters = match self.filters {
-            Filters::Declared => FilterPresentation::Declared,
-            Filters::Hidden => FilterPresentation::Hidden,
-            Filters::Stored => FilterPresentation::Stored,
-        };
-        PresentOptions { filters }
+    /// How the store of `place` is asked.
+    pub fn store(&self, place: &Place) -> Result<StoreSettings, ConfigError> {
+        store_settings(&self.access, place)
     }
+}
+
+/// How the store of `place` is asked.
+fn store_settings(options: &AccessOptions, place: &Place) -> Result<StoreSettings, ConfigError> {
+    let access = options.clone().resolve(place.kind(), config::access::environment())?;
+    Ok(StoreSettings { access, ..StoreSettings::default() })
+}
+
+/// Begins to log. `quiet`: only what is wrong.
+fn start_log(log: &LogOptions, quiet: bool) -> Result<(), Failed> {
+    let format = log.log_format.unwrap_or_default();
+    telemetry::start(format, quiet && log.log_file.is_none(), log.log_file.as_deref())
+        .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))
 }
 
 /// Parses a command line (the program's name first); `mount` is put in where no command is named.
@@ -151,7 +136,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     if let Some(at) = missing_command(&arguments) {
         arguments.insert(at, OsString::from("mount"));
     }
-    Cli::try_parse_from(arguments)
+    let mut cli = Cli::try_parse_from(&arguments)?;
+    if let Command::Mount(mount) = &mut cli.command {
+        mount.arguments = arguments.split_off(1);
+    }
+    Ok(cli)
 }
 
 /// Where `mount` has to be put in, if the command line names no command.
@@ -181,6 +170,10 @@ fn missing_command(arguments: &[OsString]) -> Option<usize> {
 
 /// Parses, runs, and says why where it fails.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.peek().is_some_and(|program| mount_helper::is_meant(program)) {
+        return mount_helper::main(arguments.skip(1));
+    }
     let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -201,6 +194,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parsed(line: &str) -> Result<Cli, clap::Error> {
@@ -219,8 +214,8 @@ mod tests {
         ] {
             let Command::Mount(mount) = parsed(line).unwrap().command else { panic!("{line}") };
             assert_eq!(
-                (mount.source.source.as_str(), mount.mountpoint.to_str().unwrap()),
-                ("/store", "/mnt"),
+                (mount.options.source.as_deref(), mount.options.mountpoint.as_deref()),
+                (Some("/store"), Some(Path::new("/mnt"))),
                 "{line}"
             );
         }

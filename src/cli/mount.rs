@@ -1,56 +1,34 @@
 //! `h5mount mount`: shows a store as a folder of HDF5 files.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 
-use super::{Exit, Failed, LogArgs, PresentArgs, SourceArgs, exit};
+use super::{Exit, Failed, start_log, store_settings};
+use crate::config::{self, ConfigError, LogOptions, MountOptions};
 use crate::fetch::FetchSettings;
-use crate::fs::Access;
-use crate::namespace::{Freshness, NamespaceSettings};
 use crate::service::{self, MountSettings, background};
-use crate::telemetry;
 
 /// Flags of `mount`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Mount {
-    /// What to show.
+    /// What to show, where and how.
     #[command(flatten)]
-    pub source: SourceArgs,
-    /// An empty directory in which to show it
-    pub mountpoint: PathBuf,
+    pub options: MountOptions,
+    /// A file (TOML) that says what flags do not: see packaging/example.toml
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Come back to the shell when the mount answers
     #[arg(short, long)]
     pub background: bool,
-    /// How files look.
-    #[command(flatten)]
-    pub present: PresentArgs,
-    /// Refuse files that cannot be shown completely, instead of leaving parts out
-    #[arg(long)]
-    pub strict: bool,
-    /// Seconds after which the store is asked again whether a file or folder changed
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
-    pub metadata_ttl: Duration,
-    /// Nothing in the store changes while it is mounted: never ask again
-    #[arg(long, conflicts_with = "metadata_ttl")]
-    pub immutable: bool,
-    /// Let all users of this machine read it, not only you
-    #[arg(long)]
-    pub allow_other: bool,
-    /// User that files belong to (number; default: you)
-    #[arg(long, value_name = "UID")]
-    pub uid: Option<u32>,
-    /// Group that files belong to (number; default: yours)
-    #[arg(long, value_name = "GID")]
-    pub gid: Option<u32>,
-    /// Bits to take from the modes, which are 444 for files and 555 for folders (octal)
-    #[arg(long, value_name = "MODE", default_value = "022", value_parser = octal)]
-    pub umask: u16,
     /// This is the copy that runs in the background.
     #[arg(long, hide = true)]
     pub background_copy: bool,
+    /// The command line it was parsed from, without the program's name.
+    #[arg(skip)]
+    pub arguments: Vec<OsString>,
 }
 
 const EXAMPLES: &str = "\
@@ -61,6 +39,12 @@ Examples:
       one file: ~/run7/run7.h5
   h5mount --store-root /data/old /data/old/home /mnt/old
       a store of an early HSDS, which has no `db/` folder
+  h5mount s3://nrel-pds-hsds/nrel /mnt/nrel --no-sign-request
+      a public bucket: no account, no credentials
+  h5mount s3://lab/home /mnt/lab --endpoint http://minio.example.org:9000 --profile lab
+      a server of one's own, with credentials of ~/.aws
+  h5mount --config /etc/h5mount/nrel.toml
+      as a file says
   python3 -c 'import h5py; print(list(h5py.File(\"/mnt/data/home/ann/run7.h5\")))'
       any program that reads HDF5 or netCDF-4 reads it
 
@@ -68,83 +52,66 @@ Files are read-only. Before a file is opened, its size may be an estimate in fol
 
 impl Mount {
     /// Runs it; returns when it was unmounted, or, in the background, when it is mounted.
-    pub fn run(self, log: &LogArgs) -> Result<Exit, Failed> {
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         if self.background && !self.background_copy {
-            let arguments = std::env::args_os().skip(1).chain(["--background-copy".into()]);
-            return match background::start(arguments) {
-                Ok(Ok(())) => Ok(Exit::Done),
-                // The copy has said why.
-                Ok(Err(code)) => Ok(Exit::Copy(u8::try_from(code).unwrap_or(u8::MAX))),
-                Err(error) => Err(Failed::new(exit::Exit::System, format!("cannot go into the background: {error}"))),
-            };
+            return in_background(self.arguments);
         }
+        let (background, copy) = (self.background, self.background_copy);
+        let options = self.stated()?;
         // In the background only what is wrong is told while the shell still waits.
-        telemetry::start(log.log_format, self.background && log.log_file.is_none(), log.log_file.as_deref())
-            .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))?;
-        let settings = self.settings()?;
-        if self.background_copy {
+        start_log(&log.clone().or(options.log.clone()), background)?;
+        let settings = settings(options)?;
+        if copy {
             background::detach().map_err(service::ServiceError::from)?;
         }
         service::run(settings, || {
-            if self.background_copy
-                && let Err(error) = background::tell_ready()
-            {
+            if copy && let Err(error) = background::tell_ready() {
                 tracing::warn!("cannot tell that the mount is ready: {error}");
             }
         })?;
         Ok(Exit::Done)
     }
 
-    /// Flags to settings. Paths are made absolute, since the copy in the background leaves the working directory.
-    fn settings(&self) -> Result<MountSettings, Failed> {
-        let place = self.source.place()?;
-        let mountpoint = std::path::absolute(&self.mountpoint)
-            .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", self.mountpoint.display())))?;
-        let freshness = if self.immutable { Freshness::Ever } else { Freshness::For(self.metadata_ttl) };
-        let namespace = NamespaceSettings {
-            freshness,
-            strict: self.strict,
-            present: self.present.options(),
-            ..NamespaceSettings::default()
-        };
-        Ok(MountSettings {
-            place,
-            mountpoint,
-            namespace,
-            fetch: FetchSettings::default(),
-            uid: self.uid,
-            gid: self.gid,
-            umask: self.umask,
-            access: if self.allow_other { Access::All } else { Access::Owner },
-        })
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
-fn octal(text: &str) -> Result<u16, String> {
-    match u16::from_str_radix(text, 8) {
-        Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err("not an octal mode like 022".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_and_modes_are_checked() {
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for bad in ["-1", "NaN", "1e300", "soon"] {
-            assert!(seconds(bad).is_err(), "{bad}");
-        }
-        assert_eq!(octal("027"), Ok(0o27));
-        for bad in ["8", "1777", "-1", ""] {
-            assert!(octal(bad).is_err(), "{bad}");
+    /// What flags and file say together.
+    pub fn stated(self) -> Result<MountOptions, ConfigError> {
+        match &self.config {
+            Some(path) => Ok(self.options.or(config::file::read(path)?)),
+            None => Ok(self.options),
         }
     }
+}
+
+/// Mounts in the background, as this command line says.
+pub fn in_background(mut arguments: Vec<OsString>) -> Result<Exit, Failed> {
+    // Behind `--` it would be a place.
+    let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+    arguments.insert(end, "--background-copy".into());
+    match background::start(arguments) {
+        Ok(Ok(())) => Ok(Exit::Done),
+        // The copy has said why.
+        Ok(Err(code)) => Ok(Exit::Copy(u8::try_from(code).unwrap_or(u8::MAX))),
+        Err(error) => Err(Failed::new(Exit::System, format!("cannot go into the background: {error}"))),
+    }
+}
+
+/// What was said, resolved. Paths are made absolute, since the copy in the background leaves the working directory.
+pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
+    let source = options.source.as_deref().ok_or(ConfigError::Missing { what: "SOURCE" })?;
+    let mountpoint = options.mountpoint.as_deref().ok_or(ConfigError::Missing { what: "MOUNTPOINT" })?;
+    let place = config::place(source, options.store_root.as_deref())?;
+    let store = store_settings(&options.clouds, &place)?;
+    let mountpoint = std::path::absolute(mountpoint)
+        .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", mountpoint.display())))?;
+    Ok(MountSettings {
+        place,
+        mountpoint,
+        store,
+        namespace: options.namespace(),
+        fetch: FetchSettings::default(),
+        uid: options.files.uid,
+        gid: options.files.gid,
+        umask: options.files.umask(),
+        access: options.files.access(),
+        deadline: options.deadline(),
+    })
 }

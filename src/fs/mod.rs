@@ -28,7 +28,7 @@ use fuser::Errno;
 use tokio::runtime::Handle;
 
 pub use attributes::Ownership;
-pub use session::{Access, Detach, Mount, MountError, detach, is_ours, mount};
+pub use session::{Access, Detach, Mount, MountError, detach, is_ours, mount, source_name};
 
 use crate::namespace::{File, Folder, Namespace, Node, NodeId, Stat};
 use errno::Failure;

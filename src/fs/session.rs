@@ -225,7 +225,7 @@ pub fn detach(mountpoint: &Path, what: Detach) -> io::Result<()> {
 }
 
 /// The source as the mount table shows it. A comma would end the mount option, and a backslash begins an escape.
-fn source_name(source: &str) -> String {
+pub fn source_name(source: &str) -> String {
     format!("{SUBTYPE}:{}", source.replace([',', '\\', '\n'], "_"))
 }
 

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 /// The word that tells that the mount answers.
@@ -14,8 +15,13 @@ const READY: &str = "ready";
 /// Starts the program again with `arguments`, and waits until it is ready. The exit code it ended with, where it ended
 /// before that.
 pub fn start(arguments: impl IntoIterator<Item = OsString>) -> io::Result<Result<(), i32>> {
-    let mut child =
-        Command::new(std::env::current_exe()?).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut child = Command::new(std::env::current_exe()?)
+        // By another name the program reads its command line otherwise.
+        .arg0(env!("CARGO_PKG_NAME"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
     let mut line = String::new();
     if let Some(output) = child.stdout.take() {
         BufReader::new(output).read_line(&mut line)?;

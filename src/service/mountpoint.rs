@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::fs::{Detach, detach, is_ours};
+use crate::fs::{Detach, detach, is_ours, source_name};
 
 /// Why a place cannot be mounted at, or unmounted.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,13 @@ pub fn unmount(path: &Path, force: bool) -> Result<(), MountpointError> {
         Some(libc::EBUSY) => MountpointError::Busy { path: path.clone() },
         _ => MountpointError::System { path: path.clone(), error },
     })
+}
+
+/// Whether what is mounted at `path` shows `source` already, and lives.
+pub fn shows(path: &Path, source: &str) -> bool {
+    let Ok(path) = resolve(path) else { return false };
+    let there = mounted(&path).ok().flatten();
+    there.is_some_and(|there| there == source_name(source)) && matches!(probe(&path), Probe::Alive)
 }
 
 /// The path without links. The last name of a dead mount cannot be looked at, so its parent has to do.

@@ -3,10 +3,11 @@
 //! Resolved once by `config` and handed to every store of a mount, so that linked buckets are reached the same way.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
-/// How stores are reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How stores are reached. Its `Debug` names the variables and tells none of their values.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Access {
     /// URL of the service where it is not the cloud's own.
     pub endpoint: Option<String>,
@@ -30,6 +31,34 @@ pub struct Access {
     pub variables: BTreeMap<String, String>,
 }
 
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Taken apart, so that a new field is thought of here.
+        let Access {
+            endpoint,
+            region,
+            path_style,
+            credentials,
+            ca_bundle,
+            request_payer,
+            allow_links,
+            missing_as_403,
+            variables,
+        } = self;
+        f.debug_struct("Access")
+            .field("endpoint", endpoint)
+            .field("region", region)
+            .field("path_style", path_style)
+            .field("credentials", credentials)
+            .field("ca_bundle", ca_bundle)
+            .field("request_payer", request_payer)
+            .field("allow_links", allow_links)
+            .field("missing_as_403", missing_as_403)
+            .field("variables", &variables.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
 /// Who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Credentials {
@@ -40,4 +69,16 @@ pub enum Credentials {
     Profile(String),
     /// Nobody: requests are not signed.
     Anonymous,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_variables_are_never_printed() {
+        let variables = BTreeMap::from([("AWS_SECRET_ACCESS_KEY".to_owned(), "wJalr".to_owned())]);
+        let shown = format!("{:?}", Access { variables, ..Access::default() });
+        assert!(shown.contains("AWS_SECRET_ACCESS_KEY") && !shown.contains("wJalr"), "{shown}");
+    }
 }

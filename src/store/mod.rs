@@ -17,10 +17,13 @@ pub mod error;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
+pub mod patience;
 pub mod posix;
+pub mod probe;
 mod retry;
 pub mod root;
+mod rooted;
 pub mod stores;
 #[cfg(test)]
 mod tests;
@@ -38,12 +41,14 @@ pub use access::{Access, Credentials};
 pub use counters::{Counters, Requests};
 pub use credentials::Described;
 pub use error::{Denial, StoreError};
+pub use patience::{Patience, Waiting};
 pub use stores::Stores;
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
 use cloud::Cloud;
 use posix::Posix;
+use rooted::Rooted;
 
 /// How many times the deadline the bytes of one answer may take, as long as they keep coming: through a slow line 64
 /// chunks of 4 MiB at a time need minutes, and nothing is wrong with them.
@@ -232,8 +237,8 @@ impl Store {
     }
 
     /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
-    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`; or any web server:
-    /// `https://host`.
+    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`, or `s3://bucket/prefix`
+    /// for a store that begins within one; or any web server: `https://host`.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
@@ -241,8 +246,13 @@ impl Store {
         let Some(path) = bucket.as_str().strip_prefix("file://") else {
             let counters = Arc::<Counters>::default();
             let deadline = settings.cloud_deadline;
-            let opened = Cloud::open(bucket, &settings.access, deadline, Arc::clone(&counters)).await?;
-            let store = Store::with_backend(bucket, Arc::new(Arc::new(opened)), settings);
+            let (whole, prefix) = rooted::parts(bucket);
+            let opened = Cloud::open(&whole, &settings.access, deadline, Arc::clone(&counters)).await?;
+            let mut backend: Arc<dyn Backend> = Arc::new(Arc::new(opened));
+            if !prefix.is_empty() {
+                backend = Arc::new(Rooted::new(backend, prefix));
+            }
+            let store = Store::with_backend(bucket, backend, settings);
             return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), queue: deadline, ..store });
         };
         let (path, at) = (path.to_owned(), bucket.clone());

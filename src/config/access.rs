@@ -1,0 +1,259 @@
+//! How clouds are reached: flags and keys of a file, then the usual variables of the environment, become one
+//! [`Access`]. What is said by a flag beats the file, and both beat the environment.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::ConfigError;
+use super::place::Kind;
+use crate::store::{Access, Credentials};
+
+/// Heading of these flags in `--help`.
+const CLOUDS: &str = "Clouds";
+
+/// How a cloud is reached, as typed or written in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AccessOptions {
+    /// The service, where it is not the cloud's own: http://HOST:PORT
+    #[arg(long, help_heading = CLOUDS, value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Region of the bucket (default: asked for)
+    #[arg(long, help_heading = CLOUDS, value_name = "NAME")]
+    pub region: Option<String>,
+    /// Name the bucket in the path of requests, not in the host (default: yes with --endpoint, else no)
+    #[arg(long, help_heading = CLOUDS, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub path_style: Option<bool>,
+    /// Sign no request: for public buckets. Beats all credentials
+    #[arg(long, help_heading = CLOUDS, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub no_sign_request: Option<bool>,
+    /// Credentials and region of this profile in ~/.aws
+    #[arg(long, help_heading = CLOUDS, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Certificates (PEM) that are trusted beside the system's
+    #[arg(long, help_heading = CLOUDS, value_name = "FILE")]
+    pub ca_bundle: Option<PathBuf>,
+    /// Pay for the requests, as some buckets want
+    #[arg(long, help_heading = CLOUDS, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub request_payer: Option<bool>,
+    /// Follow links of the data to here too, beside buckets of the same cloud: `file:`, `http:`, `https:`, or what URLs
+    /// begin with. May be given several times
+    #[arg(long, help_heading = CLOUDS, value_name = "SCHEME-OR-URL")]
+    pub allow_links: Vec<String>,
+    /// The bucket denies listing: take a refused chunk for one that was never written, where tests say that it is so
+    #[arg(long = "missing-as-403", help_heading = CLOUDS, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[serde(rename = "missing-as-403")]
+    pub missing_as_403: Option<bool>,
+}
+
+impl AccessOptions {
+    /// These where they say something, else `other`.
+    pub fn or(self, other: AccessOptions) -> AccessOptions {
+        AccessOptions {
+            endpoint: self.endpoint.or(other.endpoint),
+            region: self.region.or(other.region),
+            path_style: self.path_style.or(other.path_style),
+            // Who asks is one choice of two words: whoever makes it, makes it whole.
+            no_sign_request: self.no_sign_request.or(other.no_sign_request.filter(|_| self.profile.is_none())),
+            profile: self.profile.or(other.profile),
+            ca_bundle: self.ca_bundle.or(other.ca_bundle),
+            request_payer: self.request_payer.or(other.request_payer),
+            allow_links: if self.allow_links.is_empty() { other.allow_links } else { self.allow_links },
+            missing_as_403: self.missing_as_403.or(other.missing_as_403),
+        }
+    }
+
+    /// What they come to for a store of this kind, with the variables of [`environment`].
+    pub fn resolve(self, kind: Kind, variables: BTreeMap<String, String>) -> Result<Access, ConfigError> {
+        let variable = |names: &[&str]| names.iter().find_map(|name| variables.get(*name)).cloned();
+        let endpoints: &[&str] = match kind {
+            Kind::S3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+            Kind::Azure => &["AZURE_STORAGE_ENDPOINT"],
+            Kind::Google => &["STORAGE_EMULATOR_HOST"],
+            Kind::Disk | Kind::Http => &[],
+        };
+        let endpoint = match (self.endpoint, variable(endpoints)) {
+            (Some(url), _) => Some(checked_endpoint("--endpoint", &url)?),
+            (None, Some(url)) => Some(checked_endpoint(endpoints[0], &url)?),
+            (None, None) => None,
+        };
+        let unsigned: &[&str] = match kind {
+            Kind::S3 => &["AWS_NO_SIGN_REQUEST", "AWS_SKIP_SIGNATURE"],
+            Kind::Azure => &["AZURE_SKIP_SIGNATURE"],
+            Kind::Google => &["GOOGLE_SKIP_SIGNATURE"],
+            Kind::Disk | Kind::Http => &[],
+        };
+        let credentials = match (self.no_sign_request, self.profile) {
+            (Some(true), _) => Credentials::Anonymous,
+            (_, Some(profile)) => Credentials::Profile(profile),
+            (None, None) if variable(unsigned).is_some_and(|word| is_yes(&word)) => Credentials::Anonymous,
+            (_, None) => Credentials::Found,
+        };
+        let ca_bundle = self.ca_bundle.or_else(|| variable(&["AWS_CA_BUNDLE"]).map(PathBuf::from));
+        // Absolute, since the copy in the background leaves the working directory.
+        let ca_bundle = ca_bundle.map(|path| std::path::absolute(&path).unwrap_or(path));
+        let payer = || variable(&["AWS_REQUEST_PAYER"]).is_some_and(|word| word.eq_ignore_ascii_case("requester"));
+        Ok(Access {
+            endpoint,
+            region: self.region.or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"])),
+            path_style: self.path_style,
+            credentials,
+            ca_bundle,
+            request_payer: self.request_payer.unwrap_or_else(payer),
+            allow_links: self.allow_links.iter().map(|word| checked_link(word)).collect::<Result<_, _>>()?,
+            missing_as_403: self.missing_as_403.unwrap_or(false),
+            variables,
+        })
+    }
+}
+
+/// Words that switch something on, in variables of several clouds' tools.
+fn is_yes(word: &str) -> bool {
+    ["1", "true", "yes", "on"].iter().any(|yes| word.eq_ignore_ascii_case(yes))
+}
+
+fn checked_endpoint(name: &str, url: &str) -> Result<String, ConfigError> {
+    let host = ["http://", "https://"].iter().find_map(|scheme| url.strip_prefix(scheme)).unwrap_or_default();
+    let value = |value: &str, reason: &str| ConfigError::Value {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        reason: reason.to_owned(),
+    };
+    if host.contains('@') {
+        return Err(value("(not shown)", "a URL here takes no user and password; see --profile"));
+    }
+    if host.is_empty() || host.starts_with('/') || host.contains(['?', '#', ' ']) {
+        return Err(value(url, "no URL of a service; it looks like http://HOST:PORT"));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+fn checked_link(word: &str) -> Result<String, ConfigError> {
+    match word.trim_end_matches(':') {
+        scheme @ ("file" | "http" | "https" | "s3" | "gs" | "az") => Ok(format!("{scheme}:")),
+        _ if word.contains("://") => Ok(word.to_owned()),
+        _ => Err(ConfigError::Value {
+            name: "--allow-links".to_owned(),
+            value: word.to_owned(),
+            reason: "neither a scheme (file:, http:, https:) nor what a URL begins with".to_owned(),
+        }),
+    }
+}
+
+/// The variables that tools of clouds read, as they are now. Empty ones say nothing.
+pub fn environment() -> BTreeMap<String, String> {
+    relevant(
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    )
+}
+
+fn relevant(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    /// Names that begin with none of the clouds' own words: the home of `~/.aws`, Google's emulator and metadata
+    /// service, Azure's identity of a machine.
+    const OTHERS: [&str; 7] = [
+        "HOME",
+        "STORAGE_EMULATOR_HOST",
+        "GCE_METADATA_HOST",
+        "IDENTITY_ENDPOINT",
+        "IDENTITY_HEADER",
+        "MSI_ENDPOINT",
+        "MSI_SECRET",
+    ];
+    let is_ours = |name: &str| {
+        ["AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_"].iter().any(|word| name.starts_with(word))
+            || name.to_ascii_uppercase().ends_with("_PROXY")
+            || OTHERS.contains(&name)
+    };
+    variables.filter(|(name, value)| is_ours(name) && !value.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(words: &[(&str, &str)]) -> BTreeMap<String, String> {
+        relevant(words.iter().map(|(name, value)| (name.to_string(), value.to_string())))
+    }
+
+    #[test]
+    fn only_what_clouds_read_is_taken_from_the_environment() {
+        let all = [("AWS_REGION", "r"), ("no_proxy", "x"), ("HTTPS_PROXY", "p"), ("HOME", "/h"), ("PATH", "/bin")];
+        let names: Vec<String> = variables(&[&all[..], &[("AWS_PROFILE", "")]].concat()).into_keys().collect();
+        assert_eq!(names, ["AWS_REGION", "HOME", "HTTPS_PROXY", "no_proxy"]);
+    }
+
+    #[test]
+    fn flags_beat_the_environment() {
+        let variables = variables(&[
+            ("AWS_ENDPOINT_URL", "http://general:1"),
+            ("AWS_ENDPOINT_URL_S3", "http://special:1/"),
+            ("AWS_REGION", "from-variable"),
+            ("AWS_REQUEST_PAYER", "requester"),
+            ("AWS_NO_SIGN_REQUEST", "YES"),
+        ]);
+        let found = AccessOptions::default().resolve(Kind::S3, variables.clone()).unwrap();
+        assert_eq!(found.endpoint.as_deref(), Some("http://special:1"));
+        assert_eq!(found.region.as_deref(), Some("from-variable"));
+        assert_eq!((found.credentials, found.request_payer), (Credentials::Anonymous, true));
+        let options = AccessOptions {
+            endpoint: Some("https://typed".to_owned()),
+            region: Some("typed".to_owned()),
+            request_payer: Some(false),
+            no_sign_request: Some(false),
+            ..AccessOptions::default()
+        };
+        let typed = options.resolve(Kind::S3, variables.clone()).unwrap();
+        assert_eq!(typed.endpoint.as_deref(), Some("https://typed"));
+        assert_eq!(typed.region.as_deref(), Some("typed"));
+        assert_eq!((typed.credentials, typed.request_payer), (Credentials::Found, false));
+        // Another cloud's variables say nothing.
+        let google = AccessOptions::default().resolve(Kind::Google, variables).unwrap();
+        assert_eq!((google.endpoint, google.credentials), (None, Credentials::Found));
+    }
+
+    #[test]
+    fn no_sign_request_beats_every_credential() {
+        let all = variables(&[("AWS_ACCESS_KEY_ID", "id"), ("AWS_PROFILE", "p")]);
+        let options = AccessOptions {
+            no_sign_request: Some(true),
+            profile: Some("typed".to_owned()),
+            ..AccessOptions::default()
+        };
+        assert_eq!(options.resolve(Kind::S3, all).unwrap().credentials, Credentials::Anonymous);
+    }
+
+    #[test]
+    fn flags_beat_the_file() {
+        let text = "endpoint = 'http://file'\nno-sign-request = true\nallow-links = ['http:']\nmissing-as-403 = true\n";
+        let file: AccessOptions = toml::from_str(text).unwrap();
+        let typed = AccessOptions {
+            endpoint: Some("http://typed".to_owned()),
+            profile: Some("me".to_owned()),
+            ..AccessOptions::default()
+        };
+        let both = typed.or(file.clone());
+        assert_eq!((both.endpoint.as_deref(), both.missing_as_403), (Some("http://typed"), Some(true)));
+        // A profile that was typed is not signed away by a word in the file.
+        assert_eq!((both.no_sign_request, both.profile.as_deref()), (None, Some("me")));
+        assert_eq!(AccessOptions::default().or(file.clone()), file);
+        assert!(toml::from_str::<AccessOptions>("endpiont = 'x'").is_err());
+    }
+
+    #[test]
+    fn what_means_nothing_is_refused_and_a_password_not_shown() {
+        let with = |options: AccessOptions| options.resolve(Kind::S3, BTreeMap::new());
+        for endpoint in ["host:9000", "ftp://host", "http://", "http://me:secret@host", "http://h?x"] {
+            let options = AccessOptions { endpoint: Some(endpoint.to_owned()), ..AccessOptions::default() };
+            let error = with(options).unwrap_err().to_string();
+            assert!(error.contains("--endpoint") && !error.contains("secret"), "{error}");
+        }
+        let links = |words: &[&str]| {
+            let allow_links = words.iter().map(|word| word.to_string()).collect();
+            with(AccessOptions { allow_links, ..AccessOptions::default() }).map(|access| access.allow_links)
+        };
+        assert_eq!(links(&["http", "file:", "s3://b/x"]).unwrap(), ["http:", "file:", "s3://b/x"]);
+        assert!(matches!(links(&["example.org"]), Err(ConfigError::Value { .. })));
+    }
+}

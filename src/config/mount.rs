@@ -1,0 +1,285 @@
+//! What can be said of a mount: the same words as flags and as keys of a file, each of which may be left out.
+//!
+//! Flags beat the file, word by word ([`MountOptions::or`]); what neither says has a default, here or in the settings of
+//! the room that it is for.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::access::AccessOptions;
+use crate::fs::{Access, FsSettings};
+use crate::layout::{FilterPresentation, PresentOptions};
+use crate::namespace::{Freshness, NamespaceSettings};
+use crate::telemetry::LogFormat;
+
+/// Help of SOURCE.
+pub const SOURCE: &str = "A store, a folder or one file in it: a path, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER, \
+az://ACCOUNT/CONTAINER/FOLDER, abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER or http(s)://HOST/FILE";
+/// Help of `--store-root`.
+pub const STORE_ROOT: &str = "Top folder of the store: a path; in a cloud a prefix of the bucket, or its URL (default: \
+the nearest folder that holds `db/`; in a cloud the bucket)";
+
+/// All that can be said of a mount.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MountOptions {
+    /// What to show.
+    #[arg(help = SOURCE, required_unless_present = "config")]
+    pub source: Option<String>,
+    /// An empty directory in which to show it
+    #[arg(required_unless_present = "config")]
+    pub mountpoint: Option<PathBuf>,
+    /// Where the store begins.
+    #[arg(long, value_name = "DIR-OR-PREFIX", help = STORE_ROOT)]
+    pub store_root: Option<String>,
+    /// How files look, and whose they are.
+    #[command(flatten)]
+    pub files: FileOptions,
+    /// How often and how long the store is asked.
+    #[command(flatten)]
+    pub requests: RequestOptions,
+    /// How its cloud is reached.
+    #[command(flatten)]
+    pub clouds: AccessOptions,
+    /// Where log lines go. On the command line these are flags of every command.
+    #[arg(skip)]
+    pub log: LogOptions,
+}
+
+/// How files look, and whose they are.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FileOptions {
+    /// What files say of compression; data are decompressed here, ahead of the reader, in any case but `stored`
+    /// (default: declared)
+    #[arg(long, value_enum)]
+    pub filters: Option<Filters>,
+    /// Refuse files that cannot be shown completely, instead of leaving parts out
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true)]
+    pub strict: Option<bool>,
+    /// Let all users of this machine read it, not only you
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true)]
+    pub allow_other: Option<bool>,
+    /// User that files belong to (number; default: you)
+    #[arg(long)]
+    pub uid: Option<u32>,
+    /// Group that files belong to (number; default: yours)
+    #[arg(long)]
+    pub gid: Option<u32>,
+    /// Bits to take from the modes, which are 444 for files and 555 for folders (octal; default: 022)
+    #[arg(long, value_name = "MODE")]
+    pub umask: Option<Umask>,
+}
+
+/// How often and how long the store is asked.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RequestOptions {
+    /// Seconds after which the store is asked again whether a file or folder changed (default: 5)
+    #[arg(long, value_name = "SECONDS")]
+    pub metadata_ttl: Option<Seconds>,
+    /// Nothing in the store changes while it is mounted: never ask again
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true, conflicts_with = "metadata_ttl")]
+    pub immutable: Option<bool>,
+    /// Seconds after which a program that reads gets an error (ETIMEDOUT) instead of waiting on (default: 300)
+    #[arg(long, value_name = "SECONDS")]
+    pub request_timeout: Option<Seconds>,
+}
+
+/// How log lines look, and where they go.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LogOptions {
+    /// How log lines look (default: text); RUST_LOG=h5mount=debug tells more
+    #[arg(long, value_enum, global = true, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Write log lines to this file instead of standard error
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+}
+
+/// What files say of compression.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filters {
+    /// Gzip, shuffle and fletcher32 are named where the store uses them, and skipped chunk by chunk
+    Declared,
+    /// No filter is named
+    Hidden,
+    /// Bytes as they are stored, for the program to decompress
+    Stored,
+}
+
+impl MountOptions {
+    /// These where they say something, else `other`.
+    pub fn or(self, other: MountOptions) -> MountOptions {
+        let (files, requests) = (self.files, self.requests);
+        // How fresh is one choice of two words: whoever makes it, makes it whole.
+        let immutable = requests.immutable.or(other.requests.immutable.filter(|_| requests.metadata_ttl.is_none()));
+        MountOptions {
+            source: self.source.or(other.source),
+            mountpoint: self.mountpoint.or(other.mountpoint),
+            store_root: self.store_root.or(other.store_root),
+            files: FileOptions {
+                filters: files.filters.or(other.files.filters),
+                strict: files.strict.or(other.files.strict),
+                allow_other: files.allow_other.or(other.files.allow_other),
+                uid: files.uid.or(other.files.uid),
+                gid: files.gid.or(other.files.gid),
+                umask: files.umask.or(other.files.umask),
+            },
+            requests: RequestOptions {
+                metadata_ttl: requests.metadata_ttl.or(other.requests.metadata_ttl),
+                immutable,
+                request_timeout: requests.request_timeout.or(other.requests.request_timeout),
+            },
+            clouds: self.clouds.or(other.clouds),
+            log: self.log.or(other.log),
+        }
+    }
+
+    /// How the tree behaves.
+    pub fn namespace(&self) -> NamespaceSettings {
+        let default = NamespaceSettings::default();
+        let freshness = match (self.requests.immutable, self.requests.metadata_ttl) {
+            (Some(true), _) => Freshness::Ever,
+            (_, Some(Seconds(time))) => Freshness::For(time),
+            _ => default.freshness,
+        };
+        NamespaceSettings {
+            freshness,
+            strict: self.files.strict.unwrap_or(default.strict),
+            present: self.files.present(),
+            ..default
+        }
+    }
+
+    /// After how long a request of the kernel is given up.
+    pub fn deadline(&self) -> Duration {
+        self.requests.request_timeout.map_or(FsSettings::DEADLINE, |Seconds(time)| time)
+    }
+}
+
+impl FileOptions {
+    /// As `umask` is on most machines: others may read, and nobody but the owner might write.
+    const UMASK: u16 = 0o022;
+
+    /// The layout's options.
+    pub fn present(&self) -> PresentOptions {
+        let filters = match self.filters {
+            None | Some(Filters::Declared) => FilterPresentation::Declared,
+            Some(Filters::Hidden) => FilterPresentation::Hidden,
+            Some(Filters::Stored) => FilterPresentation::Stored,
+        };
+        PresentOptions { filters }
+    }
+
+    /// Bits taken from the modes.
+    pub fn umask(&self) -> u16 {
+        self.umask.map_or(Self::UMASK, |Umask(bits)| bits)
+    }
+
+    /// Who may use the mount.
+    pub fn access(&self) -> Access {
+        if self.allow_other == Some(true) { Access::All } else { Access::Owner }
+    }
+}
+
+impl LogOptions {
+    /// These where they say something, else `other`.
+    pub fn or(self, other: LogOptions) -> LogOptions {
+        LogOptions { log_format: self.log_format.or(other.log_format), log_file: self.log_file.or(other.log_file) }
+    }
+}
+
+/// A time in seconds, perhaps with a fraction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seconds(pub Duration);
+
+impl Seconds {
+    fn of(seconds: f64) -> Result<Seconds, String> {
+        Duration::try_from_secs_f64(seconds).map(Seconds).map_err(|error| error.to_string())
+    }
+}
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Seconds, String> {
+        Seconds::of(text.parse().map_err(|_| "not a number of seconds".to_owned())?)
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
+        Seconds::of(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Bits taken from modes, written in octal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Umask(pub u16);
+
+impl FromStr for Umask {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Umask, String> {
+        match u16::from_str_radix(text, 8) {
+            Ok(mode) if mode <= 0o777 => Ok(Umask(mode)),
+            _ => Err("not an octal mode like \"022\"".to_owned()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Umask {
+    /// Only as text: of a number nobody knows in which base it was meant.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Umask, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_modes_are_checked() {
+        assert_eq!("0.5".parse(), Ok(Seconds(Duration::from_millis(500))));
+        for bad in ["-1", "NaN", "1e300", "soon"] {
+            assert!(bad.parse::<Seconds>().is_err(), "{bad}");
+        }
+        assert_eq!("027".parse(), Ok(Umask(0o27)));
+        for bad in ["8", "1777", "-1", ""] {
+            assert!(bad.parse::<Umask>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn flags_beat_the_file_word_by_word() {
+        let file: MountOptions = toml::from_str(
+            "source = 's3://b'\nmountpoint = '/mnt/b'\n[files]\nuid = 7\nstrict = true\n[requests]\nimmutable = true\n\
+             request-timeout = 1.5\n[log]\nlog-format = 'json'\n",
+        )
+        .unwrap();
+        let typed = MountOptions {
+            mountpoint: Some("/mnt/typed".into()),
+            files: FileOptions { strict: Some(false), ..FileOptions::default() },
+            requests: RequestOptions { metadata_ttl: Some(Seconds(Duration::from_secs(1))), ..Default::default() },
+            ..MountOptions::default()
+        };
+        let both = typed.or(file);
+        assert_eq!((both.source.as_deref(), both.files.uid), (Some("s3://b"), Some(7)));
+        assert_eq!(both.mountpoint, Some("/mnt/typed".into()));
+        assert_eq!(both.log.log_format, Some(LogFormat::Json));
+        assert!(!both.namespace().strict);
+        // A time that was typed is not made for ever by a word in the file.
+        assert_eq!(both.namespace().freshness, Freshness::For(Duration::from_secs(1)));
+        assert_eq!(both.deadline(), Duration::from_millis(1500));
+    }
+}

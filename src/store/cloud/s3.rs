@@ -147,12 +147,7 @@ impl Door {
                 directories: false,
                 atomic_put: true,
             },
-            dialect: Arc::new(S3 {
-                anonymous: self.anonymous(),
-                payer: self.access.request_payer,
-                url: self.url(region),
-                region: region.to_owned(),
-            }),
+            dialect: Arc::new(S3 { anonymous: self.anonymous(), payer: self.access.request_payer }),
             renew,
             elsewhere: Some(Arc::new(self.clone())),
         })
@@ -185,8 +180,6 @@ fn domain(region: &str) -> &'static str {
 struct S3 {
     anonymous: bool,
     payer: bool,
-    url: String,
-    region: String,
 }
 
 impl Dialect for S3 {
@@ -254,17 +247,12 @@ impl Dialect for S3 {
     }
 
     fn foreign(&self, answer: &Answer) -> Option<String> {
-        let named = answer.headers.keys().any(|name| name.as_str().starts_with("x-amz-"));
-        if answer.is_html() && !named {
+        if is_page(answer) {
             return Some(html(answer));
         }
         let object = matches!(answer.asked, Asked::Get | Asked::Part | Asked::Head);
         let unnamed = object && answer.header("etag").is_none_or(str::is_empty);
         unnamed.then(|| format!("{} sent an answer without an ETag: not a service like S3", answer.host))
-    }
-
-    fn place(&self) -> (Option<String>, Option<String>) {
-        (Some(self.url.clone()), Some(self.region.clone()))
     }
 }
 
@@ -277,10 +265,10 @@ impl S3 {
             301 | 307 if answer.header("location").is_none() => Meaning::Elsewhere(None),
             // S3 says with a HEAD neither that a token has expired nor why it refuses.
             400 | 403 if answer.asked == Asked::Head => Meaning::Unsaid,
-            404 if answer.asked != Asked::Head => {
+            404 if answer.asked != Asked::Head && !is_page(answer) => {
                 Meaning::Foreign(format!("{} does not know the path, and does not answer like S3", answer.host))
             }
-            _ if answer.is_html() && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
+            _ if is_page(answer) && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
             _ => match Meaning::of_status(answer) {
                 Meaning::Denied(Denial::Rights, _) => {
                     Meaning::Denied(Denial::Other, format!("{}; {}", answer.status_line(), self.rights()))
@@ -301,6 +289,13 @@ impl S3 {
             (false, true) => "check what these credentials may do; --no-sign-request for public buckets",
         }
     }
+}
+
+/// Whether it is a page for people. Some services call everything HTML that has no type of its own, but they are
+/// services: they give each request a number.
+fn is_page(answer: &Answer) -> bool {
+    let numbered = answer.headers.keys().any(|name| name.as_str().starts_with("x-amz"));
+    answer.is_html() && !numbered && answer.header("content-length") != Some("0")
 }
 
 /// How wrong the clock is.

@@ -39,8 +39,8 @@ pub use access::{Access, Credentials};
 pub use counters::{Counters, Requests};
 pub use credentials::Described;
 pub use error::{Denial, StoreError};
-pub use stores::Stores;
 pub use patience::{Patience, Waiting};
+pub use stores::Stores;
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};

@@ -101,7 +101,7 @@ impl Answer {
     pub fn is_html(&self) -> bool {
         // Some servers call nothing at all a page: the answer to a write, or to a HEAD.
         let kind = self.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
-        let empty = self.header(header::CONTENT_LENGTH.as_str()) == Some("0");
+        let empty = self.status == 204 || self.header(header::CONTENT_LENGTH.as_str()) == Some("0");
         kind.to_ascii_lowercase().starts_with("text/html") && !empty
     }
 

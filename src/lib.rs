@@ -7,6 +7,7 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod fetch;
 pub mod format;
 pub mod fs;

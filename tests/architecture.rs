@@ -12,10 +12,25 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Commands read the rooms they report on; only `mount` builds a file system, and only through `service`.
     (
         "cli",
-        &["config", "demo", "service", "telemetry", "namespace", "source", "store", "fetch", "layout", "fs", "model"],
+        &[
+            "config",
+            "demo",
+            "doctor",
+            "service",
+            "telemetry",
+            "namespace",
+            "source",
+            "store",
+            "fetch",
+            "layout",
+            "fs",
+            "model",
+        ],
     ),
     // A store written for trying things: keys and chunk bytes, by the rooms that know them.
     ("demo", &["source", "codec", "model"]),
+    // Looks at the machine and at a store, and mounts nothing.
+    ("doctor", &["config", "source", "store", "model"]),
     ("config", &["namespace", "fs", "fetch", "cache", "layout", "store", "model", "telemetry"]),
     ("service", &["config", "telemetry", "fs", "namespace", "source", "fetch", "cache", "layout", "store", "model"]),
     ("telemetry", &[]),

@@ -33,6 +33,8 @@ const NOTES: &str = "\
 Stored bytes are counted by listing the store; no chunk is read. Files of schema v1 cannot be \
 listed one by one, so their stored bytes are unknown.
 
+Exits 1 where a file could not be read, and the sums lack it.
+
 JSON: {source, totals, schemas, dialects, problems, unreadable, datasets}. totals: folders, files, plain_files, \
 plain_bytes, groups, datasets, datatypes, links, attributes, chunks (of all grids), stored_chunks, stored_objects, \
 stored_bytes, chunk_bytes, metadata_bytes, linked_chunks, linked_bytes, logical_bytes, unlisted_files. problems: file, \
@@ -142,7 +144,8 @@ impl Info {
                 true => print_json(&json!(report))?,
                 false => print(&report.text())?,
             }
-            Ok(Exit::Done)
+            // Sums that lack files are not what was asked for, and a script must see that.
+            Ok(if report.unreadable.is_empty() { Exit::Done } else { Exit::Faults })
         })
     }
 }

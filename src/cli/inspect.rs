@@ -16,15 +16,7 @@ use crate::source::{Contents, Entry, EntryKind, SourceError, join};
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
 pub fn run(log: &LogOptions, work: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
     start_log(log, true)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failed::new(Exit::System, format!("cannot start: {error}")))?;
-    let result = runtime.block_on(work);
-    // What still runs has nobody to answer to, and the process ends. Shutting down would detach threads that are just
-    // ending, which glibc before 2.37 may crash on.
-    std::mem::forget(runtime);
-    result
+    service::on_runtime(work).map_err(ServiceError::from)?
 }
 
 /// A store, opened at a place of it. Paths here are those in the store.

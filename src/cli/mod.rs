@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod info;
@@ -50,7 +51,8 @@ const AFTER: &str = "\
   h5dump -H /mnt/data/home/ann/run7.h5           any HDF5 program reads it
   h5mount unmount /mnt/data                      end it (or press Ctrl-C)
 
-`h5mount mount --help` explains every flag. Exit codes: 0 done, 1 faults found, 2 usage, 3 source, 4 mount, 5 system.";
+`h5mount mount --help` explains every flag. Exit codes:
+0 done, 1 faults found, 2 usage, 3 source, 4 mount, 5 system.";
 
 /// Commands.
 #[derive(Debug, Subcommand)]
@@ -69,6 +71,8 @@ pub enum Command {
     Demo(demo::Demo),
     /// Tell which chunks and objects of the store a read touches
     Explain(explain::Explain),
+    /// Look at this machine, the network, the credentials and a store, and tell what is missing
+    Doctor(doctor::Doctor),
 }
 
 impl Command {
@@ -82,6 +86,7 @@ impl Command {
             Command::Check(command) => command.run(log),
             Command::Demo(command) => command.run(log),
             Command::Explain(command) => command.run(log),
+            Command::Doctor(command) => command.run(log),
         }
     }
 }

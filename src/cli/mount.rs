@@ -54,13 +54,7 @@ impl Mount {
     /// Runs it; returns when it was unmounted, or, in the background, when it is mounted.
     pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         if self.background && !self.background_copy {
-            let arguments = self.arguments.into_iter().chain(["--background-copy".into()]);
-            return match background::start(arguments) {
-                Ok(Ok(())) => Ok(Exit::Done),
-                // The copy has said why.
-                Ok(Err(code)) => Ok(Exit::Copy(u8::try_from(code).unwrap_or(u8::MAX))),
-                Err(error) => Err(Failed::new(Exit::System, format!("cannot go into the background: {error}"))),
-            };
+            return in_background(self.arguments);
         }
         let (background, copy) = (self.background, self.background_copy);
         let options = self.stated()?;
@@ -84,6 +78,19 @@ impl Mount {
             Some(path) => Ok(self.options.or(config::file::read(path)?)),
             None => Ok(self.options),
         }
+    }
+}
+
+/// Mounts in the background, as this command line says.
+pub fn in_background(mut arguments: Vec<OsString>) -> Result<Exit, Failed> {
+    // Behind `--` it would be a place.
+    let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+    arguments.insert(end, "--background-copy".into());
+    match background::start(arguments) {
+        Ok(Ok(())) => Ok(Exit::Done),
+        // The copy has said why.
+        Ok(Err(code)) => Ok(Exit::Copy(u8::try_from(code).unwrap_or(u8::MAX))),
+        Err(error) => Err(Failed::new(Exit::System, format!("cannot go into the background: {error}"))),
     }
 }
 

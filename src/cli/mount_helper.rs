@@ -10,7 +10,7 @@ use std::path::Path;
 use clap::CommandFactory;
 
 use super::{Cli, Command, Exit, Failed, mount};
-use crate::service::{self, background, mountpoint};
+use crate::service::{MountSettings, mountpoint};
 
 /// Names under which the program is a helper of mount(8): for the types `h5mount` and `fuse.h5mount`.
 const NAMES: [&str; 2] = ["mount.h5mount", "mount.fuse.h5mount"];
@@ -186,7 +186,7 @@ impl Call {
             println!("mount.h5mount: {} on {}", settings.place, settings.mountpoint.display());
         }
         // `mount -a` asks for every line of fstab, and finds what is mounted by names that are not ours.
-        if mountpoint::shows(&settings.mountpoint, settings.place.to_string().trim_end_matches('/')) {
+        if is_there(&settings) {
             if self.verbose {
                 println!("mount.h5mount: it is mounted there already");
             }
@@ -195,13 +195,23 @@ impl Call {
         if self.fake {
             return Ok(Exit::Done);
         }
-        match background::start(self.arguments.into_iter().chain(["--background-copy".into()])) {
-            Ok(Ok(())) => Ok(Exit::Done),
-            // The copy has said why.
-            Ok(Err(code)) => Ok(Exit::Copy(of_mount(Exit::Copy(u8::try_from(code).unwrap_or(u8::MAX))))),
-            Err(error) => Err(service::ServiceError::from(error).into()),
-        }
+        mount::in_background(self.arguments).map(|exit| Exit::Copy(of_mount(exit)))
     }
+}
+
+/// Whether the very thing is mounted already. A file is mounted as the folder around it, alone.
+fn is_there(settings: &MountSettings) -> bool {
+    let (url, point) = (settings.place.to_string(), &settings.mountpoint);
+    let url = url.trim_end_matches('/');
+    mountpoint::shows(point, url)
+        || url.rsplit_once('/').is_some_and(|(folder, name)| {
+            // Looked into only once it is known to answer; two names are enough to see that it is not one.
+            mountpoint::shows(point, folder)
+                && match std::fs::read_dir(point).into_iter().flatten().take(2).collect::<Vec<_>>().as_slice() {
+                    [Ok(entry)] => entry.file_name() == name,
+                    _ => false,
+                }
+        })
 }
 
 fn text_of(word: OsString) -> Result<String, Failed> {

@@ -20,8 +20,10 @@ mod faulty;
 pub(crate) mod memory;
 pub mod patience;
 pub mod posix;
+pub mod probe;
 mod retry;
 pub mod root;
+mod rooted;
 pub mod stores;
 #[cfg(test)]
 mod tests;
@@ -46,10 +48,11 @@ use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
 use cloud::Cloud;
 use posix::Posix;
+use rooted::Rooted;
 
 /// How many times the deadline the bytes of one answer may take, as long as they keep coming: through a slow line 64
 /// chunks of 4 MiB at a time need minutes, and nothing is wrong with them.
-const FLOW: u32 = 4;
+const FLOW: u32 = 3;
 
 /// How requests are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +61,8 @@ pub struct StoreSettings {
     /// than a reader's patience.
     pub deadline: Duration,
     /// The same for a service in a cloud, all repetitions of a request included: while its bytes flow, they may go on for
-    /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then; four times that
-    /// is below the five minutes after which the kernel's requests fail.
+    /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then; with as
+    /// long a wait for its turn, a request ends after four minutes at most, before the kernel's requests fail after five.
     pub cloud_deadline: Duration,
     /// Requests at the same time. 64 saturates a 10 Gbit/s link at 20 ms and 4 MiB a request, and no disk is faster
     /// with more.
@@ -146,6 +149,8 @@ pub struct Store {
     settings: StoreSettings,
     /// After this long a request fails, whatever the backend does.
     deadline: Duration,
+    /// How long a request waits for its turn.
+    queue: Duration,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
 }
@@ -232,8 +237,8 @@ impl Store {
     }
 
     /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
-    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`; or any web server:
-    /// `https://host`.
+    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`, or `s3://bucket/prefix`
+    /// for a store that begins within one; or any web server: `https://host`.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
@@ -241,9 +246,14 @@ impl Store {
         let Some(path) = bucket.as_str().strip_prefix("file://") else {
             let counters = Arc::<Counters>::default();
             let deadline = settings.cloud_deadline;
-            let opened = Cloud::open(bucket, &settings.access, deadline, Arc::clone(&counters)).await?;
-            let store = Store::with_backend(bucket, Arc::new(Arc::new(opened)), settings);
-            return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), ..store });
+            let (whole, prefix) = rooted::parts(bucket);
+            let opened = Cloud::open(&whole, &settings.access, deadline, Arc::clone(&counters)).await?;
+            let mut backend: Arc<dyn Backend> = Arc::new(Arc::new(opened));
+            if !prefix.is_empty() {
+                backend = Arc::new(Rooted::new(backend, prefix));
+            }
+            let store = Store::with_backend(bucket, backend, settings);
+            return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), queue: deadline, ..store });
         };
         let (path, at) = (path.to_owned(), bucket.clone());
         // A disk that hangs takes a thread of those that may wait.
@@ -264,7 +274,15 @@ impl Store {
     pub(crate) fn with_backend(bucket: &Bucket, backend: Arc<dyn Backend>, settings: StoreSettings) -> Store {
         let permits = Arc::new(Semaphore::new(settings.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
         let deadline = settings.deadline;
-        Store { bucket: bucket.clone(), backend, settings, deadline, permits, counters: Arc::default() }
+        Store {
+            bucket: bucket.clone(),
+            backend,
+            settings,
+            deadline,
+            queue: deadline,
+            permits,
+            counters: Arc::default(),
+        }
     }
 
     /// The bucket.
@@ -395,26 +413,17 @@ impl Store {
         self.within(key, |permit| self.backend.delete(key, permit)).await
     }
 
-    /// Who asks, from which place that is known, and until when; `None` where requests are not signed.
-    ///
-    /// # Errors
-    /// [`StoreError::Forbidden`] and [`StoreError::Unreachable`] where no credentials are found.
-    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
-        self.backend.who().await
-    }
-
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that
     /// requests behind a hung disk fail too instead of piling up.
     async fn within<T, F>(&self, key: &Key, request: impl FnOnce(OwnedSemaphorePermit) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let deadline = self.deadline;
-        let late = || StoreError::Timeout { location: self.location(key), seconds: deadline.as_secs() };
-        let permit = tokio::time::timeout(deadline, Arc::clone(&self.permits).acquire_owned())
+        let late = |waited: Duration| StoreError::Timeout { location: self.location(key), seconds: waited.as_secs() };
+        let permit = tokio::time::timeout(self.queue, Arc::clone(&self.permits).acquire_owned())
             .await
-            .map_err(|_| late())?
+            .map_err(|_| late(self.queue))?
             .map_err(|closed| StoreError::Failed { location: self.location(key), reason: closed.to_string() })?;
-        tokio::time::timeout(deadline, request(permit)).await.map_err(|_| late())?
+        tokio::time::timeout(self.deadline, request(permit)).await.map_err(|_| late(self.deadline))?
     }
 }

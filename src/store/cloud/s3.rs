@@ -43,6 +43,15 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Durat
     }
 }
 
+/// URL at which the bucket is asked first.
+///
+/// # Errors
+/// As [`open`], and nothing is asked.
+pub fn address(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<String, StoreError> {
+    let door = Door::new(bucket, access, wire, deadline)?;
+    Ok(door.url(access.region.as_deref().unwrap_or(FIRST_REGION)))
+}
+
 impl Door {
     fn new(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<Door, StoreError> {
         let refuse = |what: &str, reason: &str| {
@@ -238,8 +247,7 @@ impl Dialect for S3 {
     }
 
     fn foreign(&self, answer: &Answer) -> Option<String> {
-        let named = answer.headers.keys().any(|name| name.as_str().starts_with("x-amz-"));
-        if answer.is_html() && !named {
+        if is_page(answer) {
             return Some(html(answer));
         }
         let object = matches!(answer.asked, Asked::Get | Asked::Part | Asked::Head);
@@ -257,10 +265,10 @@ impl S3 {
             301 | 307 if answer.header("location").is_none() => Meaning::Elsewhere(None),
             // S3 says with a HEAD neither that a token has expired nor why it refuses.
             400 | 403 if answer.asked == Asked::Head => Meaning::Unsaid,
-            404 if answer.asked != Asked::Head => {
+            404 if answer.asked != Asked::Head && !is_page(answer) => {
                 Meaning::Foreign(format!("{} does not know the path, and does not answer like S3", answer.host))
             }
-            _ if answer.is_html() && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
+            _ if is_page(answer) && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
             _ => match Meaning::of_status(answer) {
                 Meaning::Denied(Denial::Rights, _) => {
                     Meaning::Denied(Denial::Other, format!("{}; {}", answer.status_line(), self.rights()))
@@ -281,6 +289,13 @@ impl S3 {
             (false, true) => "check what these credentials may do; --no-sign-request for public buckets",
         }
     }
+}
+
+/// Whether it is a page for people. Some services call everything HTML that has no type of its own, but they are
+/// services: they give each request a number.
+fn is_page(answer: &Answer) -> bool {
+    let numbered = answer.headers.keys().any(|name| name.as_str().starts_with("x-amz"));
+    answer.is_html() && !numbered && answer.header("content-length") != Some("0")
 }
 
 /// How wrong the clock is.

@@ -5,7 +5,7 @@ use super::*;
 /// The error of a GET that is refused like this.
 async fn refusal(reply: Reply) -> StoreError {
     let server = Server::start(move |_, _| reply.clone()).await;
-    let settings = StoreSettings { cloud_deadline: Duration::from_millis(200), ..settings(access(&server)) };
+    let settings = StoreSettings { cloud_deadline: Duration::from_secs(2), ..settings(access(&server)) };
     let store = Store::open_with(&Bucket::new("s3://bucket"), settings).await.unwrap();
     store.get(&Key::new("a")).await.unwrap_err()
 }

@@ -11,6 +11,7 @@ mod azure;
 mod body;
 mod denied;
 mod gcs;
+pub(super) mod greeting;
 mod http;
 mod listing;
 mod pages;

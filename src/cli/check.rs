@@ -144,7 +144,7 @@ struct OpenFile {
     chunks: Arc<FileChunks>,
     /// `None` where the file is shown as it is, or cannot be laid out.
     image: Option<Image>,
-    paths: Paths,
+    paths: Arc<Paths>,
 }
 
 impl Checker<'_> {
@@ -184,8 +184,8 @@ impl Checker<'_> {
             Body::Bytes { .. } => None,
             Body::Hierarchy => self.layout(path, &contents.hierarchy)?,
         };
-        let chunks = FileChunks::new(contents.chunks.clone(), self.opened.house.stores.clone());
-        let paths = Paths::of_hierarchy(&contents.hierarchy);
+        let paths = Arc::new(Paths::of_hierarchy(&contents.hierarchy));
+        let chunks = self.opened.chunks(path, &contents, &paths);
         let file = OpenFile { path: path.to_owned(), contents, chunks, image, paths };
         self.chunks(&file).await
     }
@@ -349,10 +349,12 @@ fn cause(error: FetchError) -> ChunkFault {
     let reason = error.to_string();
     match error {
         FetchError::Undecodable { location, .. } => ("undecodable", Some(location.key.to_string()), reason),
-        FetchError::Stale { location } => ("changed", Some(location.key.to_string()), reason),
-        FetchError::Store(StoreError::NotFound { location } | StoreError::Forbidden { location, .. }) => {
-            ("unreadable", Some(location.key.to_string()), reason)
+        FetchError::Stale { location } | FetchError::Younger { location } => {
+            ("changed", Some(location.key.to_string()), reason)
         }
+        FetchError::Store(StoreError::NotFound { location } | StoreError::Forbidden { location, .. })
+        | FetchError::Gone { location }
+        | FetchError::NotFollowed { location, .. } => ("unreadable", Some(location.key.to_string()), reason),
         FetchError::Store(_) | FetchError::Outside { .. } => ("unreadable", None, reason),
         FetchError::Table { .. } => ("chunk_table", None, reason),
         FetchError::Initializer { .. } => ("initializer", None, reason),

@@ -1,6 +1,7 @@
 //! `h5mount info`: how much there is of everything, without reading any data.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -164,8 +165,10 @@ impl Report {
             }
             None => totals.unlisted_files += 1,
         }
-        let paths = Paths::of_hierarchy(&contents.hierarchy);
-        let file = FileChunks::new(contents.chunks.clone(), opened.house.stores.clone());
+        let paths = Arc::new(Paths::of_hierarchy(&contents.hierarchy));
+        let file = opened.chunks(path, &contents, &paths);
+        // One request for each object that the description links to.
+        opened.house.fetcher.look_at_links(&file).await;
         let mut infos = Vec::new();
         for id in datasets(&contents.hierarchy) {
             let Some(info) = dataset(opened, &contents, &file, &paths, stored.as_ref(), id).await? else { continue };
@@ -182,7 +185,7 @@ impl Report {
             let value = contents.facts.get(name).map_or("unknown", String::as_str);
             *counts.entry(value.to_owned()).or_default() += 1;
         }
-        let problems = contents.problems.into_iter();
+        let problems = contents.problems.into_iter().chain(file.problems());
         self.problems.extend(problems.map(|problem| FileProblem { file: path.to_owned(), problem }));
         Ok(())
     }
@@ -290,7 +293,7 @@ impl Report {
 async fn dataset(
     opened: &Opened,
     contents: &Contents,
-    file: &std::sync::Arc<FileChunks>,
+    file: &Arc<FileChunks>,
     paths: &Paths,
     stored: Option<&StoredFile>,
     id: ObjectId,
@@ -335,7 +338,7 @@ fn logical(dataset: &Dataset, recipe: &ChunkRecipe) -> Option<u64> {
 async fn linked(
     opened: &Opened,
     contents: &Contents,
-    file: &std::sync::Arc<FileChunks>,
+    file: &Arc<FileChunks>,
     id: ObjectId,
     recipe: &ChunkRecipe,
 ) -> (u64, u64) {

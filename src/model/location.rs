@@ -71,4 +71,10 @@ impl ETag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether equal tags mean equal bytes. Weak tags (`W/"…"`) mean equal content only, and no request can be bound
+    /// to one.
+    pub fn is_strong(&self) -> bool {
+        !self.0.starts_with("W/")
+    }
 }

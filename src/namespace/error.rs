@@ -1,6 +1,6 @@
 //! Why the namespace could not answer, by cause.
 
-use crate::fetch::FetchError;
+use crate::fetch::{ChunkName, FetchError};
 use crate::source::SourceError;
 use crate::store::StoreError;
 
@@ -55,27 +55,27 @@ pub enum NamespaceError {
         first: String,
     },
     /// Bytes of a chunk or object could not be had.
-    #[error("{path}: bytes at {at}: {error}")]
+    #[error("{path}: {}bytes at {at}: {error}", of(.chunk))]
     Fetch {
         /// The path.
         path: String,
         /// Position in the presented file.
         at: u64,
+        /// The chunk they are of, where the error itself does not tell.
+        chunk: Option<Box<ChunkName>>,
         /// What failed.
         #[source]
         error: FetchError,
     },
     /// The elements of a chunk could not be placed in the presented file.
-    #[error("{path}: bytes at {at}: chunk {chunk} of object {object}: {reason}")]
+    #[error("{path}: {chunk}, bytes at {at}: {reason}")]
     Window {
         /// The path.
         path: String,
         /// Position in the presented file.
         at: u64,
-        /// Number of the chunk in its dataset's grid.
-        chunk: u64,
-        /// Position of the dataset in the file's hierarchy.
-        object: u32,
+        /// The chunk.
+        chunk: Box<ChunkName>,
         /// Why.
         reason: String,
     },
@@ -151,6 +151,10 @@ fn of_store(error: &StoreError) -> Cause {
         StoreError::Timeout { .. } => Cause::TimedOut,
         _ => Cause::Broken,
     }
+}
+
+fn of(chunk: &Option<Box<ChunkName>>) -> String {
+    chunk.as_ref().map_or_else(String::new, |chunk| format!("{chunk}, "))
 }
 
 /// A path as people write it: the root is `/`.

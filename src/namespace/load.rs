@@ -10,14 +10,16 @@ use super::error::{NamespaceError, shown};
 use super::node::{File, FileKind, NodeId, Record};
 use super::version::{Content, Stat, Version};
 use super::{Freshness, Namespace};
-use crate::fetch::FileChunks;
+use crate::fetch::{About, FileChunks};
 use crate::layout::{self, LAYOUT_VERSION};
 use crate::model::datatype::Datatype;
 use crate::model::hierarchy::{DataLayout, Hierarchy, Object, ObjectId, ObjectKind};
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
+use crate::model::paths::Paths;
 use crate::model::problem::Problem;
 use crate::source::{Body, Contents, Fingerprint, Freshness as Found};
+use crate::store::Stores;
 
 impl Namespace {
     /// The current version of `file`. Many openers at once cause one load; an unchanged file is not loaded again while
@@ -99,8 +101,7 @@ impl Namespace {
                     let recent = before.checked.is_some_and(|then| then.elapsed() < compared);
                     let version = if version.was_read() && !fingerprint.tells_of_chunks() && !recent {
                         // Its chunks may be others by now, and what was read is in caches, the kernel's among them.
-                        let chunks = |seen: &FileChunks| FileChunks::new(seen.map().clone(), self.stores.clone());
-                        Arc::new(version.renewed(self.table.number(), chunks))
+                        Arc::new(version.renewed(self.table.number()))
                     } else {
                         version.clone()
                     };
@@ -148,12 +149,26 @@ impl Namespace {
 
     /// Lays a file out. Planning takes time in proportion to the objects, so it runs aside.
     async fn make(&self, path: String, id: NodeId, contents: Contents) -> Result<Version, NamespaceError> {
-        let chunks = FileChunks::new(contents.chunks.clone(), self.stores.clone());
         let (options, strict) = (self.settings.present, self.settings.strict);
         let ended = NamespaceError::Ended { path: shown(&path) };
-        tokio::task::spawn_blocking(move || build(path, id, contents, chunks, &options, strict))
-            .await
-            .map_err(|_| ended)?
+        let stores = self.stores.clone();
+        let built = tokio::task::spawn_blocking(move || build(path, id, contents, stores, &options, strict));
+        let version = built.await.map_err(|_| ended)??;
+        if strict {
+            // Links are told of when they are read, unless what they lead to decides whether the file is shown.
+            let problems = self.problems(&version).await;
+            refuse(&version.path, &problems)?;
+        }
+        Ok(version)
+    }
+
+    /// What of the file is not shown as it is stored, and what is to be told of its links: the objects they lead to are
+    /// looked at, once for a version.
+    pub async fn problems(&self, version: &Version) -> Vec<Problem> {
+        if let Some(chunks) = version.chunks() {
+            self.fetcher.look_at_links(chunks).await;
+        }
+        version.problems()
     }
 
     fn open_plain(&self, file: &Arc<File>, id: NodeId) -> Arc<Version> {
@@ -191,11 +206,13 @@ fn build(
     path: String,
     id: NodeId,
     contents: Contents,
-    chunks: Arc<FileChunks>,
+    stores: Arc<Stores>,
     options: &layout::PresentOptions,
     strict: bool,
 ) -> Result<Version, NamespaceError> {
-    let Contents { hierarchy, body, mut problems, mut facts, modified, fingerprint, .. } = contents;
+    let Contents { hierarchy, chunks, body, mut problems, mut facts, modified, fingerprint } = contents;
+    let paths = Arc::new(Paths::of_hierarchy(&hierarchy));
+    let chunks = FileChunks::new(chunks, stores, About { file: shown(&path), paths, modified, strict });
     facts.insert("version".to_owned(), digest(&fingerprint));
     let weight = VERSION_BYTES.saturating_add(weigh(&hierarchy));
     let elements = element_bytes(&hierarchy);
@@ -228,8 +245,8 @@ fn build(
         });
     }
     // What the layout left out counts as well.
-    if strict && let Some(first) = problems.first() {
-        return Err(NamespaceError::Strict { path: shown(&path), count: problems.len(), first: first.to_string() });
+    if strict {
+        refuse(&path, &problems)?;
     }
     // Nothing says what the store keeps: the size of all elements is the best guess. Not the file's size: programs look
     // for holes only in a file that takes less room than it is long.
@@ -245,6 +262,16 @@ fn build(
     version.problems = problems;
     version.weight = weight;
     Ok(version)
+}
+
+/// An error where there is any problem.
+fn refuse(path: &str, problems: &[Problem]) -> Result<(), NamespaceError> {
+    match problems.first() {
+        None => Ok(()),
+        Some(first) => {
+            Err(NamespaceError::Strict { path: shown(path), count: problems.len(), first: first.to_string() })
+        }
+    }
 }
 
 /// What tells this version from another: an MD5 over what describes it, in hexadecimal. It only has to differ.

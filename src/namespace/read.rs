@@ -42,7 +42,7 @@ impl Namespace {
                 .fetcher
                 .object_range(&self.stores, location, etag.as_ref(), range.clone())
                 .await
-                .map_err(|error| fetch_error(version, range.start, error)),
+                .map_err(|error| fetch_error(version, range.start, None, error)),
         };
         if let Err(NamespaceError::Fetch { error, .. }) = &result
             && is_stale(error)
@@ -131,14 +131,14 @@ impl Namespace {
         }
         if let Some(framing) = image.framing(id.dataset) {
             let stored = self.fetcher.stored(chunks, id, framing, image.fill_element(id.dataset)).await;
-            let stored = stored.map_err(|error| fetch_error(version, part.start, error))?;
+            let stored = stored.map_err(|error| fetch_error(version, part.start, Some((chunks, id)), error))?;
             return Ok(Piece::Bytes(cut(&stored, at, length(part))));
         }
         let want = at..at.saturating_add(part.end - part.start);
         match self.fetcher.chunk(chunks, id, Some(want)).await {
             Ok(Plain::Bytes(bytes)) => Ok(Piece::Bytes(bytes)),
             Ok(Plain::Absent) => Ok(Piece::Fill { chunk: id, at }),
-            Err(error) => Err(fetch_error(version, part.start, error)),
+            Err(error) => Err(fetch_error(version, part.start, Some((chunks, id)), error)),
         }
     }
 
@@ -157,13 +157,12 @@ impl Namespace {
             let plain = match self.fetcher.chunk(chunks, id, None).await {
                 Ok(Plain::Bytes(plain)) => plain,
                 Ok(Plain::Absent) => return Ok(None),
-                Err(error) => return Err(fetch_error(version, position, error)),
+                Err(error) => return Err(fetch_error(version, position, Some((chunks, id)), error)),
             };
             let bad = |reason: String| NamespaceError::Window {
                 path: shown(&version.path),
                 at: position,
-                chunk: id.number,
-                object: id.dataset.0,
+                chunk: Box::new(chunks.name(id)),
                 reason,
             };
             let elements = chunks.map().elements(id.dataset, plain).map_err(|error| bad(error.to_string()))?;
@@ -187,7 +186,9 @@ impl Namespace {
             .map(|(part, id, at)| async move {
                 let want = at..at.saturating_add(part.end - part.start);
                 let plain = self.fetcher.chunk(chunks, id, Some(want)).await;
-                plain.map(|plain| (part.clone(), plain)).map_err(|error| fetch_error(version, part.start, error))
+                plain
+                    .map(|plain| (part.clone(), plain))
+                    .map_err(|error| fetch_error(version, part.start, Some((chunks, id)), error))
             })
             .buffer_unordered(self.settings.chunks_at_once);
         let mut out: Option<BytesMut> = None;
@@ -277,8 +278,9 @@ fn repeat(out: &mut [u8], element: &[u8], at: u64) {
     }
 }
 
-fn fetch_error(version: &Version, at: u64, error: FetchError) -> NamespaceError {
-    NamespaceError::Fetch { path: shown(&version.path), at, error }
+fn fetch_error(version: &Version, at: u64, of: Option<(&FileChunks, ChunkId)>, error: FetchError) -> NamespaceError {
+    let chunk = of.filter(|_| !error.names_chunk()).map(|(chunks, id)| Box::new(chunks.name(id)));
+    NamespaceError::Fetch { path: shown(&version.path), at, chunk, error }
 }
 
 /// Whether the store holds something else than what the version was made of.

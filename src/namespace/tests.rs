@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::fetch::FetchSettings;
-use crate::model::chunk::{BadChunk, ChunkMap, ChunkRecipe, ChunkSource, Initializer};
+use crate::model::chunk::{BadChunk, ChunkMap, ChunkRecipe, ChunkSource, Initializer, Rows};
 use crate::model::dataspace::Dataspace;
 use crate::model::datatype::{ByteOrder, Datatype, Integer};
 use crate::model::elements::Elements;
@@ -49,7 +49,7 @@ impl ChunkMap for Map {
     fn locate(&self, _: ObjectId, coordinates: &[u64]) -> ChunkSource {
         ChunkSource::Object(Key::new(format!("{}.{}", self.name, coordinates[0])))
     }
-    fn table_row(&self, _: ObjectId, _: ObjectId, _: &[u8], _: u64) -> Result<ChunkSource, BadChunk> {
+    fn table_row(&self, _: ObjectId, _: ObjectId, _: &[u8], _: &Rows, _: u64) -> Result<ChunkSource, BadChunk> {
         Err(BadChunk { at: 0, reason: "no table".into() })
     }
     fn elements(&self, _: ObjectId, _: bytes::Bytes) -> Result<Elements, BadChunk> {

@@ -115,9 +115,18 @@ impl Version {
         &self.facts
     }
 
-    /// What of the file is not shown as it is stored.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
+    /// What of the file is not shown as it is stored, and what was met so far of the objects it is linked to.
+    pub fn problems(&self) -> Vec<Problem> {
+        let linked = self.chunks().map(|chunks| chunks.problems()).unwrap_or_default();
+        self.problems.iter().cloned().chain(linked).collect()
+    }
+
+    /// Its chunks, unless it is an object shown as it is.
+    pub(crate) fn chunks(&self) -> Option<&Arc<FileChunks>> {
+        match &self.content {
+            Content::Image { chunks, .. } | Content::Bytes { chunks, .. } => Some(chunks),
+            Content::Plain { .. } => None,
+        }
     }
 
     /// Where its structures and chunks lie, for an HDF5 file made of a hierarchy.
@@ -128,13 +137,12 @@ impl Version {
         }
     }
 
-    /// The same version for new readers: another number, and nothing known yet of any chunk. `chunks` are those of the
-    /// same description.
-    pub(crate) fn renewed(&self, id: NodeId, chunks: impl Fn(&FileChunks) -> Arc<FileChunks>) -> Version {
+    /// The same version for new readers: another number, and nothing known yet of any chunk.
+    pub(crate) fn renewed(&self, id: NodeId) -> Version {
         let content = match &self.content {
-            Content::Image { image, chunks: seen } => Content::Image { image: image.clone(), chunks: chunks(seen) },
-            Content::Bytes { dataset, piece, fill, chunks: seen } => {
-                Content::Bytes { dataset: *dataset, piece: *piece, fill: *fill, chunks: chunks(seen) }
+            Content::Image { image, chunks } => Content::Image { image: image.clone(), chunks: chunks.renewed() },
+            Content::Bytes { dataset, piece, fill, chunks } => {
+                Content::Bytes { dataset: *dataset, piece: *piece, fill: *fill, chunks: chunks.renewed() }
             }
             Content::Plain { location, etag } => Content::Plain { location: location.clone(), etag: etag.clone() },
         };

@@ -12,7 +12,7 @@ pub mod access;
 pub mod counters;
 pub mod error;
 #[cfg(test)]
-mod faulty;
+pub(crate) mod faulty;
 #[cfg(test)]
 mod memory;
 pub mod posix;

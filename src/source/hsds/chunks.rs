@@ -12,12 +12,12 @@ use super::linked::{Linked, TableRow, file_location};
 use super::stream;
 use super::types::integer_bytes;
 use super::value::float_bytes;
-use crate::model::chunk::{BadChunk, ChunkMap, ChunkRecipe, ChunkSource, Initializer};
+use crate::model::chunk::{BadChunk, ChunkMap, ChunkRecipe, ChunkSource, Initializer, Rows};
 use crate::model::datatype::Datatype;
 use crate::model::elements::Elements;
 use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
-use crate::model::location::Bucket;
+use crate::model::location::{Bucket, Location};
 
 /// The chunks of one version of a file.
 pub struct HsdsChunks {
@@ -92,7 +92,35 @@ impl ChunkMap for HsdsChunks {
         }
     }
 
-    fn table_row(&self, dataset: ObjectId, table: ObjectId, plain: &[u8], row: u64) -> Result<ChunkSource, BadChunk> {
+    fn targets(&self) -> Vec<(ObjectId, Location)> {
+        let datasets = (0..).map(ObjectId).zip(&self.datasets);
+        datasets
+            .filter_map(|(id, dataset)| match &dataset.as_ref()?.storage {
+                Storage::Linked(
+                    Linked::Contiguous { file, .. }
+                    | Linked::Listed { file, .. }
+                    | Linked::Table { file: Some(file), .. },
+                ) => Some((id, file.clone())),
+                Storage::Linked(Linked::Table { file: None, .. }) | Storage::Nowhere | Storage::Objects { .. } => None,
+            })
+            .collect()
+    }
+
+    fn table_rows(&self, dataset: ObjectId, table: ObjectId, plain: &[u8]) -> Rows {
+        match self.dataset(dataset).and_then(|chunks| chunks.table.as_ref()) {
+            Some((own, rows)) if *own == table => rows.rows(plain),
+            _ => Rows::Unknown,
+        }
+    }
+
+    fn table_row(
+        &self,
+        dataset: ObjectId,
+        table: ObjectId,
+        plain: &[u8],
+        places: &Rows,
+        row: u64,
+    ) -> Result<ChunkSource, BadChunk> {
         let bad = |reason: &str| BadChunk { at: 0, reason: reason.into() };
         let chunks = self.dataset(dataset).ok_or_else(|| bad("no dataset asks for it"))?;
         let (Storage::Linked(Linked::Table { file, .. }), Some((own, rows))) = (&chunks.storage, &chunks.table) else {
@@ -101,7 +129,7 @@ impl ChunkMap for HsdsChunks {
         if *own != table {
             return Err(bad("the dataset has another chunk table"));
         }
-        let row = rows.read(plain, row)?;
+        let row = rows.read(plain, places, row)?;
         if row.size == 0 {
             return Ok(ChunkSource::Fill);
         }

@@ -257,7 +257,8 @@ fn chunk_tables_say_where_linked_chunks_are() {
         plain.extend((uri.len() as u32).to_le_bytes());
         plain.extend(uri.bytes());
     }
-    let row = |number| assembled.chunks.table_row(data, rows, &plain, number);
+    let places = assembled.chunks.table_rows(data, rows, &plain);
+    let row = |number| assembled.chunks.table_row(data, rows, &plain, &places, number);
     let place = |bucket: &str, key: &str| Location { bucket: Bucket::new(bucket), key: Key::new(key) };
     assert_eq!(row(0), Ok(ChunkSource::Range(place("file:///srv/data", "b.h5"), 100..116)));
     assert_eq!(row(1), Ok(ChunkSource::Fill));
@@ -490,7 +491,8 @@ proptest! {
                 }
                 let _ = assembled.chunks.elements(object, stream.clone().into());
                 for table in 0..4 {
-                    let _ = assembled.chunks.table_row(object, ObjectId(table), &stream, number.into());
+                    let places = assembled.chunks.table_rows(object, ObjectId(table), &stream);
+                    let _ = assembled.chunks.table_row(object, ObjectId(table), &stream, &places, number.into());
                 }
             }
         }

@@ -13,7 +13,7 @@ use super::{Exit, Failed, LogArgs};
 use crate::config;
 use crate::demo::{self, FOLDER};
 use crate::fetch::FetchSettings;
-use crate::fs::Access;
+use crate::fs::Audience;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, MountSettings};
 use crate::telemetry;
@@ -73,7 +73,7 @@ impl Demo {
             uid: None,
             gid: None,
             umask: 0o022,
-            access: Access::Owner,
+            audience: Audience::Owner,
         };
         let mut told = Ok(());
         service::run(settings, || told = self.tell(&store, &folder, Some(&mountpoint)))?;

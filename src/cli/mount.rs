@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Exit, Failed, LogArgs, PresentArgs, SourceArgs, exit};
 use crate::fetch::FetchSettings;
-use crate::fs::Access;
+use crate::fs::Audience;
 use crate::namespace::{Freshness, NamespaceSettings};
 use crate::service::{self, MountSettings, background};
 use crate::telemetry;
@@ -115,7 +115,7 @@ impl Mount {
             uid: self.uid,
             gid: self.gid,
             umask: self.umask,
-            access: if self.allow_other { Access::All } else { Access::Owner },
+            audience: if self.allow_other { Audience::All } else { Audience::Owner },
         })
     }
 }

@@ -38,7 +38,7 @@ use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
 use crate::model::paths::Paths;
-use crate::store::{StoreError, Stores};
+use crate::store::{Meta, StoreError, Stores};
 use links::Links;
 use pins::Pins;
 
@@ -166,6 +166,29 @@ impl FileChunks {
     }
 }
 
+/// What a plain object was when a listing or a look-up told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its identity, where the store gave one.
+    pub etag: Option<ETag>,
+    /// Its bytes.
+    pub size: u64,
+    /// When it was last written, where the store said so.
+    pub modified: Option<SystemTime>,
+}
+
+impl Expected {
+    /// Whether an answer is of that object: by its tag, and where either was told without one, by time and length.
+    fn is(&self, meta: &Meta) -> bool {
+        // Listings tell times more exactly than the header of an answer does.
+        let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        match (&self.etag, &meta.etag) {
+            (Some(one), Some(other)) => one.names_same(other),
+            _ => self.size == meta.size && self.modified.is_none_or(|then| seconds(then) == seconds(meta.modified)),
+        }
+    }
+}
+
 /// Plain bytes of a chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plain {
@@ -236,18 +259,21 @@ impl Fetcher {
             .ok_or_else(|| file.outside(id, format!("bytes {}..{} of {}", want.start, want.end, bytes.len())))
     }
 
-    /// Bytes of a plain object, exactly `want`; [`FetchError::Stale`] where its identity is not `etag` any more.
+    /// Bytes of a plain object, exactly `want`; [`FetchError::Stale`] where it is not the one expected any more.
     pub async fn object_range(
         &self,
         stores: &Stores,
         location: &Location,
-        etag: Option<&ETag>,
+        expected: &Expected,
         want: Range<u64>,
     ) -> Result<Bytes, FetchError> {
         let store = stores.get(&location.bucket).await?;
-        match store.get_range(&location.key, want, etag).await {
-            Ok(object) => Ok(object.bytes),
-            Err(StoreError::Changed { location }) => Err(FetchError::Stale { location }),
+        let condition = expected.etag.as_ref().filter(|etag| etag.is_strong());
+        match store.get_range(&location.key, want, condition).await {
+            Ok(object) if expected.is(&object.meta) => Ok(object.bytes),
+            Ok(_) | Err(StoreError::Changed { .. } | StoreError::NotFound { .. } | StoreError::Range { .. }) => {
+                Err(FetchError::Stale { location: location.clone() })
+            }
             Err(error) => Err(error.into()),
         }
     }

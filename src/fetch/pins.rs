@@ -31,7 +31,7 @@ impl Identity {
     /// written and its bytes.
     fn is(&self, other: &Identity) -> bool {
         match (&self.etag, &other.etag) {
-            (Some(one), Some(other)) => one == other,
+            (Some(one), Some(other)) => one.names_same(other),
             _ => (self.modified, self.size) == (other.modified, other.size),
         }
     }

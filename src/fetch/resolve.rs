@@ -36,7 +36,8 @@ impl Fetcher {
     pub(super) async fn resolve(&self, file: &FileChunks, id: ChunkId) -> Result<Found, FetchError> {
         let coordinates = file.recipe(id)?.grid.coordinates(id.number);
         match file.map.locate(id.dataset, &coordinates) {
-            ChunkSource::Table { table, row } => self.through_table(file, id, table, &row).await,
+            // On the heap: the commonest reads go past no table, and every one would carry room for it.
+            ChunkSource::Table { table, row } => Box::pin(self.through_table(file, id, table, &row)).await,
             source => found(file, source).ok_or_else(|| unreachable_table(file, id)),
         }
     }

@@ -376,11 +376,12 @@ async fn plain_objects_are_read_in_part_and_bound_to_their_identity() {
     let world = world(recipe(8, 8, 1, &[]), []);
     world.put("notes.txt", b"hello");
     let key = Key::new("notes.txt");
-    let etag = world.store.head(&key).await.unwrap().etag;
+    let meta = world.store.head(&key).await.unwrap();
+    let expected = Expected { etag: meta.etag, size: meta.size, modified: Some(meta.modified) };
     let (stores, location) = (world.file.stores(), world.store.location(&key));
-    let read = world.fetcher.object_range(stores, &location, etag.as_ref(), 1..3).await.unwrap();
+    let read = world.fetcher.object_range(stores, &location, &expected, 1..3).await.unwrap();
     assert_eq!(read, &b"el"[..]);
     world.put("notes.txt", b"hello again");
-    let error = world.fetcher.object_range(stores, &location, etag.as_ref(), 1..3).await.unwrap_err();
+    let error = world.fetcher.object_range(stores, &location, &expected, 1..3).await.unwrap_err();
     assert!(matches!(error, FetchError::Stale { .. }));
 }

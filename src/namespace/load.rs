@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use md5::{Digest, Md5};
 
 use super::error::{NamespaceError, shown};
-use super::node::{File, FileKind, NodeId, Record};
+use super::node::{File, FileKind, Node, NodeId, Record};
 use super::version::{Content, Stat, Version};
 use super::{Freshness, Namespace};
-use crate::fetch::{About, FileChunks};
+use crate::fetch::{About, Expected, FileChunks};
 use crate::layout::{self, LAYOUT_VERSION};
 use crate::model::datatype::Datatype;
 use crate::model::hierarchy::{DataLayout, Hierarchy, Object, ObjectId, ObjectKind};
@@ -50,6 +50,7 @@ impl Namespace {
         }
         let result = match &file.kind {
             FileKind::Described => self.open_described(file, &before, compared).await,
+            FileKind::Plain { .. } if before.stale.load(Ordering::Relaxed) => self.open_plain_anew(file).await,
             FileKind::Plain { .. } => Ok(self.open_plain(file, before.id)),
         };
         match result {
@@ -109,6 +110,7 @@ impl Namespace {
                     record.id = version.id;
                     record.version = Arc::downgrade(&version);
                     record.read = version.read.clone();
+                    record.stale = version.stale.clone();
                     record.checked = Some(asked);
                     return Ok(version);
                 }
@@ -130,6 +132,7 @@ impl Namespace {
             version: Arc::downgrade(&version),
             checked: Some(asked),
             read: version.read.clone(),
+            stale: version.stale.clone(),
             failure: None,
         };
         Ok(version)
@@ -150,10 +153,14 @@ impl Namespace {
     /// Lays a file out. Planning takes time in proportion to the objects, so it runs aside.
     async fn make(&self, path: String, id: NodeId, contents: Contents) -> Result<Version, NamespaceError> {
         let (options, strict) = (self.settings.present, self.settings.strict);
-        let ended = NamespaceError::Ended { path: shown(&path) };
+        let place = shown(&path);
+        let ended = |error: tokio::task::JoinError| match error.is_panic() {
+            true => NamespaceError::Stopped { path: place },
+            false => NamespaceError::Ended { path: place },
+        };
         let stores = self.stores.clone();
         let built = tokio::task::spawn_blocking(move || build(path, id, contents, stores, &options, strict));
-        let version = built.await.map_err(|_| ended)??;
+        let version = built.await.map_err(ended)??;
         if strict {
             // Links are told of when they are read, unless what they lead to decides whether the file is shown.
             let problems = self.problems(&version).await;
@@ -171,17 +178,30 @@ impl Namespace {
         version.problems()
     }
 
+    /// A plain object that was found replaced: the store is asked again, whatever is believed of its folder.
+    async fn open_plain_anew(&self, file: &Arc<File>) -> Result<Arc<Version>, NamespaceError> {
+        match self.look_up_anew(&file.path).await? {
+            Node::Folder(folder) => Err(NamespaceError::IsAFolder { path: shown(&folder.path) }),
+            // Never the number of before: the kernel may hold pages of either state under it.
+            Node::File(now) if now.kind == file.kind => Ok(self.open_plain(file, self.table.number())),
+            Node::File(now) => Box::pin(self.open(&now)).await,
+        }
+    }
+
     fn open_plain(&self, file: &Arc<File>, id: NodeId) -> Arc<Version> {
         let FileKind::Plain { key, size, etag, modified } = &file.kind else {
             unreachable!("only called for plain objects")
         };
         let location = Location { bucket: self.stores.home().bucket().clone(), key: key.clone() };
         let stat = Stat { len: (*size).min(limits::FILE_BYTES), stored: *size, modified: *modified };
-        let mut version = Version::new(id, file.path.clone(), Content::Plain { location, etag: etag.clone() }, stat);
+        let expected = Expected { etag: etag.clone(), size: *size, modified: *modified };
+        let mut version = Version::new(id, file.path.clone(), Content::Plain { location, expected }, stat);
         version.weight = VERSION_BYTES;
         let version = Arc::new(version);
         let mut record = file.record();
+        record.id = id;
         record.stat = Some(stat);
+        record.stale = version.stale.clone();
         record.version = Arc::downgrade(&version);
         record.checked = Some(Instant::now());
         record.failure = None;

@@ -1,5 +1,7 @@
 //! The tree over a source that counts what it is asked.
 
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

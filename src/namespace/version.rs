@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::node::NodeId;
-use crate::fetch::FileChunks;
+use crate::fetch::{Expected, FileChunks};
 use crate::layout::Image;
 use crate::model::hierarchy::ObjectId;
-use crate::model::location::{ETag, Location};
+use crate::model::location::Location;
 use crate::model::problem::Problem;
 
 /// Size and times of a file.
@@ -37,7 +37,7 @@ pub struct Version {
     /// Some of its bytes were handed out.
     pub(crate) read: Arc<AtomicBool>,
     /// Something of it was found changed in the store, so that it cannot be read to its end.
-    stale: AtomicBool,
+    pub(crate) stale: Arc<AtomicBool>,
 }
 
 /// Where the bytes of a version come from.
@@ -65,8 +65,8 @@ pub(crate) enum Content {
     Plain {
         /// The object.
         location: Location,
-        /// Its identity when the version was made.
-        etag: Option<ETag>,
+        /// What it was when the version was made.
+        expected: Expected,
     },
 }
 
@@ -81,7 +81,7 @@ impl Version {
             problems: Vec::new(),
             weight: 0,
             read: Arc::default(),
-            stale: AtomicBool::new(false),
+            stale: Arc::default(),
         }
     }
 
@@ -144,7 +144,9 @@ impl Version {
             Content::Bytes { dataset, piece, fill, chunks } => {
                 Content::Bytes { dataset: *dataset, piece: *piece, fill: *fill, chunks: chunks.renewed() }
             }
-            Content::Plain { location, etag } => Content::Plain { location: location.clone(), etag: etag.clone() },
+            Content::Plain { location, expected } => {
+                Content::Plain { location: location.clone(), expected: expected.clone() }
+            }
         };
         let mut version = Version::new(id, self.path.clone(), content, self.stat);
         version.facts = self.facts.clone();

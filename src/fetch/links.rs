@@ -73,7 +73,7 @@ impl FileChunks {
 
     /// Judges a target by what the store says of it.
     pub(super) fn judge(&self, dataset: ObjectId, location: &Location, meta: &Meta) -> Result<(), FetchError> {
-        if !self.about.modified.is_some_and(|described| meta.modified > described) {
+        if self.about.modified.is_none_or(|described| meta.modified <= described) {
             return Ok(());
         }
         let reason = "linked data were written later than what describes them, and may have moved: \

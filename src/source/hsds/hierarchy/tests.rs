@@ -276,6 +276,42 @@ fn chunk_tables_say_where_linked_chunks_are() {
 }
 
 #[test]
+fn rows_that_name_a_file_each_are_found_without_walking_over_those_before() {
+    use crate::model::chunk::Rows;
+    use crate::source::hsds::linked::TableRow;
+    let fields = [
+        ("offset", json!("H5T_STD_I64LE")),
+        ("size", json!("H5T_STD_I32LE")),
+        ("file_uri", json!({"class": "H5T_STRING", "length": "H5T_VARIABLE"})),
+    ];
+    let fields: Vec<_> = fields.iter().map(|(name, of)| json!({"name": name, "type": of})).collect();
+    let table = one(json!({"type": {"class": "H5T_COMPOUND", "fields": fields}}));
+    let TypeUse::Own(datatype) = &the_dataset(&table, 1).datatype else { panic!("a committed type") };
+    let rows = TableRow::of(datatype).unwrap();
+    // Walking to each row from the front would take two hundred million steps, and minutes.
+    const ROWS: u64 = 20_000;
+    let mut plain = Vec::new();
+    for number in 0..ROWS {
+        let uri = format!("s3://bucket/{}", "x".repeat(number as usize % 50));
+        plain.extend((number as i64).to_le_bytes());
+        plain.extend(7i32.to_le_bytes());
+        plain.extend((uri.len() as u32).to_le_bytes());
+        plain.extend(uri.bytes());
+    }
+    let places = rows.rows(&plain);
+    let Rows::At(begins) = &places else { panic!("rows of different lengths need a list") };
+    assert_eq!(begins.len() as u64, ROWS.div_ceil(Rows::STRIDE));
+    for number in 0..ROWS {
+        let row = rows.read(&plain, &places, number).unwrap();
+        assert_eq!((row.offset, row.file_uri.unwrap().len()), (number, 12 + number as usize % 50));
+    }
+    for number in [0, 1, 15, 16, 17, 999] {
+        assert_eq!(rows.read(&plain, &places, number), rows.read(&plain, &Rows::Unknown, number));
+    }
+    assert!(rows.read(&plain, &places, ROWS).is_err() && rows.read(&plain, &places, u64::MAX).is_err());
+}
+
+#[test]
 fn listed_and_contiguous_links_are_ranges() {
     let listed =
         one(json!({"creationProperties": {"filters": ["shuffle", "gzip"], "layout": {"class": "H5D_CHUNKED_REF",

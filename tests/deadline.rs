@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 use h5mount::fetch::{FetchSettings, Fetcher};
 use h5mount::fs::{self, Audience, Detach, FsSettings, Ownership};
 use h5mount::model::location::Bucket;
 use h5mount::namespace::{Namespace, NamespaceSettings};
-use h5mount::source::{Contents, Cursor, Entry, Fingerprint, Freshness, Page, Source, SourceError};
+use h5mount::source::{Contents, Entry, Fingerprint, Freshness, Source, SourceError};
 use h5mount::store::{Store, Stores};
 
 /// A source whose store answers nothing but that `absent` is not there.
@@ -16,8 +17,8 @@ struct Hanging;
 
 #[async_trait]
 impl Source for Hanging {
-    async fn list(&self, _: &str, _: Option<&Cursor>) -> Result<Page, SourceError> {
-        std::future::pending().await
+    fn list<'a>(&'a self, _: &'a str) -> BoxStream<'a, Result<Entry, SourceError>> {
+        Box::pin(futures::stream::pending())
     }
     async fn find(&self, path: &str) -> Result<Option<Entry>, SourceError> {
         match path {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use serde::Serialize;
 
 use super::{Exit, Failed, LogArgs, SourceArgs};
@@ -12,7 +13,7 @@ use crate::fetch::{About, FetchSettings, FileChunks};
 use crate::model::paths::Paths;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
-use crate::source::{Contents, Entry, EntryKind, Page, SourceError, join};
+use crate::source::{Contents, Entry, EntryKind, SourceError, join};
 use crate::telemetry;
 
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
@@ -72,17 +73,7 @@ impl Opened {
 
     /// All entries of the folder at `path`, by name.
     pub async fn entries(&self, path: &str) -> Result<Vec<Entry>, SourceError> {
-        let (mut entries, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = self.house.source.list(self.inside(path), cursor.as_ref()).await?;
-            let Page { entries: page, next } = page;
-            entries.extend(page);
-            // A cursor that does not move would list for ever.
-            if next.is_none() || next == cursor {
-                break;
-            }
-            cursor = next;
-        }
+        let mut entries: Vec<Entry> = self.house.source.list(self.inside(path)).try_collect().await?;
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(entries)
     }

@@ -118,14 +118,15 @@ impl Fetcher {
             let reason = "its range is past the end of the number space".to_owned();
             return Err(failed(FetchError::Undecodable { location: location.clone(), reason }));
         };
-        let mut patience = self.settings.patience.iter();
+        let patience = self.settings.patience.for_question(&store);
+        let mut again = 0;
         loop {
             let condition = file.pins.condition(location).map_err(failed)?;
-            let error = match store.get_range(&location.key, from..to, condition.as_ref()).await {
-                Ok(object) if !linked && !fits(recipe, len, object.meta.size) => FetchError::Undecodable {
-                    location: location.clone(),
-                    reason: format!("{} bytes instead of {len}", object.meta.size),
-                },
+            let (error, seen) = match store.get_range(&location.key, from..to, condition.as_ref()).await {
+                Ok(object) if !linked && !fits(recipe, len, object.meta.size) => {
+                    let reason = format!("{} bytes instead of {len}", object.meta.size);
+                    (FetchError::Undecodable { location: location.clone(), reason }, Some(object.meta))
+                }
                 Ok(object) => {
                     file.pins.pin_location(location, &Identity::of(&object.meta)).map_err(failed)?;
                     if linked {
@@ -146,16 +147,15 @@ impl Fetcher {
                     if let Some(meta) = &now {
                         file.pins.check_location(location, &Identity::of(meta)).map_err(failed)?;
                     }
-                    error.into()
+                    (error.into(), now)
                 }
                 Err(error) => return Err(failed(unlinked(error))),
             };
-            let live = !store.capabilities().atomic_put && {
-                let seen = self.seen(&store, location).await;
-                seen.is_some_and(|meta| self.is_young(meta.modified))
-            };
-            let Some(pause) = patience.next().filter(|_| live) else { return Err(failed(error)) };
-            tokio::time::sleep(*pause).await;
+            let live = seen.is_some_and(|meta| self.settings.patience.is_young(meta.modified));
+            if !live || !patience.pause(again).await {
+                return Err(failed(error));
+            }
+            again += 1;
         }
     }
 }

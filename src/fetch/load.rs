@@ -5,7 +5,7 @@
 //! read again for about a second; after that, and everywhere else at once, it is an error that names the object.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -104,7 +104,8 @@ impl Fetcher {
             false => error.into(),
         };
         let store = file.stores.get(&location.bucket).await.map_err(|error| Missing::Failed(unlinked(error)))?;
-        let mut patience = self.settings.patience.iter();
+        let patience = self.settings.patience.for_question(&store);
+        let mut again = 0;
         let mut before: Option<Option<ETag>> = None;
         loop {
             let (etag, modified, error) = match self.attempt(file, id, (recipe, framing), found, location, &store).await
@@ -124,11 +125,13 @@ impl Fetcher {
                 Err(Failure::Other(error)) => return Err(Missing::Failed(error)),
             };
             let changing = before.as_ref().is_some_and(|before| *before != etag);
-            let live = !store.capabilities().atomic_put && (changing || self.is_young(modified));
-            let Some(pause) = patience.next().filter(|_| live) else { return Err(Missing::Failed(error)) };
-            tracing::debug!(%location, %error, ?pause, "perhaps being written: reading it again");
+            let live = changing || self.settings.patience.is_young(modified);
+            if !live || !patience.pause(again).await {
+                return Err(Missing::Failed(error));
+            }
+            again += 1;
+            tracing::debug!(%location, %error, again, "perhaps being written: reading it again");
             before = Some(etag);
-            tokio::time::sleep(*pause).await;
         }
     }
 
@@ -198,14 +201,6 @@ impl Fetcher {
     /// depends on when it was last written.
     pub(super) async fn seen(&self, store: &Store, location: &Location) -> Option<Meta> {
         store.head(&location.key).await.ok()
-    }
-
-    /// Whether an object last written then may still be being written. Clocks of file servers differ, so a time in the
-    /// near future counts as now.
-    pub(super) fn is_young(&self, modified: SystemTime) -> bool {
-        let now = SystemTime::now();
-        let apart = now.duration_since(modified).or_else(|_| modified.duration_since(now));
-        apart.unwrap_or(Duration::MAX) < self.settings.young
     }
 
     /// Stored bytes, plain. Never on a thread that serves requests, unless it is a trifle.

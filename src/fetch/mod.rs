@@ -24,7 +24,7 @@ mod tests;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -38,7 +38,7 @@ use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
 use crate::model::paths::Paths;
-use crate::store::{Meta, StoreError, Stores};
+use crate::store::{Meta, Patience, StoreError, Stores};
 use links::Links;
 use pins::Pins;
 
@@ -54,11 +54,8 @@ pub struct FetchSettings {
     pub whole_up_to: u64,
     /// Bytes of such a block. 4 MiB: large enough that a request's latency does not count, four of the kernel's reads.
     pub block: u64,
-    /// Pauses before a torn chunk is read again, together about a second: HSDS writes files in place, and a chunk is
-    /// written in well under that.
-    pub patience: Vec<Duration>,
-    /// An object written less than this ago may still be being written.
-    pub young: Duration,
+    /// How long a torn chunk is read again.
+    pub patience: Patience,
 }
 
 impl Default for FetchSettings {
@@ -68,8 +65,7 @@ impl Default for FetchSettings {
             decoders: std::thread::available_parallelism().map_or(1, usize::from),
             whole_up_to: 8 << 20,
             block: 4 << 20,
-            patience: [50, 100, 200, 300, 350].map(Duration::from_millis).to_vec(),
-            young: Duration::from_secs(10),
+            patience: Patience::default(),
         }
     }
 }

@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
+use tokio::task::{JoinError, JoinHandle};
 
 use super::error::{NamespaceError, shown};
 use super::node::{File, FileKind, Node, NodeId, Record};
 use super::version::{Content, Stat, Version};
 use super::{Freshness, Namespace};
-use crate::fetch::{About, Expected, FileChunks};
+use crate::fetch::{About, Expected, Fetcher, FileChunks};
 use crate::layout::{self, LAYOUT_VERSION};
 use crate::model::datatype::Datatype;
 use crate::model::hierarchy::{DataLayout, Hierarchy, Object, ObjectId, ObjectKind};
@@ -18,7 +19,7 @@ use crate::model::limits;
 use crate::model::location::{ETag, Location};
 use crate::model::paths::Paths;
 use crate::model::problem::Problem;
-use crate::source::{Body, Contents, Fingerprint, Freshness as Found};
+use crate::source::{Body, Contents, Fingerprint, Freshness as Compared};
 use crate::store::Stores;
 
 impl Namespace {
@@ -38,7 +39,7 @@ impl Namespace {
         if let Some(version) = self.fresh(file) {
             return Ok(version);
         }
-        let _gate = file.gate.lock().await;
+        let mut gate = file.gate.lock().await;
         if let Some(version) = self.fresh(file) {
             return Ok(version);
         }
@@ -49,7 +50,7 @@ impl Namespace {
             return Err(failure.clone());
         }
         let result = match &file.kind {
-            FileKind::Described => self.open_described(file, &before, compared).await,
+            FileKind::Described => self.open_described(file, &mut gate, &before, compared).await,
             FileKind::Plain { .. } if before.stale.load(Ordering::Relaxed) => self.open_plain_anew(file).await,
             FileKind::Plain { .. } => Ok(self.open_plain(file, before.id)),
         };
@@ -90,52 +91,84 @@ impl Namespace {
     async fn open_described(
         &self,
         file: &Arc<File>,
+        gate: &mut Option<Loading>,
         before: &Record,
         compared: Duration,
     ) -> Result<Arc<Version>, NamespaceError> {
-        let held = before.version.upgrade().filter(|version| !version.is_stale());
-        if let (Some(version), Some(fingerprint)) = (&held, &before.fingerprint) {
-            let asked = Instant::now();
-            let found = self.source.still_holds(fingerprint).await;
-            match found.map_err(|error| NamespaceError::source(&file.path, error))? {
-                Found::Unchanged => {
-                    let recent = before.checked.is_some_and(|then| then.elapsed() < compared);
-                    let version = if version.was_read() && !fingerprint.tells_of_chunks() && !recent {
-                        // Its chunks may be others by now, and what was read is in caches, the kernel's among them.
-                        Arc::new(version.renewed(self.table.number()))
-                    } else {
-                        version.clone()
-                    };
-                    let mut record = file.record();
-                    record.id = version.id;
-                    record.version = Arc::downgrade(&version);
-                    record.read = version.read.clone();
-                    record.stale = version.stale.clone();
-                    record.checked = Some(asked);
-                    return Ok(version);
-                }
-                Found::Gone => return Err(NamespaceError::NotFound { path: shown(&file.path) }),
-                Found::Changed => tracing::info!(file = %shown(&file.path), "changed in the store"),
+        // What somebody started and gave up is waited for; what ended unseen long ago is no answer any more.
+        if gate.as_ref().is_some_and(|loading| !loading.is_of_use(self.settings.freshness)) {
+            *gate = None;
+        }
+        let loading = gate.get_or_insert_with(|| self.start(file, before));
+        let result = loading.result(&file.path).await;
+        *gate = None;
+        match result? {
+            Found::Unchanged { version, asked } => {
+                let told = before.fingerprint.as_ref().is_some_and(|fingerprint| fingerprint.tells_of_chunks);
+                let recent = before.checked.is_some_and(|then| then.elapsed() < compared);
+                let version = if version.was_read() && !told && !recent {
+                    // Its chunks may be others by now, and what was read is in caches, the kernel's among them.
+                    Arc::new(version.renewed(self.table.number()))
+                } else {
+                    version
+                };
+                let mut record = file.record();
+                record.id = version.id;
+                record.version = Arc::downgrade(&version);
+                record.read = version.read.clone();
+                record.stale = version.stale.clone();
+                record.checked = Some(asked);
+                Ok(version)
+            }
+            Found::Loaded { mut version, fingerprint, asked } => {
+                version.id = self.number(before, &fingerprint);
+                let version = Arc::new(*version);
+                let mut record = file.record();
+                *record = Record {
+                    id: version.id,
+                    stat: Some(version.stat),
+                    fingerprint: Some(fingerprint),
+                    version: Arc::downgrade(&version),
+                    checked: Some(asked),
+                    read: version.read.clone(),
+                    stale: version.stale.clone(),
+                    failure: None,
+                };
+                Ok(version)
             }
         }
-        let asked = Instant::now();
-        let contents = self.source.open(&file.path).await.map_err(|error| NamespaceError::source(&file.path, error))?;
-        let fingerprint = contents.fingerprint.clone();
-        let id = self.number(before, &fingerprint);
-        let version = self.make(file.path.clone(), id, contents).await?;
-        let version = Arc::new(version);
-        let mut record = file.record();
-        *record = Record {
-            id,
-            stat: Some(version.stat),
-            fingerprint: Some(fingerprint),
-            version: Arc::downgrade(&version),
-            checked: Some(asked),
-            read: version.read.clone(),
-            stale: version.stale.clone(),
-            failure: None,
+    }
+
+    /// Starts to compare what is held of a file with the store, and to load it where it changed or nothing is held.
+    fn start(&self, file: &File, before: &Record) -> Loading {
+        let held = before.version.upgrade().filter(|version| !version.is_stale()).zip(before.fingerprint.clone());
+        let (source, stores, path) = (self.source.clone(), self.stores.clone(), file.path.clone());
+        let (options, strict, fetcher) = (self.settings.present, self.settings.strict, self.fetcher.clone());
+        let begun = Instant::now();
+        let work = async move {
+            if let Some((version, fingerprint)) = held {
+                let found = source.still_holds(&fingerprint).await;
+                match found.map_err(|error| NamespaceError::source(&path, error))? {
+                    Compared::Unchanged => return Ok(Found::Unchanged { version, asked: begun }),
+                    Compared::Gone => return Err(NamespaceError::NotFound { path: shown(&path) }),
+                    Compared::Changed => tracing::info!(file = %shown(&path), "changed in the store"),
+                }
+            }
+            let asked = Instant::now();
+            let contents = source.open(&path).await.map_err(|error| NamespaceError::source(&path, error))?;
+            let fingerprint = contents.fingerprint.clone();
+            let place = path.clone();
+            // Planning takes time in proportion to the objects, so it runs aside.
+            let built = tokio::task::spawn_blocking(move || build(path, contents, stores, &options, strict));
+            let version = built.await.map_err(|error| broken_off(&place, &error))??;
+            if strict {
+                // Links are told of when they are read, unless what they lead to decides whether the file is shown.
+                let problems = problems(&fetcher, &version).await;
+                refuse(&version.path, &problems)?;
+            }
+            Ok(Found::Loaded { version: Box::new(version), fingerprint, asked })
         };
-        Ok(version)
+        Loading { begun, task: tokio::spawn(work) }
     }
 
     /// The number for a version read from `fingerprint`. The first version takes the number its file was given; a
@@ -150,32 +183,10 @@ impl Namespace {
         if keep { before.id } else { self.table.number() }
     }
 
-    /// Lays a file out. Planning takes time in proportion to the objects, so it runs aside.
-    async fn make(&self, path: String, id: NodeId, contents: Contents) -> Result<Version, NamespaceError> {
-        let (options, strict) = (self.settings.present, self.settings.strict);
-        let place = shown(&path);
-        let ended = |error: tokio::task::JoinError| match error.is_panic() {
-            true => NamespaceError::Stopped { path: place },
-            false => NamespaceError::Ended { path: place },
-        };
-        let stores = self.stores.clone();
-        let built = tokio::task::spawn_blocking(move || build(path, id, contents, stores, &options, strict));
-        let version = built.await.map_err(ended)??;
-        if strict {
-            // Links are told of when they are read, unless what they lead to decides whether the file is shown.
-            let problems = self.problems(&version).await;
-            refuse(&version.path, &problems)?;
-        }
-        Ok(version)
-    }
-
     /// What of the file is not shown as it is stored, and what is to be told of its links: the objects they lead to are
     /// looked at, once for a version.
     pub async fn problems(&self, version: &Version) -> Vec<Problem> {
-        if let Some(chunks) = version.chunks() {
-            self.fetcher.look_at_links(chunks).await;
-        }
-        version.problems()
+        problems(&self.fetcher, version).await
     }
 
     /// A plain object that was found replaced: the store is asked again, whatever is believed of its folder.
@@ -209,6 +220,44 @@ impl Namespace {
     }
 }
 
+/// A comparison or load that is under way, in a task of its own: what an opener gives up goes on, and the next one waits
+/// for it instead of asking the store again. It ends with the file's node.
+#[derive(Debug)]
+pub(crate) struct Loading {
+    begun: Instant,
+    task: JoinHandle<Result<Found, NamespaceError>>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The version is still what the store holds.
+    Unchanged { version: Arc<Version>, asked: Instant },
+    /// Another one, without a number so far.
+    Loaded { version: Box<Version>, fingerprint: Fingerprint, asked: Instant },
+}
+
+impl Loading {
+    /// Whether to wait for it: it is under way, or ended so lately that its answer is believed.
+    fn is_of_use(&self, freshness: Freshness) -> bool {
+        !self.task.is_finished() || freshness.holds(self.begun)
+    }
+
+    /// What came of it. Whoever stops waiting takes nothing away from the next one.
+    async fn result(&mut self, path: &str) -> Result<Found, NamespaceError> {
+        match (&mut self.task).await {
+            Ok(result) => result,
+            Err(error) => Err(broken_off(path, &error)),
+        }
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 /// How long a failed load is answered from memory: a program that opens a broken file often in a row (or a shell that
 /// stats, then opens it) causes one load.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
@@ -222,9 +271,9 @@ const OBJECT_BYTES: u64 = 2048;
 /// Bytes in memory of a version without any object.
 const VERSION_BYTES: u64 = 16 << 10;
 
+/// Lays a file out.
 fn build(
     path: String,
-    id: NodeId,
     contents: Contents,
     stores: Arc<Stores>,
     options: &layout::PresentOptions,
@@ -277,11 +326,27 @@ fn build(
     if problems.len() > PROBLEMS_LOGGED {
         tracing::warn!(file = %shown(&path), "{} problems in all, of which {PROBLEMS_LOGGED} are told", problems.len());
     }
-    let mut version = Version::new(id, path, content, Stat { len, stored, modified });
+    // Which number it gets is known when it is put in place.
+    let mut version = Version::new(NodeId(0), path, content, Stat { len, stored, modified });
     version.facts = facts;
     version.problems = problems;
     version.weight = weight;
     Ok(version)
+}
+
+/// A task that came to no end.
+fn broken_off(path: &str, error: &JoinError) -> NamespaceError {
+    match error.is_panic() {
+        true => NamespaceError::Stopped { path: shown(path) },
+        false => NamespaceError::Ended { path: shown(path) },
+    }
+}
+
+async fn problems(fetcher: &Fetcher, version: &Version) -> Vec<Problem> {
+    if let Some(chunks) = version.chunks() {
+        fetcher.look_at_links(chunks).await;
+    }
+    version.problems()
 }
 
 /// An error where there is any problem.

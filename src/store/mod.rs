@@ -14,7 +14,8 @@ pub mod error;
 #[cfg(test)]
 pub(crate) mod faulty;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
+pub mod patience;
 pub mod posix;
 pub mod root;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub use access::{Access, Credentials};
 pub use counters::{Counters, Requests};
 pub use error::{Denial, StoreError};
+pub use patience::{Patience, Waiting};
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};

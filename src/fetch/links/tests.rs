@@ -9,8 +9,8 @@ use super::super::{About, FetchSettings, Plain};
 use super::*;
 use crate::model::chunk::{ChunkId, ChunkSource};
 use crate::model::location::{Bucket, Key};
-use crate::store::Store;
 use crate::store::faulty::Lacks;
+use crate::store::{Patience, Store};
 
 const CHUNK: u64 = 64;
 const CHUNKS: u64 = 8;
@@ -24,7 +24,11 @@ fn linked_world_over(wrap: impl FnOnce(Store) -> Store) -> World {
     let table = crate::model::hierarchy::ObjectId(2);
     let sources = (0..CHUNKS).map(|row| ((DATA, row), ChunkSource::Table { table, row: vec![row] }));
     let cache = crate::cache::CacheSettings { bytes: 0, ..Default::default() };
-    let settings = FetchSettings { cache, patience: Vec::new(), ..FetchSettings::default() };
+    let settings = FetchSettings {
+        cache,
+        patience: Patience { pauses: Vec::new(), ..Patience::default() },
+        ..FetchSettings::default()
+    };
     let world = world_with(recipe(CHUNK * CHUNKS, CHUNK, 1, &[]), sources, settings, wrap);
     let rows: Vec<u8> = (0..CHUNKS).flat_map(|row| [row * CHUNK, CHUNK]).flat_map(u64::to_le_bytes).collect();
     world.put("2/c0", &rows[..80]);

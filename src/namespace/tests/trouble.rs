@@ -2,6 +2,8 @@
 
 use std::sync::atomic::AtomicBool;
 
+use futures::TryStreamExt;
+
 use super::*;
 use crate::model::location::Location;
 use crate::store::StoreError;
@@ -37,11 +39,12 @@ fn unreachable(store: &Store, key: &str) -> StoreError {
 
 #[async_trait]
 impl Source for Troubled {
-    async fn list(&self, folder: &str, after: Option<&Cursor>) -> Result<Page, SourceError> {
-        self.answer()?;
-        let mut page = self.inner.list(folder, after).await?;
-        page.entries.extend(self.plain().await);
-        Ok(page)
+    fn list<'a>(&'a self, folder: &'a str) -> BoxStream<'a, Result<Entry, SourceError>> {
+        let plain = async move {
+            self.answer()?;
+            Ok::<_, SourceError>(stream::iter(self.plain().await.map(Ok)).chain(self.inner.list(folder)))
+        };
+        stream::once(plain).try_flatten().boxed()
     }
     async fn find(&self, path: &str) -> Result<Option<Entry>, SourceError> {
         self.answer()?;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::inspect::{Columns, Opened, bytes, counted, plain, print, print_json, run};
 use super::paths::Paths;
-use super::stored::{StoredChunk, StoredFile, datasets};
+use super::stored::{Sizes, StoredFile, datasets};
 use super::wording::{filters, shape, type_use};
 use super::{Exit, Failed, LogArgs, SourceArgs};
 use crate::fetch::{FileChunks, Found};
@@ -152,7 +152,7 @@ impl Report {
     async fn file(&mut self, opened: &Opened, path: &str) -> Result<(), Failed> {
         let contents = opened.contents(path).await?;
         let store = opened.house.stores.home();
-        let stored = StoredFile::list(store, &contents).await.map_err(|error| Failed::new(Exit::Source, error))?;
+        let stored = StoredFile::count(store, &contents).await.map_err(|error| Failed::new(Exit::Source, error))?;
         self.objects(&contents);
         let totals = &mut self.totals;
         match &stored {
@@ -306,8 +306,7 @@ async fn dataset(
         Some(recipe) => linked(opened, contents, file, id, recipe).await,
         None => (0, 0),
     };
-    let chunks: Option<&[StoredChunk]> =
-        stored.map(|stored| stored.chunks.get(&id).map(Vec::as_slice).unwrap_or_default());
+    let sizes: Option<&Sizes> = stored.and_then(|stored| stored.chunks.get(&id));
     Ok(Some(DatasetInfo {
         path: paths.of(id),
         r#type: type_use(hierarchy, &dataset.datatype),
@@ -319,10 +318,10 @@ async fn dataset(
         filters: filters(&dataset.filters),
         chunks: recipe.map_or(0, |recipe| recipe.grid.total()),
         chunk_bytes: recipe.and_then(|recipe| recipe.raw_len),
-        stored_chunks: chunks.map(|chunks| chunks.len() as u64),
-        stored_bytes: chunks.map(|chunks| chunks.iter().fold(0, |sum, chunk| chunk.bytes.saturating_add(sum))),
-        smallest: chunks.and_then(|chunks| chunks.iter().map(|chunk| chunk.bytes).min()),
-        largest: chunks.and_then(|chunks| chunks.iter().map(|chunk| chunk.bytes).max()),
+        stored_chunks: stored.map(|_| sizes.map_or(0, |sizes| sizes.chunks)),
+        stored_bytes: stored.map(|_| sizes.map_or(0, |sizes| sizes.bytes)),
+        smallest: sizes.map(|sizes| sizes.smallest),
+        largest: sizes.map(|sizes| sizes.largest),
         linked_chunks,
         linked_bytes,
         logical_bytes: recipe.and_then(|recipe| logical(dataset, recipe)),

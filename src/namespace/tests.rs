@@ -1,5 +1,6 @@
 //! The tree over a source that counts what it is asked.
 
+mod placing;
 mod round_trips;
 mod trouble;
 

@@ -15,7 +15,7 @@ pub mod counters;
 mod credentials;
 pub mod error;
 #[cfg(test)]
-mod faulty;
+pub(crate) mod faulty;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod patience;

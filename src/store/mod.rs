@@ -15,12 +15,11 @@ pub mod counters;
 mod credentials;
 pub mod error;
 #[cfg(test)]
-mod faulty;
+pub(crate) mod faulty;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod patience;
 pub mod posix;
-pub mod probe;
 mod retry;
 pub mod root;
 mod rooted;
@@ -237,8 +236,8 @@ impl Store {
     }
 
     /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
-    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`, or `s3://bucket/prefix`
-    /// for a store that begins within one; or any web server: `https://host`.
+    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`; or any web server:
+    /// `https://host`. Behind these may stand a prefix, for a store that begins within a bucket.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.

@@ -11,7 +11,6 @@ mod azure;
 mod body;
 mod denied;
 mod gcs;
-pub(super) mod greeting;
 mod http;
 mod listing;
 mod pages;

@@ -43,15 +43,6 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Durat
     }
 }
 
-/// URL at which the bucket is asked first.
-///
-/// # Errors
-/// As [`open`], and nothing is asked.
-pub fn address(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<String, StoreError> {
-    let door = Door::new(bucket, access, wire, deadline)?;
-    Ok(door.url(access.region.as_deref().unwrap_or(FIRST_REGION)))
-}
-
 impl Door {
     fn new(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<Door, StoreError> {
         let refuse = |what: &str, reason: &str| {

@@ -106,6 +106,17 @@ pub struct Capabilities {
     pub atomic_put: bool,
 }
 
+/// Where a store in a cloud is asked for, as far as that is known by now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// URL of the bucket.
+    pub url: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+    /// By how many seconds the clock of this machine is ahead of the service's, at the last answer.
+    pub clock_ahead: Option<i64>,
+}
+
 /// An object's bytes, or the part that was asked for, with what it was taken from.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -181,6 +192,11 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     /// All keys that begin with `prefix`, in batches. Takes no permit: whoever reads the stream makes requests between
     /// two batches, and they would wait for each other.
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
+
+    /// Where it is asked for; `None` where nothing is asked over a network.
+    fn whereabouts(&self) -> Option<Whereabouts> {
+        None
+    }
 
     /// Who asks; `None` where nobody needs to say so.
     async fn who(&self) -> Result<Option<Described>, StoreError> {
@@ -410,6 +426,11 @@ impl Store {
     /// As [`Store::put`].
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.within(key, |permit| self.backend.delete(key, permit)).await
+    }
+
+    /// Where it is asked for; `None` where nothing is asked over a network.
+    pub fn whereabouts(&self) -> Option<Whereabouts> {
+        self.backend.whereabouts()
     }
 
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that

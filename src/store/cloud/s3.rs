@@ -138,7 +138,12 @@ impl Door {
                 directories: false,
                 atomic_put: true,
             },
-            dialect: Arc::new(S3 { anonymous: self.anonymous(), payer: self.access.request_payer }),
+            dialect: Arc::new(S3 {
+                anonymous: self.anonymous(),
+                payer: self.access.request_payer,
+                url: self.url(region),
+                region: region.to_owned(),
+            }),
             renew,
             elsewhere: Some(Arc::new(self.clone())),
         })
@@ -171,6 +176,8 @@ fn domain(region: &str) -> &'static str {
 struct S3 {
     anonymous: bool,
     payer: bool,
+    url: String,
+    region: String,
 }
 
 impl Dialect for S3 {
@@ -244,6 +251,10 @@ impl Dialect for S3 {
         let object = matches!(answer.asked, Asked::Get | Asked::Part | Asked::Head);
         let unnamed = object && answer.header("etag").is_none_or(str::is_empty);
         unnamed.then(|| format!("{} sent an answer without an ETag: not a service like S3", answer.host))
+    }
+
+    fn place(&self) -> (Option<String>, Option<String>) {
+        (Some(self.url.clone()), Some(self.region.clone()))
     }
 }
 

@@ -411,6 +411,16 @@ impl Store {
         .boxed()
     }
 
+    /// Who asks for objects, which is looked for if that was not done yet. `None` for a directory tree, a web server, and
+    /// requests that are not signed.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] where there are no credentials, [`StoreError::Unreachable`] where the place that has them
+    /// does not answer.
+    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
+        self.backend.who().await
+    }
+
     /// Writes an object, at once and whole.
     ///
     /// # Errors

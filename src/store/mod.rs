@@ -20,6 +20,7 @@ pub(crate) mod faulty;
 pub(crate) mod memory;
 pub mod patience;
 pub mod posix;
+pub mod probe;
 mod retry;
 pub mod root;
 mod rooted;
@@ -106,17 +107,6 @@ pub struct Capabilities {
     pub atomic_put: bool,
 }
 
-/// Where a store in a cloud is asked for, as far as that is known by now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Whereabouts {
-    /// URL of the bucket.
-    pub url: Option<String>,
-    /// Its region.
-    pub region: Option<String>,
-    /// By how many seconds the clock of this machine is ahead of the service's, at the last answer.
-    pub clock_ahead: Option<i64>,
-}
-
 /// An object's bytes, or the part that was asked for, with what it was taken from.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -193,11 +183,6 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     /// two batches, and they would wait for each other.
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
 
-    /// Where it is asked for; `None` where nothing is asked over a network.
-    fn whereabouts(&self) -> Option<Whereabouts> {
-        None
-    }
-
     /// Who asks; `None` where nobody needs to say so.
     async fn who(&self) -> Result<Option<Described>, StoreError> {
         Ok(None)
@@ -252,8 +237,8 @@ impl Store {
     }
 
     /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
-    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`; or any web server:
-    /// `https://host`. Behind these may stand a prefix, for a store that begins within a bucket.
+    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`, or `s3://bucket/prefix`
+    /// for a store that begins within one; or any web server: `https://host`.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
@@ -436,11 +421,6 @@ impl Store {
     /// As [`Store::put`].
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.within(key, |permit| self.backend.delete(key, permit)).await
-    }
-
-    /// Where it is asked for; `None` where nothing is asked over a network.
-    pub fn whereabouts(&self) -> Option<Whereabouts> {
-        self.backend.whereabouts()
     }
 
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that

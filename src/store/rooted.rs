@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Backend, Batch, Capabilities, Described, Get, Listing, Meta, Object, Put, StoreError, Whereabouts};
+use super::{Backend, Batch, Capabilities, Described, Get, Listing, Meta, Object, Put, StoreError};
 use crate::model::location::{Bucket, Key};
 
 /// The bucket that the service knows, and the prefix in it, of the URL of a store's root.
@@ -78,10 +78,6 @@ impl Backend for Rooted {
         let batches = self.whole.list_below(&format!("{}{prefix}", self.prefix));
         let inside = move |(key, meta): (Key, Meta)| Some((Key::new(key.as_str().strip_prefix(&before)?), meta));
         batches.map(move |batch| Ok(batch?.into_iter().filter_map(&inside).collect())).boxed()
-    }
-
-    fn whereabouts(&self) -> Option<Whereabouts> {
-        self.whole.whereabouts()
     }
 
     async fn who(&self) -> Result<Option<Described>, StoreError> {

@@ -181,11 +181,6 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
 
     /// Whether a success comes from such a service at all, and if not, what it looks like.
     fn foreign(&self, answer: &Answer) -> Option<String>;
-
-    /// URL and region that are asked, for whoever wants to know.
-    fn place(&self) -> (Option<String>, Option<String>) {
-        (None, None)
-    }
 }
 
 impl Meaning {

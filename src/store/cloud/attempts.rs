@@ -229,10 +229,6 @@ impl Cloud {
         request: impl Future<Output = object_store::Result<T>>,
     ) -> Result<(T, Answer), Failure> {
         let (made, heard) = listen(asked, patience, request).await;
-        if let Some(Heard::Answer(answer)) = &heard {
-            let mut ahead = self.clock_ahead.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            *ahead = answer.clock_ahead().or(*ahead);
-        }
         let location = || self.location(key);
         match (made, heard) {
             (made, Some(Heard::Answer(answer))) if answer.is_success() => {

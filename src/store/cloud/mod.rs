@@ -11,6 +11,7 @@ mod azure;
 mod body;
 mod denied;
 mod gcs;
+pub(super) mod greeting;
 mod http;
 mod listing;
 mod pages;
@@ -39,7 +40,7 @@ use tokio::time::Instant;
 
 use super::counters::Counters;
 use super::credentials::{Described, Renew};
-use super::{Access, Backend, Batch, Capabilities, Get, Listing, Meta, Object, Put, StoreError, Whereabouts};
+use super::{Access, Backend, Batch, Capabilities, Get, Listing, Meta, Object, Put, StoreError};
 use crate::model::location::{Bucket, ETag, Key, Location};
 use answer::{Asked, Dialect};
 use attempts::Failure;
@@ -79,8 +80,6 @@ pub(super) struct Cloud {
     proven: AtomicBool,
     /// When the credentials were last called expired.
     expired: Mutex<Option<Instant>>,
-    /// By how many seconds this machine was ahead of the service at the last answer.
-    clock_ahead: Mutex<Option<i64>>,
     /// When a give-up was last warned of.
     warned: Mutex<Option<Instant>>,
     /// What is known where a refusal may mean that there is no such object; `None` where it may not.
@@ -133,7 +132,6 @@ impl Cloud {
             proven: AtomicBool::new(false),
             expired: Mutex::default(),
             warned: Mutex::default(),
-            clock_ahead: Mutex::default(),
             granted: None,
             odd: Mutex::default(),
         }
@@ -263,12 +261,6 @@ impl Backend for Arc<Cloud> {
 
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
         Arc::clone(self).below(prefix)
-    }
-
-    fn whereabouts(&self) -> Option<Whereabouts> {
-        let (url, region) = self.service().dialect.place();
-        let clock_ahead = *self.clock_ahead.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        Some(Whereabouts { url, region, clock_ahead })
     }
 
     async fn who(&self) -> Result<Option<Described>, StoreError> {

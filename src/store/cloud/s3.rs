@@ -43,6 +43,15 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Durat
     }
 }
 
+/// URL at which the bucket is asked first.
+///
+/// # Errors
+/// As [`open`], and nothing is asked.
+pub fn address(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<String, StoreError> {
+    let door = Door::new(bucket, access, wire, deadline)?;
+    Ok(door.url(access.region.as_deref().unwrap_or(FIRST_REGION)))
+}
+
 impl Door {
     fn new(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<Door, StoreError> {
         let refuse = |what: &str, reason: &str| {
@@ -138,12 +147,7 @@ impl Door {
                 directories: false,
                 atomic_put: true,
             },
-            dialect: Arc::new(S3 {
-                anonymous: self.anonymous(),
-                payer: self.access.request_payer,
-                url: self.url(region),
-                region: region.to_owned(),
-            }),
+            dialect: Arc::new(S3 { anonymous: self.anonymous(), payer: self.access.request_payer }),
             renew,
             elsewhere: Some(Arc::new(self.clone())),
         })
@@ -176,8 +180,6 @@ fn domain(region: &str) -> &'static str {
 struct S3 {
     anonymous: bool,
     payer: bool,
-    url: String,
-    region: String,
 }
 
 impl Dialect for S3 {
@@ -251,10 +253,6 @@ impl Dialect for S3 {
         let object = matches!(answer.asked, Asked::Get | Asked::Part | Asked::Head);
         let unnamed = object && answer.header("etag").is_none_or(str::is_empty);
         unnamed.then(|| format!("{} sent an answer without an ETag: not a service like S3", answer.host))
-    }
-
-    fn place(&self) -> (Option<String>, Option<String>) {
-        (Some(self.url.clone()), Some(self.region.clone()))
     }
 }
 

@@ -396,6 +396,14 @@ impl Store {
         .boxed()
     }
 
+    /// Who asks, from which place that is known, and until when; `None` where requests are not signed.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] and [`StoreError::Unreachable`] where no credentials are found.
+    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
+        self.backend.who().await
+    }
+
     /// Writes an object, at once and whole.
     ///
     /// # Errors

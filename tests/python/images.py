@@ -31,6 +31,14 @@ def pieces(path):
         os.close(file)
 
 
+def pieces_or_error(path):
+    """The same, or the number of the error with which the file cannot be opened."""
+    try:
+        return pieces(path)
+    except OSError as error:
+        return error.errno
+
+
 def of_piece(file, at, length):
     """A digest, or the number of an error."""
     try:

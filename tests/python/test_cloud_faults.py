@@ -69,6 +69,8 @@ def right(mounts):
 
 def wrong_pieces(right, seen):
     """Pieces that differ without an error, and pieces that fail here only."""
+    if isinstance(seen, int):
+        return [], ["cannot be opened: %s" % errno.errorcode[seen]]
     if right[0] != seen[0] or [at for at, _ in right[1]] != [at for at, _ in seen[1]]:
         return ["layout"], []
     pairs = list(zip(right[1], seen[1]))
@@ -88,7 +90,8 @@ def test_every_byte_of_every_sample(fault, servers, right, stores, interpreters,
                 "s3://" + BUCKET, *flags(proxy.endpoint), folder=tmp_path / version) as mount:
             with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
                 # All files at once: with one after the other, stalled answers would add up to many minutes.
-                for name, seen in zip(names, pool.map(lambda name: images.pieces(mount / "home/admin" / name[6:]), names)):
+                whole = pool.map(lambda name: images.pieces_or_error(mount / "home/admin" / name[6:]), names)
+                for name, seen in zip(names, whole):
                     bad, errors = wrong_pieces(right[name], seen)
                     wrong += [(name, at) for at in bad]
                     failed += [(name, at) for at in errors]

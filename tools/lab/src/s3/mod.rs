@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 pub use self::control::Settings;
 
 use self::answer::{Answer, escaped};
-use self::bucket::{Bucket, Holdings};
+use self::bucket::Holdings;
 
 use self::request::Request;
 use self::rules::{Refusal, Rules};
@@ -218,7 +218,7 @@ fn carried_out(request: &Request, body: Bytes, state: &State) -> Answer {
 fn of_bucket(request: &Request, body: &[u8], state: &State, holdings: &mut Holdings) -> Answer {
     match request.method.as_str() {
         "PUT" => {
-            holdings.buckets.entry(request.bucket.clone()).or_insert_with(Bucket::default);
+            holdings.buckets.entry(request.bucket.clone()).or_default();
             answer::empty(200, None)
         }
         "DELETE" => {

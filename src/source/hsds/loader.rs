@@ -19,7 +19,7 @@ use super::hierarchy;
 use super::hierarchy::Context;
 use super::id::{Id, IdKind};
 use super::statistics::Statistics;
-use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, key, summary};
+use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, is_refused, key, summary};
 use crate::model::limits;
 use crate::model::location::{ETag, Key};
 use crate::model::name::Name;
@@ -153,9 +153,27 @@ impl HsdsSource {
         capabilities.listing && !capabilities.directories
     }
 
-    /// The scan statistics of a file, with their identity: `None` where there can be none.
+    /// The scan statistics of a file, with their identity: `None` where there can be none, or nobody may know of them.
     async fn statistics(&self, root: Id) -> Result<Option<Told>, StoreError> {
         let Some(key) = key::info(&root) else { return Ok(None) };
+        let asked = match self.counted(root, key.clone()).await {
+            // Where nothing may be listed, what is absent is refused. A store that is to take that for absence needs an
+            // object of the file that it was granted; the first answer may have come before any.
+            Err(error) if is_refused(&error) => {
+                // Whether the root can be read is told where it is.
+                let _granted = self.store.head(&root.metadata_key()).await;
+                self.counted(root, key).await
+            }
+            asked => asked,
+        };
+        match asked {
+            // A file does not need them: without, it is compared object by object.
+            Err(error) if is_refused(&error) => Ok(None),
+            asked => asked.map(Some),
+        }
+    }
+
+    async fn counted(&self, root: Id, key: Key) -> Result<Told, StoreError> {
         let (tag, statistics) = if self.store.capabilities().directories {
             // A look at an object costs next to nothing there, so nothing that they count is of use.
             (freshness::now(&self.store, &key).await?, None)
@@ -170,7 +188,7 @@ impl HsdsSource {
                 Err(error) => return Err(error),
             }
         };
-        Ok(Some(Told { key, root, tag, statistics }))
+        Ok(Told { key, root, tag, statistics })
     }
 
     /// Datasets of a file as one page of their folders names them. It only serves to ask earlier, so a failure is none.

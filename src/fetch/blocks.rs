@@ -152,7 +152,8 @@ impl Fetcher {
                 Err(error) => return Err(failed(unlinked(error))),
             };
             let live = seen.is_some_and(|meta| self.settings.patience.is_young(meta.modified));
-            if !patience.doubt(again).await && !(live && patience.pause(again).await) {
+            let asked_again = patience.doubt(again).await || (live && patience.pause(again).await);
+            if !asked_again {
                 return Err(failed(error));
             }
             again += 1;

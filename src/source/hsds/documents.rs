@@ -77,7 +77,8 @@ impl HsdsSource {
             let tag = identity(&meta);
             let changing = before.as_ref().is_some_and(|before| *before != tag);
             let live = changing || self.settings.patience.is_young(meta.modified);
-            if !waiting.doubt(again).await && !(live && waiting.pause(again).await) {
+            let asked_again = waiting.doubt(again).await || (live && waiting.pause(again).await);
+            if !asked_again {
                 return Ok(Read::Broken { meta, reason });
             }
             tracing::debug!(%key, reason, "perhaps damaged, or being written: read again");

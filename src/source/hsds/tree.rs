@@ -13,12 +13,12 @@ use std::time::SystemTime;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, OptionFuture, select};
-use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt};
+use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use super::documents::Read;
 use super::domain::Domain;
-use super::{HsdsSource, is_nothing, key};
+use super::{HsdsSource, is_nothing, is_refused, key};
 use crate::model::location::Key;
 use crate::source::{Entry, EntryKind, SourceError, join};
 use crate::store::{Listing, Meta, StoreError};
@@ -84,12 +84,15 @@ impl HsdsSource {
             Either::Left((domain, beside)) => match domain {
                 Ok(Read::Absent) => (domain, Some(beside.await)),
                 Err(error) if is_nothing(&error) => (Ok(Read::Absent), Some(beside.await)),
+                Err(error) if is_refused(&error) => (Err(error), Some(beside.await)),
                 domain => (domain, None),
             },
             Either::Right((beside, domain)) => (domain.await, Some(beside)),
         };
         match domain {
             Ok(Read::Absent) => {}
+            // Refused as what is absent may be; but a listing that was granted shows nothing there.
+            Err(error) if is_refused(&error) && matches!(beside, Some((_, Some(Ok(false))))) => {}
             Ok(Read::Whole { document, meta }) => {
                 let domain = Domain::of(&document);
                 let entry = entry_of(name, &domain, Some(meta.modified));
@@ -117,6 +120,7 @@ impl HsdsSource {
             Ok(meta) if near || !is_prefix().await? => return Ok(Some(plain(name.to_owned(), at.clone(), &meta))),
             Ok(_) => return Ok(Some(folder(name, None, None))),
             Err(error) if is_nothing(&error) => {}
+            Err(error) if is_refused(&error) && !near && self.lists_no(&at).await => {}
             Err(error) => return Err(error.into()),
         }
         if is_prefix().await? {
@@ -137,6 +141,12 @@ impl HsdsSource {
             Err(error) if is_nothing(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether a listing is granted and does not have `key`, which would come first.
+    async fn lists_no(&self, key: &Key) -> bool {
+        let first = self.store.list_below(key.as_str()).try_next().await;
+        first.is_ok_and(|first| first.is_none_or(|(first, _)| first != *key))
     }
 
     /// Whether keys lie below a path. An empty directory is what HSDS leaves of a deleted domain, and no folder.

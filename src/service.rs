@@ -84,8 +84,6 @@ pub async fn open(
     })?;
     let url = format!("{}/{}", place.bucket.as_str(), source.path_in_store(""));
     let source: Arc<dyn Source> = Arc::new(source);
-    // A store that cannot be listed is told now, not by an error of the first `ls`.
-    source.list("", None).await?;
     let fetcher = Arc::new(Fetcher::new(fetch));
     let namespace = Arc::new(Namespace::new(source.clone(), stores.clone(), fetcher.clone(), namespace));
     Ok(House { namespace, stores, source, fetcher, url: url.trim_end_matches('/').to_owned() })

@@ -84,8 +84,12 @@ impl Check {
                 bar: bar(),
                 lines: !self.json,
             };
-            let files: Vec<Entry> =
-                opened.everything().await?.into_iter().filter(|found| *found.kind() == EntryKind::File).collect();
+            let files: Vec<Entry> = opened
+                .everything()
+                .await?
+                .into_iter()
+                .filter(|found| matches!(found.kind(), EntryKind::File | EntryKind::Unclear))
+                .collect();
             for found in files {
                 checker.file(&found.path).await?;
             }

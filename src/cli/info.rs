@@ -125,7 +125,8 @@ impl Info {
                         report.totals.plain_files += 1;
                         report.totals.plain_bytes = report.totals.plain_bytes.saturating_add(*size);
                     }
-                    EntryKind::File => {
+                    // What it is could not be found out: opening it says why.
+                    EntryKind::File | EntryKind::Unclear => {
                         report.totals.files += 1;
                         if let Err(failed) = report.file(&opened, &found.path).await {
                             // Asked for alone, it is the command that failed.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::{self, Write};
 
+use futures::TryStreamExt;
 use serde::Serialize;
 
 use super::{Exit, Failed, LogOptions, SourceArgs, start_log};
@@ -10,7 +11,7 @@ use crate::config::Place;
 use crate::fetch::FetchSettings;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
-use crate::source::{Contents, Entry, EntryKind, Page, SourceError, join};
+use crate::source::{Contents, Entry, EntryKind, SourceError, join};
 
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
 pub fn run(log: &LogOptions, work: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
@@ -55,17 +56,7 @@ impl Opened {
 
     /// All entries of the folder at `path`, by name.
     pub async fn entries(&self, path: &str) -> Result<Vec<Entry>, SourceError> {
-        let (mut entries, mut cursor) = (Vec::new(), None);
-        loop {
-            let page = self.house.source.list(self.inside(path), cursor.as_ref()).await?;
-            let Page { entries: page, next } = page;
-            entries.extend(page);
-            // A cursor that does not move would list for ever.
-            if next.is_none() || next == cursor {
-                break;
-            }
-            cursor = next;
-        }
+        let mut entries: Vec<Entry> = self.house.source.list(self.inside(path)).try_collect().await?;
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(entries)
     }

@@ -50,7 +50,7 @@ impl Ls {
             let opened = Opened::open(&self.source).await?;
             match &opened.kind {
                 EntryKind::Folder => self.folder(&opened).await?,
-                EntryKind::File => {
+                EntryKind::File | EntryKind::Unclear => {
                     let contents = opened.contents(&opened.place.path).await?;
                     self.file(&opened, &contents)?;
                 }
@@ -158,6 +158,7 @@ pub(super) fn entry_json(path: &str, entry: &Entry) -> Value {
     let kind = match &entry.kind {
         EntryKind::Folder => "folder",
         EntryKind::File => "file",
+        EntryKind::Unclear => "unclear",
         EntryKind::Plain { size, .. } => {
             fields.insert("size".into(), json!(size));
             "plain"

@@ -69,9 +69,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         write(directory.path()).unwrap();
         let source = open(directory.path()).await;
-        let page = source.list("", None).await.unwrap();
-        let kinds: BTreeMap<String, EntryKind> =
-            page.entries.into_iter().map(|entry| (entry.name, entry.kind)).collect();
+        let entries: Vec<_> = futures::TryStreamExt::try_collect(source.list("")).await.unwrap();
+        let kinds: BTreeMap<String, EntryKind> = entries.into_iter().map(|entry| (entry.name, entry.kind)).collect();
         assert_eq!(kinds.keys().collect::<Vec<_>>(), ["README.txt", "stations.h5", "weather.nc"]);
         assert!(matches!(kinds["README.txt"], EntryKind::Plain { size, .. } if size == README.len() as u64));
 

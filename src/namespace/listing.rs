@@ -1,6 +1,6 @@
 //! A folder's listing, read ahead of whoever walks through it.
 //!
-//! A listing is read once, page after page, by a task of its own; readers take entries by position and wait only for
+//! A listing is read once, by a task of its own; readers take entries by position and wait only for
 //! what has not arrived yet. Positions are stable, so a directory handle of the kernel is a listing and a number.
 
 use std::collections::HashMap;
@@ -8,13 +8,17 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use futures::StreamExt;
 use tokio::sync::Notify;
 
 use super::error::NamespaceError;
-use crate::source::{Entry, Source};
+use crate::source::{Entry, EntryKind, Source, SourceError};
 
 /// Longest name the kernel and every file system take. A listing with a longer one would fail as a whole.
 pub const NAME_BYTES: usize = 255;
+
+/// Entries that are added at once, where so many have arrived: readers are woken once for all of them.
+const BATCH: usize = 256;
 
 /// Entries of one folder, complete or still growing.
 #[derive(Debug)]
@@ -49,27 +53,11 @@ impl Listing {
         // The task holds the listing weakly: when nobody wants it any more, reading on would be in vain.
         let weak = Arc::downgrade(&listing);
         tokio::spawn(async move {
-            let mut cursor = None;
+            let mut batches = source.list(&path).ready_chunks(BATCH);
             loop {
-                let page = source.list(&path, cursor.as_ref()).await;
+                let batch = batches.next().await;
                 let Some(listing) = weak.upgrade() else { return };
-                let more = match page {
-                    Ok(page) => {
-                        let next = page.next;
-                        listing.add(&path, page.entries);
-                        // A cursor that does not move would list for ever.
-                        let stuck = next.is_some() && next == cursor;
-                        cursor = next;
-                        if cursor.is_none() || stuck {
-                            listing.lock().end = Some(Ok(()));
-                        }
-                        cursor.is_some() && !stuck
-                    }
-                    Err(error) => {
-                        listing.lock().end = Some(Err(NamespaceError::source(&path, error)));
-                        false
-                    }
-                };
+                let more = listing.add(&path, batch);
                 listing.grown.notify_waiters();
                 if !more {
                     return;
@@ -84,10 +72,22 @@ impl Listing {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, path: &str, entries: Vec<Entry>) {
+    /// Adds what arrived; `false` where nothing more will.
+    fn add(&self, path: &str, batch: Option<Vec<Result<Entry, SourceError>>>) -> bool {
         let mut guard = self.lock();
         let state = &mut *guard;
-        for entry in entries {
+        let Some(batch) = batch else {
+            state.end = Some(Ok(()));
+            return false;
+        };
+        for entry in batch {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    state.end = Some(Err(NamespaceError::source(path, error)));
+                    return false;
+                }
+            };
             if let Err(reason) = presentable(&entry.name) {
                 tracing::warn!(folder = %super::error::shown(path), name = ?entry.name, "a name is not shown: {reason}");
                 continue;
@@ -98,6 +98,7 @@ impl Listing {
                 state.entries.push(Arc::new(entry));
             }
         }
+        true
     }
 
     /// When reading of it started.
@@ -119,6 +120,8 @@ impl Listing {
     pub fn known(&self, name: &str) -> Known {
         let state = self.lock();
         match (state.index.get(name).and_then(|&at| state.entries.get(at)), &state.end) {
+            // What it is could not be found out then; it may be by now.
+            (Some(entry), _) if entry.kind == EntryKind::Unclear => Known::Unknown,
             (Some(entry), _) => Known::Entry(entry.clone()),
             (None, Some(Ok(()))) => Known::Absent,
             _ => Known::Unknown,

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
+use tokio::task::JoinHandle;
 
 use super::error::{NamespaceError, shown};
 use super::node::{File, FileKind, NodeId, Record};
@@ -17,7 +18,7 @@ use crate::model::hierarchy::{DataLayout, Hierarchy, Object, ObjectId, ObjectKin
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
 use crate::model::problem::Problem;
-use crate::source::{Body, Contents, Fingerprint, Freshness as Found};
+use crate::source::{Body, Contents, Fingerprint, Freshness as Compared};
 
 impl Namespace {
     /// The current version of `file`. Many openers at once cause one load; an unchanged file is not loaded again while
@@ -36,7 +37,7 @@ impl Namespace {
         if let Some(version) = self.fresh(file) {
             return Ok(version);
         }
-        let _gate = file.gate.lock().await;
+        let mut gate = file.gate.lock().await;
         if let Some(version) = self.fresh(file) {
             return Ok(version);
         }
@@ -47,7 +48,7 @@ impl Namespace {
             return Err(failure.clone());
         }
         let result = match &file.kind {
-            FileKind::Described => self.open_described(file, &before, compared).await,
+            FileKind::Described => self.open_described(file, &mut gate, &before, compared).await,
             FileKind::Plain { .. } => Ok(self.open_plain(file, before.id)),
         };
         match result {
@@ -87,51 +88,78 @@ impl Namespace {
     async fn open_described(
         &self,
         file: &Arc<File>,
+        gate: &mut Option<Loading>,
         before: &Record,
         compared: Duration,
     ) -> Result<Arc<Version>, NamespaceError> {
-        let held = before.version.upgrade().filter(|version| !version.is_stale());
-        if let (Some(version), Some(fingerprint)) = (&held, &before.fingerprint) {
-            let asked = Instant::now();
-            let found = self.source.still_holds(fingerprint).await;
-            match found.map_err(|error| NamespaceError::source(&file.path, error))? {
-                Found::Unchanged => {
-                    let recent = before.checked.is_some_and(|then| then.elapsed() < compared);
-                    let version = if version.was_read() && !fingerprint.tells_of_chunks() && !recent {
-                        // Its chunks may be others by now, and what was read is in caches, the kernel's among them.
-                        let chunks = |seen: &FileChunks| FileChunks::new(seen.map().clone(), self.stores.clone());
-                        Arc::new(version.renewed(self.table.number(), chunks))
-                    } else {
-                        version.clone()
-                    };
-                    let mut record = file.record();
-                    record.id = version.id;
-                    record.version = Arc::downgrade(&version);
-                    record.read = version.read.clone();
-                    record.checked = Some(asked);
-                    return Ok(version);
-                }
-                Found::Gone => return Err(NamespaceError::NotFound { path: shown(&file.path) }),
-                Found::Changed => tracing::info!(file = %shown(&file.path), "changed in the store"),
+        // What somebody started and gave up is waited for; what ended unseen long ago is no answer any more.
+        if gate.as_ref().is_some_and(|loading| !loading.is_of_use(self.settings.freshness)) {
+            *gate = None;
+        }
+        let loading = gate.get_or_insert_with(|| self.start(file, before));
+        let result = loading.result(&file.path).await;
+        *gate = None;
+        match result? {
+            Found::Unchanged { version, asked } => {
+                let told = before.fingerprint.as_ref().is_some_and(|fingerprint| fingerprint.tells_of_chunks);
+                let recent = before.checked.is_some_and(|then| then.elapsed() < compared);
+                let version = if version.was_read() && !told && !recent {
+                    // Its chunks may be others by now, and what was read is in caches, the kernel's among them.
+                    let chunks = |seen: &FileChunks| FileChunks::new(seen.map().clone(), self.stores.clone());
+                    Arc::new(version.renewed(self.table.number(), chunks))
+                } else {
+                    version
+                };
+                let mut record = file.record();
+                record.id = version.id;
+                record.version = Arc::downgrade(&version);
+                record.read = version.read.clone();
+                record.checked = Some(asked);
+                Ok(version)
+            }
+            Found::Loaded { mut version, fingerprint, asked } => {
+                version.id = self.number(before, &fingerprint);
+                let version = Arc::new(*version);
+                let mut record = file.record();
+                *record = Record {
+                    id: version.id,
+                    stat: Some(version.stat),
+                    fingerprint: Some(fingerprint),
+                    version: Arc::downgrade(&version),
+                    checked: Some(asked),
+                    read: version.read.clone(),
+                    failure: None,
+                };
+                Ok(version)
             }
         }
-        let asked = Instant::now();
-        let contents = self.source.open(&file.path).await.map_err(|error| NamespaceError::source(&file.path, error))?;
-        let fingerprint = contents.fingerprint.clone();
-        let id = self.number(before, &fingerprint);
-        let version = self.make(file.path.clone(), id, contents).await?;
-        let version = Arc::new(version);
-        let mut record = file.record();
-        *record = Record {
-            id,
-            stat: Some(version.stat),
-            fingerprint: Some(fingerprint),
-            version: Arc::downgrade(&version),
-            checked: Some(asked),
-            read: version.read.clone(),
-            failure: None,
+    }
+
+    /// Starts to compare what is held of a file with the store, and to load it where it changed or nothing is held.
+    fn start(&self, file: &File, before: &Record) -> Loading {
+        let held = before.version.upgrade().filter(|version| !version.is_stale()).zip(before.fingerprint.clone());
+        let (source, stores, path) = (self.source.clone(), self.stores.clone(), file.path.clone());
+        let (options, strict) = (self.settings.present, self.settings.strict);
+        let begun = Instant::now();
+        let work = async move {
+            if let Some((version, fingerprint)) = held {
+                let found = source.still_holds(&fingerprint).await;
+                match found.map_err(|error| NamespaceError::source(&path, error))? {
+                    Compared::Unchanged => return Ok(Found::Unchanged { version, asked: begun }),
+                    Compared::Gone => return Err(NamespaceError::NotFound { path: shown(&path) }),
+                    Compared::Changed => tracing::info!(file = %shown(&path), "changed in the store"),
+                }
+            }
+            let asked = Instant::now();
+            let contents = source.open(&path).await.map_err(|error| NamespaceError::source(&path, error))?;
+            let fingerprint = contents.fingerprint.clone();
+            let chunks = FileChunks::new(contents.chunks.clone(), stores);
+            let ended = NamespaceError::Ended { path: shown(&path) };
+            // Planning takes time in proportion to the objects, so it runs aside.
+            let version = tokio::task::spawn_blocking(move || build(path, contents, chunks, &options, strict)).await;
+            Ok(Found::Loaded { version: Box::new(version.map_err(|_| ended)??), fingerprint, asked })
         };
-        Ok(version)
+        Loading { begun, task: tokio::spawn(work) }
     }
 
     /// The number for a version read from `fingerprint`. The first version takes the number its file was given; a
@@ -144,16 +172,6 @@ impl Namespace {
             Some(earlier) => earlier == fingerprint && !before.read.load(Ordering::Relaxed),
         };
         if keep { before.id } else { self.table.number() }
-    }
-
-    /// Lays a file out. Planning takes time in proportion to the objects, so it runs aside.
-    async fn make(&self, path: String, id: NodeId, contents: Contents) -> Result<Version, NamespaceError> {
-        let chunks = FileChunks::new(contents.chunks.clone(), self.stores.clone());
-        let (options, strict) = (self.settings.present, self.settings.strict);
-        let ended = NamespaceError::Ended { path: shown(&path) };
-        tokio::task::spawn_blocking(move || build(path, id, contents, chunks, &options, strict))
-            .await
-            .map_err(|_| ended)?
     }
 
     fn open_plain(&self, file: &Arc<File>, id: NodeId) -> Arc<Version> {
@@ -174,6 +192,44 @@ impl Namespace {
     }
 }
 
+/// A comparison or load that is under way, in a task of its own: what an opener gives up goes on, and the next one waits
+/// for it instead of asking the store again. It ends with the file's node.
+#[derive(Debug)]
+pub(crate) struct Loading {
+    begun: Instant,
+    task: JoinHandle<Result<Found, NamespaceError>>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The version is still what the store holds.
+    Unchanged { version: Arc<Version>, asked: Instant },
+    /// Another one, without a number so far.
+    Loaded { version: Box<Version>, fingerprint: Fingerprint, asked: Instant },
+}
+
+impl Loading {
+    /// Whether to wait for it: it is under way, or ended so lately that its answer is believed.
+    fn is_of_use(&self, freshness: Freshness) -> bool {
+        !self.task.is_finished() || freshness.holds(self.begun)
+    }
+
+    /// What came of it. Whoever stops waiting takes nothing away from the next one.
+    async fn result(&mut self, path: &str) -> Result<Found, NamespaceError> {
+        match (&mut self.task).await {
+            Ok(result) => result,
+            Err(_) => Err(NamespaceError::Ended { path: shown(path) }),
+        }
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 /// How long a failed load is answered from memory: a program that opens a broken file often in a row (or a shell that
 /// stats, then opens it) causes one load.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
@@ -187,9 +243,9 @@ const OBJECT_BYTES: u64 = 2048;
 /// Bytes in memory of a version without any object.
 const VERSION_BYTES: u64 = 16 << 10;
 
+/// Lays a file out.
 fn build(
     path: String,
-    id: NodeId,
     contents: Contents,
     chunks: Arc<FileChunks>,
     options: &layout::PresentOptions,
@@ -240,7 +296,8 @@ fn build(
     if problems.len() > PROBLEMS_LOGGED {
         tracing::warn!(file = %shown(&path), "{} problems in all, of which {PROBLEMS_LOGGED} are told", problems.len());
     }
-    let mut version = Version::new(id, path, content, Stat { len, stored, modified });
+    // Which number it gets is known when it is put in place.
+    let mut version = Version::new(NodeId(0), path, content, Stat { len, stored, modified });
     version.facts = facts;
     version.problems = problems;
     version.weight = weight;

@@ -264,7 +264,9 @@ impl Namespace {
         let id = self.table.number();
         let node = match &entry.kind {
             EntryKind::Folder => Node::Folder(Arc::new(Folder::new(id, path, entry.modified))),
-            EntryKind::File => Node::File(Arc::new(File::new(id, path, FileKind::Described, entry.owner.clone()))),
+            EntryKind::File | EntryKind::Unclear => {
+                Node::File(Arc::new(File::new(id, path, FileKind::Described, entry.owner.clone())))
+            }
             EntryKind::Plain { .. } => Node::File(Arc::new(File::new(id, path, plain(entry), entry.owner.clone()))),
         };
         self.table.put(&node, seen);

@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 
 use super::error::NamespaceError;
 use super::listing::Listing;
+use super::load::Loading;
 use super::version::{Stat, Version};
 use crate::model::location::{ETag, Key};
 use crate::source::Fingerprint;
@@ -103,8 +104,9 @@ pub struct File {
     pub(crate) path: String,
     pub(crate) kind: FileKind,
     pub(crate) owner: Option<String>,
-    /// Held while a version is loaded or compared with the store, so that many openers cause one load.
-    pub(crate) gate: tokio::sync::Mutex<()>,
+    /// Held while a version is loaded or compared with the store, so that many openers cause one load. What is under way
+    /// stays here when its opener gives up, and the next one waits for it.
+    pub(crate) gate: tokio::sync::Mutex<Option<Loading>>,
     record: Mutex<Record>,
 }
 
@@ -138,7 +140,7 @@ impl File {
             read: Arc::default(),
             failure: None,
         };
-        File { path, kind, owner, gate: tokio::sync::Mutex::new(()), record: Mutex::new(record) }
+        File { path, kind, owner, gate: tokio::sync::Mutex::default(), record: Mutex::new(record) }
     }
 
     /// Its path from the store's root.
@@ -170,6 +172,12 @@ impl File {
     pub fn current_stat(&self) -> (NodeId, Option<Stat>) {
         let record = self.record();
         (record.id, record.stat)
+    }
+
+    /// Forgets that it was compared with the store.
+    #[cfg(test)]
+    pub(crate) fn expire(&self) {
+        self.record().checked = None;
     }
 
     pub(crate) fn record(&self) -> MutexGuard<'_, Record> {

@@ -55,13 +55,14 @@ impl Windows {
         chunk: ChunkId,
         make: impl Future<Output = Result<Placed, NamespaceError>>,
     ) -> Result<Placed, NamespaceError> {
-        let make = async {
+        // Boxed: the cache keeps several copies of the future in its own, and every read would carry them.
+        let make = Box::pin(async {
             match make.await {
                 Ok(Some(window)) => Ok(window),
                 Ok(None) => Err(Nothing::Absent),
                 Err(error) => Err(Nothing::Failed(error)),
             }
-        };
+        });
         match self.cache.try_get_with((version, chunk), make).await.map_err(Arc::unwrap_or_clone) {
             Ok(window) => Ok(Some(window)),
             Err(Nothing::Absent) => Ok(None),

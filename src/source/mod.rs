@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 
 use crate::model::chunk::ChunkMap;
 use crate::model::hierarchy::{Hierarchy, ObjectId};
@@ -22,8 +23,9 @@ pub mod hsds;
 /// `/`; the root folder is the empty path.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// One page of what `folder` holds, in no particular order; pass the page's `next` to get the following one.
-    async fn list(&self, folder: &str, after: Option<&Cursor>) -> Result<Page, SourceError>;
+    /// What `folder` holds, in no particular order, as soon as it is known. The stream runs ahead of whoever reads it by
+    /// as many requests as the store may be asked at a time; an error is its end.
+    fn list<'a>(&'a self, folder: &'a str) -> BoxStream<'a, Result<Entry, SourceError>>;
 
     /// The entry at `path`, without listing its folder; `None` where there is none.
     async fn find(&self, path: &str) -> Result<Option<Entry>, SourceError>;
@@ -38,19 +40,6 @@ pub trait Source: Send + Sync {
 /// The path of `name` in `folder`.
 pub fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
-}
-
-/// Where a listing goes on; opaque to the caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor(pub String);
-
-/// Part of a listing.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// Entries of the folder.
-    pub entries: Vec<Entry>,
-    /// What to pass for the next page; `None` where this was the last.
-    pub next: Option<Cursor>,
 }
 
 /// A name in a folder.
@@ -73,6 +62,9 @@ pub enum EntryKind {
     Folder,
     /// A file that is shown as HDF5; open it to know its size.
     File,
+    /// There, but whether file or folder could not be found out now. Only listings say so: whoever wants to know more
+    /// looks it up by itself.
+    Unclear,
     /// An object shown as it is.
     Plain {
         /// Its key.
@@ -122,6 +114,10 @@ pub enum Body {
 pub struct Fingerprint {
     /// Identities by key.
     pub objects: BTreeMap<Key, Option<ETag>>,
+    /// Whether a file of which only chunks change changes one of these objects too, sooner or later.
+    pub tells_of_chunks: bool,
+    /// Keys that begin so are few enough for one page of a listing, and most of these objects are among them.
+    pub page: Option<Key>,
 }
 
 /// What became of a version in the store.

@@ -135,6 +135,8 @@ pub enum Denial {
     /// These credentials, or nobody, may do this. Of a store that may not be listed it can also mean that the object is
     /// not there.
     Rights,
+    /// For a reason that is none of the others; the service's words say more.
+    Other,
     /// The credentials were valid once.
     Expired,
     /// The credentials are unknown, malformed or wrongly signed.
@@ -151,6 +153,7 @@ impl std::fmt::Display for Denial {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Denial::Rights => "access denied",
+            Denial::Other => "refused",
             Denial::Expired => "the credentials have expired",
             Denial::Credentials => "the credentials are not accepted",
             Denial::Clock => "the clock of this machine is wrong",

@@ -11,13 +11,13 @@
 pub mod access;
 mod cloud;
 pub mod counters;
-#[cfg_attr(not(test), expect(dead_code, reason = "the services of `cloud` will ask for them"))]
 mod credentials;
 pub mod error;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
+pub mod patience;
 pub mod posix;
 pub mod probe;
 mod retry;
@@ -38,8 +38,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use access::{Access, Credentials};
 pub use counters::{Counters, Requests};
+pub use credentials::Described;
 pub use error::{Denial, StoreError};
 pub use stores::Stores;
+pub use patience::{Patience, Waiting};
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
@@ -177,6 +179,11 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     /// All keys that begin with `prefix`, in batches. Takes no permit: whoever reads the stream makes requests between
     /// two batches, and they would wait for each other.
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
+
+    /// Who asks; `None` where nobody needs to say so.
+    async fn who(&self) -> Result<Option<Described>, StoreError> {
+        Ok(None)
+    }
 
     /// Writes an object.
     async fn put(&self, key: &Key, _: Bytes, _: Put, _permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
@@ -392,6 +399,14 @@ impl Store {
     /// As [`Store::put`].
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.within(key, |permit| self.backend.delete(key, permit)).await
+    }
+
+    /// Who asks, from which place that is known, and until when; `None` where requests are not signed.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] and [`StoreError::Unreachable`] where no credentials are found.
+    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
+        self.backend.who().await
     }
 
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use h5mount::config::Place;
 use h5mount::fetch::{FetchSettings, FileChunks};
 use h5mount::model::hierarchy::{Hierarchy, LinkTarget, ObjectId, ObjectKind};
 use h5mount::namespace::NamespaceSettings;
 use h5mount::service::{self, House};
-use h5mount::source::{Body, Contents, EntryKind};
+use h5mount::source::{Body, Contents, Entry, EntryKind};
 use h5mount::store::StoreSettings;
 
 /// Versions of HSDS that the sample stores were written with.
@@ -45,10 +46,9 @@ pub async fn open(version: &str, settings: NamespaceSettings) -> Sample {
     let root = std::fs::canonicalize(directory.path().join("hsdstest")).unwrap();
     let place: Place = h5mount::config::place(root.to_str().unwrap(), None).unwrap();
     let house = service::open(&place, StoreSettings::default(), settings, FetchSettings::default()).await.unwrap();
-    let page = house.source.list(FOLDER, None).await.unwrap();
-    assert!(page.next.is_none());
+    let entries: Vec<Entry> = house.source.list(FOLDER).try_collect().await.unwrap();
     let mut files = Vec::new();
-    for entry in page.entries.into_iter().filter(|entry| entry.kind == EntryKind::File) {
+    for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::File) {
         let path = format!("{FOLDER}/{}", entry.name);
         let contents = house.source.open(&path).await.unwrap();
         if contents.body == Body::Hierarchy {

@@ -18,14 +18,12 @@ CASES = [(version, path.name) for version in conftest.VERSIONS for path in sorte
          if (conftest.DATA / "expected" / ("posix-%s.%s.jsonl" % (version, path.name))).exists()]
 
 
-@pytest.mark.parametrize("tool", tools.TOOLS, ids=repr)
-@pytest.mark.parametrize("version, domain", CASES, ids=["%s-%s" % case for case in CASES])
-def test_does_on_ours_what_it_does_on_the_source(tool, version, domain, mounts, sources, tmp_path):
-    """Same success, same output."""
-    (tmp_path / "ours").mkdir()
-    (tmp_path / "theirs").mkdir()
-    theirs, wanted = tool.run(sources / domain, tmp_path / "theirs")
-    ours, seen = tool.run(mounts[version] / "home/admin" / domain, tmp_path / "ours")
+def does_the_same(tool, version, domain, mount, sources, folder):
+    """Asserts that a program succeeds on a mounted file where it does on the source, and prints the same."""
+    (folder / "ours").mkdir()
+    (folder / "theirs").mkdir()
+    theirs, wanted = tool.run(sources / domain, folder / "theirs")
+    ours, seen = tool.run(mount / "home/admin" / domain, folder / "ours")
     conftest.count("programs: runs compared (program on a file)")
     if theirs != "ok":
         conftest.count("programs: runs that fail on the source too")
@@ -37,14 +35,21 @@ def test_does_on_ours_what_it_does_on_the_source(tool, version, domain, mounts, 
     assert ours == "ok", "\n".join(seen[-20:])
     if tool.output:
         again = tools.Tool("dump", *(("ncdump",) if tool.output.endswith("nc") else ("h5dump",)), "FILE")
-        wanted = again.run(tmp_path / "theirs" / tool.output, tmp_path)[1]
-        seen = again.run(tmp_path / "ours" / tool.output, tmp_path)[1]
+        wanted = again.run(folder / "theirs" / tool.output, folder)[1]
+        seen = again.run(folder / "ours" / tool.output, folder)[1]
     # Order is not compared here: the loaders did not keep it.
     missing = collections.Counter(wanted) - collections.Counter(seen)
     added = collections.Counter(seen) - collections.Counter(wanted)
     changed = ["-" + line for line in missing] + ["+" + line for line in added]
     unknown = [line for line in changed if not lost.known(tool.name, version, domain, line[1:])]
     assert not unknown, "\n".join(unknown)
+
+
+@pytest.mark.parametrize("tool", tools.TOOLS, ids=repr)
+@pytest.mark.parametrize("version, domain", CASES, ids=["%s-%s" % case for case in CASES])
+def test_does_on_ours_what_it_does_on_the_source(tool, version, domain, mounts, sources, tmp_path):
+    """Same success, same output."""
+    does_the_same(tool, version, domain, mounts[version], sources, tmp_path)
 
 
 @pytest.mark.parametrize("version, domain", CASES, ids=["%s-%s" % case for case in CASES])

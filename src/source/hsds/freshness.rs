@@ -1,53 +1,129 @@
-//! Whether the objects a version was read from are still the same.
+//! Whether the objects a version was read from are still the same, in as few requests as can be.
 //!
-//! Each is asked for by HEAD, many at a time, the domain first: where that is gone, so is the file. A link that leads
-//! to a new object is a changed group, so objects that the version does not know need not be looked for. One HEAD an
-//! object is a `stat` on a directory tree. (A LIST of the file's prefix would page through its chunks, of which there
-//! may be thousands for each object.)
+//! * On a directory tree each is looked at, the domain first: where that is gone, so is the file. A look is a `stat`.
+//! * Where one page of a listing holds the file's keys, that page and a look at the domain say it exactly. What differs
+//!   by the page is looked at before that is believed: some services spell entity tags otherwise in a listing. Whether a
+//!   page is enough, the statistics say; of a file without them it is tried once.
+//! * Else, where there are scan statistics, the domain and these: HSDS rewrites them after it changed anything.
+//! * Else each object is looked at, many at a time.
 //!
-//! Writing a chunk changes none of these objects. What does change some 10 to 20 seconds after any write is HSDS's scan
-//! statistics of the file, so their identity is part of the fingerprint too, though nothing of them is shown.
+//! A link that leads to a new object is a changed group, so objects that the version does not know need not be looked
+//! for. Writing a chunk changes none of the objects but the statistics, so their identity is part of the fingerprint
+//! too, though nothing of them is shown.
 
-use futures::stream::{self, StreamExt};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 
-use super::loader::identity;
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::HsdsSource;
+use super::documents::identity;
 use crate::model::location::{ETag, Key};
 use crate::source::{Fingerprint, Freshness, SourceError};
 use crate::store::{Store, StoreError};
 
-/// End of the key of a file's scan statistics.
-const STATISTICS: &str = "/.info.json";
+/// Objects by key, each with the identity it had.
+type Objects<'a> = Vec<(&'a Key, &'a Option<ETag>)>;
 
-impl Fingerprint {
-    /// Whether a file of which only chunks change changes this too, sooner or later. The first schema and stores that
-    /// HSDS did not write have no scan statistics: nothing there tells of changed chunks.
-    pub fn tells_of_chunks(&self) -> bool {
-        self.objects.iter().any(|(key, tag)| tag.is_some() && key.as_str().ends_with(STATISTICS))
+impl HsdsSource {
+    /// What became of `fingerprint`.
+    pub(super) async fn compare(&self, fingerprint: &Fingerprint) -> Result<Freshness, SourceError> {
+        let of = |end: &str| -> (Objects<'_>, Objects<'_>) {
+            fingerprint.objects.iter().partition(|(key, _)| key.as_str().ends_with(end))
+        };
+        let (domains, objects) = of("/.domain.json");
+        if self.store.capabilities().directories {
+            return Ok(match self.domains(&domains).await? {
+                Freshness::Unchanged => self.looked_at(&objects).await?,
+                other => other,
+            });
+        }
+        let rest = async {
+            if let Some(below) = fingerprint.page.as_ref().filter(|below| self.may_fit(below))
+                && let Some(found) = self.by_page(below, &objects).await?
+            {
+                return Ok(found);
+            }
+            let (statistics, _) = of("/.info.json");
+            let told = fingerprint.tells_of_chunks;
+            self.looked_at(if told { &statistics } else { &objects }).await
+        };
+        let (domain, rest) = tokio::join!(self.domains(&domains), rest);
+        Ok(match domain? {
+            Freshness::Unchanged => rest?,
+            other => other,
+        })
+    }
+
+    async fn domains(&self, domains: &Objects<'_>) -> Result<Freshness, SourceError> {
+        for (key, was) in domains {
+            match (now(&self.store, key).await?, was) {
+                (None, Some(_)) => return Ok(Freshness::Gone),
+                (now, was) if now != **was => return Ok(Freshness::Changed),
+                _ => {}
+            }
+        }
+        Ok(Freshness::Unchanged)
+    }
+
+    /// Looks at each object. Ends at the first difference.
+    async fn looked_at(&self, objects: &Objects<'_>) -> Result<Freshness, SourceError> {
+        let objects: Vec<(Key, Option<ETag>)> = objects.iter().map(|&(key, was)| (key.clone(), was.clone())).collect();
+        let mut checks = stream::iter(objects)
+            .map(|(key, was)| async move { Ok::<_, SourceError>(now(&self.store, &key).await? == was) })
+            .buffer_unordered(self.settings.in_flight.max(1));
+        while let Some(same) = checks.next().await {
+            if !same? {
+                return Ok(Freshness::Changed);
+            }
+        }
+        Ok(Freshness::Unchanged)
+    }
+
+    /// Whether a page of a listing may tell of these keys.
+    fn may_fit(&self, below: &Key) -> bool {
+        !self.tags_differ.load(Ordering::Relaxed) && !self.crowded().contains(below)
+    }
+
+    /// What a page of a listing says of the objects; `None` where it cannot say it: there is more than a page by now, it
+    /// may not be listed, or its tags are not those of the objects.
+    async fn by_page(&self, below: &Key, objects: &Objects<'_>) -> Result<Option<Freshness>, SourceError> {
+        let listed = self.store.list_below(below.as_str()).take(PAGE + 1).try_collect::<Vec<_>>().await;
+        let listed = match listed {
+            Ok(listed) if listed.len() <= PAGE => listed,
+            Ok(_) | Err(StoreError::Forbidden { .. } | StoreError::Unsupported { .. }) => {
+                self.crowded().insert(below.clone());
+                return Ok(None);
+            }
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let listed: BTreeMap<Key, ETag> = listed.into_iter().map(|(key, meta)| (key, identity(&meta))).collect();
+        let (inside, outside): (Objects<'_>, Objects<'_>) =
+            objects.iter().partition(|(key, _)| key.as_str().starts_with(below.as_str()));
+        for (key, was) in inside {
+            if listed.get(key) == was.as_ref() {
+                continue;
+            }
+            if now(&self.store, key).await? != *was {
+                return Ok(Some(Freshness::Changed));
+            }
+            self.tags_differ.store(true, Ordering::Relaxed);
+            return Ok(None);
+        }
+        self.looked_at(&outside).await.map(Some)
+    }
+
+    /// Files that turned out to have more keys than a page.
+    fn crowded(&self) -> MutexGuard<'_, HashSet<Key>> {
+        // Nothing that panics runs under the lock.
+        self.crowded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What became of `fingerprint`, asking for `in_flight` objects at a time. Ends at the first difference.
-pub async fn still_holds(store: &Store, fingerprint: &Fingerprint, in_flight: usize) -> Result<Freshness, SourceError> {
-    let (domains, objects): (Vec<_>, Vec<_>) =
-        fingerprint.objects.iter().partition(|(key, _)| key.as_str().ends_with(".domain.json"));
-    for (key, was) in domains {
-        match (now(store, key).await?, was) {
-            (None, Some(_)) => return Ok(Freshness::Gone),
-            (now, was) if now != *was => return Ok(Freshness::Changed),
-            _ => {}
-        }
-    }
-    let objects: Vec<(Key, Option<ETag>)> = objects.into_iter().map(|(key, was)| (key.clone(), was.clone())).collect();
-    let mut checks = stream::iter(objects)
-        .map(|(key, was)| async move { Ok::<_, SourceError>(now(store, &key).await? == was) })
-        .buffer_unordered(in_flight.max(1));
-    while let Some(same) = checks.next().await {
-        if !same? {
-            return Ok(Freshness::Changed);
-        }
-    }
-    Ok(Freshness::Unchanged)
-}
+/// Keys of a page of a listing: what every service gives at least.
+const PAGE: usize = 1000;
 
 /// The identity of an object now; `None` where it is absent.
 pub(super) async fn now(store: &Store, key: &Key) -> Result<Option<ETag>, StoreError> {

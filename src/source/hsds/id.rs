@@ -126,6 +126,13 @@ impl Id {
         Id { kind: IdKind::Group, version: SchemaVersion::V2, hex: half << 64 | (half ^ 0x8888_8888_8888_8888) }
     }
 
+    /// The object of the same file whose folder among its kind has this name; `None` in the first schema.
+    pub fn beside(&self, kind: IdKind, folder: &str) -> Option<Id> {
+        let digits = self.digits();
+        let half = digits.get(..17).filter(|_| self.version == SchemaVersion::V2)?;
+        Self::of_digits(kind, &format!("{half}-{folder}")).filter(|id| id.version == SchemaVersion::V2)
+    }
+
     /// Key of the JSON that describes the object.
     pub fn metadata_key(&self) -> Key {
         key::metadata(self)

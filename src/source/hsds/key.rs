@@ -40,6 +40,17 @@ pub fn summary(root: &Id) -> Option<Key> {
     (root.version() == SchemaVersion::V2).then(|| Key::new(format!("{}.summary.json", file_prefix(&root.digits()))))
 }
 
+/// What all keys of the objects and chunks of the file with this root begin with; `None` in the first schema, which
+/// strews them over the bucket.
+pub fn below(root: &Id) -> Option<Key> {
+    (root.version() == SchemaVersion::V2).then(|| Key::new(file_prefix(&root.digits())))
+}
+
+/// Folder that holds a folder for each dataset of the file with this root; `None` in the first schema, which has none.
+pub fn datasets(root: &Id) -> Option<String> {
+    below(root).map(|below| format!("{}{}", below.as_str(), IdKind::Dataset.letter()))
+}
+
 /// Key of the chunk at `coordinates` of a dataset whose layout has `partitions` partitions (0 or 1: none).
 pub fn chunk(dataset: &Id, coordinates: &[u64], partitions: u64) -> Key {
     let partition = (partitions > 1).then(|| partition(coordinates, partitions));

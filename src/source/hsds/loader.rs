@@ -1,38 +1,34 @@
 //! The objects of a file: read each once, many at a time, from the root group along links and references.
 //!
-//! What the parsers say is this: whole JSON is a [`Document`]; an empty or torn one may be whole in a moment, since HSDS
-//! rewrites files of a directory tree in place. A document that stays broken is a fact about the store like an absent
-//! one, and is handed on as such. A request that fails is not: a file is never shown in part because of a fault that
-//! another mount would not see.
+//! A level of links is one round trip, and what an answer names is asked for as soon as it is there. Beside the root group
+//! go out the scan statistics and, where the store is a service, one page of the file's dataset folders: both name
+//! datasets that links or chunk tables lead to only later. These are read ahead while nothing better is to be asked; what
+//! nothing leads to in the end is no part of the file. (No chunk is listed: a folder stands for all of a dataset's.)
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use futures::TryFutureExt;
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use futures::{FutureExt, TryFutureExt};
 
-use super::document::{Document, DocumentError};
+use super::document::Document;
+use super::documents::{Read, identity, parse};
 use super::hierarchy;
 use super::hierarchy::Context;
-use super::id::Id;
+use super::id::{Id, IdKind};
+use super::statistics::Statistics;
 use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, key};
 use crate::model::limits;
 use crate::model::location::{ETag, Key};
 use crate::model::name::Name;
 use crate::source::{Contents, Fingerprint, SourceError};
-use crate::store::{Meta, StoreError};
+use crate::store::{Meta, StoreError, Waiting};
 
-/// What one try to read a document gave.
-#[derive(Debug)]
-pub(super) enum Read {
-    /// A document.
-    Whole { document: Document, meta: Meta },
-    /// No object.
-    Absent,
-    /// An object that is no document, after all patience. No `meta` where it was larger than a document may be.
-    Broken { meta: Meta, reason: String },
-}
+/// Keys that are believed to fit one page of a listing: what every service gives at least, less some that may have come
+/// since they were counted.
+const PAGE_KEYS: u64 = 960;
 
 /// The objects of a file.
 #[derive(Debug, Default)]
@@ -41,19 +37,11 @@ pub(super) struct Loaded {
     pub objects: HashMap<Id, (Key, Document)>,
     /// Linked or mentioned, but absent or broken, and why.
     pub missing: HashMap<Id, String>,
-    /// What was read, with its identity then.
-    pub fingerprint: BTreeMap<Key, Option<ETag>>,
+    /// What was read.
+    pub fingerprint: Fingerprint,
     /// When the youngest of it was written.
     pub modified: Option<SystemTime>,
     bytes: u64,
-}
-
-/// Identity of an object: its tag, or what stands for one in a store without.
-pub(super) fn identity(meta: &Meta) -> ETag {
-    meta.etag.clone().unwrap_or_else(|| {
-        let age = meta.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        ETag::new(format!("{}-{}", age.as_nanos(), meta.size))
-    })
 }
 
 impl HsdsSource {
@@ -78,7 +66,7 @@ impl HsdsSource {
             body: h5image::body(&assembled.hierarchy),
             hierarchy: assembled.hierarchy,
             chunks: Arc::new(assembled.chunks),
-            fingerprint: Fingerprint { objects: fingerprint },
+            fingerprint,
             problems: assembled.problems,
             facts,
             modified,
@@ -96,36 +84,34 @@ impl HsdsSource {
         })
     }
 
+    /// The domain at `path`, and what it is in the store.
+    async fn domain(&self, path: &str, waiting: &Waiting) -> Result<(Key, Domain, Meta), SourceError> {
+        let key = key::domain(&self.path_in_store(path));
+        if let Some((domain, meta)) = self.recent.take(&key) {
+            return Ok((key, domain, meta));
+        }
+        let not_found = || SourceError::NotFound { path: path.to_owned() };
+        match self.read_document(&key, waiting).await {
+            Ok(Read::Whole { document, meta }) => Ok((key, Domain::of(&document), meta)),
+            Ok(Read::Absent) => Err(not_found()),
+            Ok(Read::Broken { reason, .. }) => Err(SourceError::Invalid { key, reason }),
+            Err(error) if is_nothing(&error) => Err(not_found()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The objects of a file, and the domain that names it.
     pub(super) async fn load_file(&self, path: &str) -> Result<(Domain, Id, Loaded), SourceError> {
-        let full = self.path_in_store(path);
-        let domain_key = key::domain(&full);
-        let not_found = || SourceError::NotFound { path: path.to_owned() };
-        let (document, meta) = match self.read_document(&domain_key).await {
-            Ok(Read::Whole { document, meta }) => (document, meta),
-            Ok(Read::Absent) => return Err(not_found()),
-            Ok(Read::Broken { reason, .. }) => return Err(SourceError::Invalid { key: domain_key, reason }),
-            Err(error) if is_nothing(&error) => return Err(not_found()),
-            Err(error) => return Err(error.into()),
-        };
-        let domain = Domain::of(&document);
-        let text = domain.root.as_deref().ok_or_else(not_found)?;
+        let waiting = self.waiting();
+        let (domain_key, domain, meta) = self.domain(path, &waiting).await?;
+        let text = domain.root.as_deref().ok_or_else(|| SourceError::NotFound { path: path.to_owned() })?;
         let root = Id::parse(text).ok_or_else(|| SourceError::Invalid {
             key: domain_key.clone(),
             reason: format!("its root `{text}` is no id of a group"),
         })?;
         let mut loaded = Loaded { modified: Some(meta.modified), ..Loaded::default() };
-        loaded.fingerprint.insert(domain_key, Some(identity(&meta)));
-        // Before any chunk is read: a chunk written later changes the statistics later.
-        let statistics = async {
-            match key::info(&root) {
-                Some(key) => freshness::now(&self.store, &key).await.map(|tag| Some((key, tag))),
-                None => Ok(None),
-            }
-        };
-        let (_, statistics) =
-            futures::future::try_join(self.load(root, &mut loaded), statistics.map_err(SourceError::from)).await?;
-        loaded.fingerprint.extend(statistics);
+        loaded.fingerprint.objects.insert(domain_key, Some(identity(&meta)));
+        self.load(root, &waiting, &mut loaded).await?;
         if let Some(reason) = loaded.missing.get(&root) {
             return Err(SourceError::Invalid { key: root.metadata_key(), reason: format!("the root group {reason}") });
         }
@@ -134,127 +120,251 @@ impl HsdsSource {
 
     /// Reads every object that is reached from `root`. Those that were absent are asked for once more where something
     /// was written a moment ago: HSDS may store a link before what it leads to.
-    async fn load(&self, root: Id, loaded: &mut Loaded) -> Result<(), SourceError> {
-        let mut seen = HashSet::from([root]);
-        self.walk(vec![root], &mut seen, loaded).await?;
-        let young = loaded.modified.is_some_and(|modified| is_young(modified, self.settings.young));
-        if !loaded.missing.is_empty() && young {
-            tokio::time::sleep(self.settings.patience.iter().max().copied().unwrap_or_default()).await;
+    async fn load(&self, root: Id, waiting: &Waiting, loaded: &mut Loaded) -> Result<(), SourceError> {
+        {
+            let mut reading = Reading::new(self, waiting, loaded);
+            // Before any chunk is read: a chunk written later changes the statistics later.
+            reading.asides.push(self.statistics(root).map_ok(Aside::Statistics).boxed());
+            if let Some(folder) = key::datasets(&root).filter(|_| self.reads_ahead()) {
+                reading.asides.push(self.datasets(root, folder).map(|found| Ok(Aside::Datasets(found))).boxed());
+            }
+            reading.reach(root);
+            reading.finish().await?;
+        }
+        let young = loaded.modified.is_some_and(|modified| self.settings.patience.is_young(modified));
+        if !loaded.missing.is_empty() && young && waiting.pause_for_more().await {
             let again: Vec<Id> = std::mem::take(&mut loaded.missing).into_keys().collect();
-            self.walk(again, &mut seen, loaded).await?;
+            let known = loaded.objects.keys().copied().collect();
+            let mut reading = Reading::new(self, waiting, loaded);
+            reading.reached = known;
+            again.into_iter().for_each(|id| reading.reach(id));
+            reading.finish().await?;
         }
         Ok(())
     }
 
-    async fn walk(&self, start: Vec<Id>, seen: &mut HashSet<Id>, loaded: &mut Loaded) -> Result<(), SourceError> {
-        let mut waiting = std::collections::VecDeque::from(start);
-        let mut asked = FuturesUnordered::new();
-        loop {
-            while asked.len() < self.settings.in_flight.max(1)
-                && let Some(id) = waiting.pop_front()
-            {
-                asked.push(async move {
-                    let key = id.metadata_key();
-                    let read = self.read_document(&key).await;
-                    (id, key, read)
-                });
+    /// Whether asking for what may not be needed costs less than waiting.
+    fn reads_ahead(&self) -> bool {
+        let capabilities = self.store.capabilities();
+        capabilities.listing && !capabilities.directories
+    }
+
+    /// The scan statistics of a file, with their identity: `None` where there can be none.
+    async fn statistics(&self, root: Id) -> Result<Option<Told>, StoreError> {
+        let Some(key) = key::info(&root) else { return Ok(None) };
+        let (tag, statistics) = if self.store.capabilities().directories {
+            // A look at an object costs next to nothing there, so nothing that they count is of use.
+            (freshness::now(&self.store, &key).await?, None)
+        } else {
+            match self.store.get_if(&key, None, limits::DOCUMENT_BYTES).await {
+                Ok(object) => {
+                    let statistics = parse(object.bytes).await.ok().map(|document| Statistics::of(&document));
+                    (Some(identity(&object.meta)), statistics)
+                }
+                Err(StoreError::TooLarge { .. }) => (freshness::now(&self.store, &key).await?, None),
+                Err(error) if error.is_not_found() => (None, None),
+                Err(error) => return Err(error),
             }
-            let Some((id, key, read)) = asked.next().await else { return Ok(()) };
-            match read? {
-                Read::Absent => {
-                    loaded.fingerprint.insert(key, None);
-                    loaded.missing.insert(id, "is not in the store".to_owned());
-                }
-                Read::Broken { meta, reason } => {
-                    loaded.fingerprint.insert(key, Some(identity(&meta)));
-                    loaded.missing.insert(id, format!("cannot be read: {reason}"));
-                }
-                Read::Whole { document, meta } => {
-                    loaded.bytes = loaded.bytes.saturating_add(meta.size);
-                    if loaded.bytes > self.settings.file_bytes {
-                        let limit = self.settings.file_bytes;
-                        let what = format!("{} bytes of JSON in one file", loaded.bytes);
-                        return Err(SourceError::Limit { key, what, limit });
-                    }
-                    for next in hierarchy::children(&document).into_iter().chain(hierarchy::mentioned(&document)) {
-                        if seen.insert(next) {
-                            waiting.push_back(next);
-                        }
-                    }
-                    if seen.len() > limits::OBJECTS {
-                        let what = format!("{} objects in one file", seen.len());
-                        return Err(SourceError::Limit { key, what, limit: limits::OBJECTS as u64 });
-                    }
-                    loaded.modified = loaded.modified.max(Some(meta.modified));
-                    loaded.fingerprint.insert(key.clone(), Some(identity(&meta)));
-                    loaded.objects.insert(id, (key, document));
-                }
-            }
+        };
+        Ok(Some(Told { key, root, tag, statistics }))
+    }
+
+    /// Datasets of a file as one page of their folders names them. It only serves to ask earlier, so a failure is none.
+    async fn datasets(&self, root: Id, folder: String) -> Vec<Id> {
+        let listing = self.store.list(&folder, None).await.unwrap_or_default();
+        listing.folders.iter().filter_map(|name| root.beside(IdKind::Dataset, name)).collect()
+    }
+}
+
+/// Scan statistics as they were found.
+#[derive(Debug)]
+struct Told {
+    key: Key,
+    root: Id,
+    tag: Option<ETag>,
+    statistics: Option<Statistics>,
+}
+
+/// Answers to what was asked beside the objects.
+#[derive(Debug)]
+enum Aside {
+    Statistics(Option<Told>),
+    Datasets(Vec<Id>),
+}
+
+type Answer = (Id, Key, Result<Read, StoreError>);
+
+/// Objects being read.
+struct Reading<'a> {
+    source: &'a HsdsSource,
+    waiting: &'a Waiting,
+    loaded: &'a mut Loaded,
+    /// Objects that something leads to.
+    reached: HashSet<Id>,
+    /// How many of them are still to come.
+    open: usize,
+    /// Those still to be asked for.
+    wanted: VecDeque<Id>,
+    /// Objects that something may lead to.
+    likely: VecDeque<Id>,
+    /// Likely ones that were asked for.
+    ahead: HashSet<Id>,
+    /// Their answers, where nothing led to them yet.
+    early: HashMap<Id, (Key, Result<Read, StoreError>)>,
+    /// Bytes of these.
+    early_bytes: u64,
+    /// Those of them that something leads to by now.
+    led: Vec<Id>,
+    asked: FuturesUnordered<BoxFuture<'a, Answer>>,
+    asides: FuturesUnordered<BoxFuture<'a, Result<Aside, StoreError>>>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(source: &'a HsdsSource, waiting: &'a Waiting, loaded: &'a mut Loaded) -> Self {
+        Reading {
+            source,
+            waiting,
+            loaded,
+            reached: HashSet::new(),
+            open: 0,
+            wanted: VecDeque::new(),
+            likely: VecDeque::new(),
+            ahead: HashSet::new(),
+            early: HashMap::new(),
+            early_bytes: 0,
+            led: Vec::new(),
+            asked: FuturesUnordered::new(),
+            asides: FuturesUnordered::new(),
         }
     }
 
-    /// A document, waiting for a writer to finish it where the store writes in place.
-    pub(super) async fn read_document(&self, key: &Key) -> Result<Read, StoreError> {
-        let live = !self.store.capabilities().atomic_put;
-        let mut patience = self.settings.patience.iter();
-        let mut before: Option<ETag> = None;
-        loop {
-            let (meta, reason) = match self.store.get_if(key, None, limits::DOCUMENT_BYTES).await {
-                Ok(object) => match parse(object.bytes).await {
-                    Ok(document) => return Ok(Read::Whole { document, meta: object.meta }),
-                    Err(DocumentError::Torn(reason)) => (object.meta, format!("the JSON is not whole: {reason}")),
-                    Err(error) => return Ok(Read::Broken { meta: object.meta, reason: error.to_string() }),
-                },
-                Err(error) if error.is_not_found() => return Ok(Read::Absent),
-                Err(StoreError::TooLarge { size, limit, .. }) => {
-                    let reason = format!("{size} bytes of JSON are past the limit of {limit}");
-                    // Its identity is part of what was seen, or it would look like an object that has come since.
-                    return match self.store.head(key).await {
-                        Ok(meta) => Ok(Read::Broken { meta, reason }),
-                        Err(error) if error.is_not_found() => Ok(Read::Absent),
-                        Err(error) => Err(error),
-                    };
-                }
-                // Rewritten again and again: the store has waited for a while already.
-                Err(error @ StoreError::Busy { .. }) => match patience.next() {
-                    Some(pause) => {
-                        tokio::time::sleep(*pause).await;
+    /// Something leads to `id`.
+    fn reach(&mut self, id: Id) {
+        if !self.reached.insert(id) {
+            return;
+        }
+        self.open += 1;
+        if self.early.contains_key(&id) {
+            self.led.push(id);
+        } else if !self.ahead.contains(&id) {
+            self.wanted.push_back(id);
+        }
+    }
+
+    /// Reads until everything that was reached is there.
+    async fn finish(&mut self) -> Result<(), SourceError> {
+        let mut told = self.asides.is_empty();
+        while self.open > 0 || !told {
+            self.ask();
+            tokio::select! {
+                Some((id, key, read)) = self.asked.next() => {
+                    if !self.reached.contains(&id) {
+                        if let Ok(Read::Whole { meta, .. }) = &read {
+                            self.early_bytes = self.early_bytes.saturating_add(meta.size);
+                        }
+                        self.early.insert(id, (key, read));
                         continue;
                     }
-                    None => return Err(error),
+                    self.take(id, key, read?)?;
+                    self.take_early()?;
+                }
+                Some(aside) = self.asides.next() => match aside? {
+                    Aside::Statistics(found) => {
+                        told = true;
+                        self.note(found);
+                    }
+                    Aside::Datasets(found) => self.likely.extend(found),
                 },
-                Err(error) => return Err(error),
+                else => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends requests as far as there may be more: first for what is wanted.
+    fn ask(&mut self) {
+        let most = self.source.settings.in_flight.max(1);
+        while self.asked.len() < most {
+            let id = match self.wanted.pop_front() {
+                Some(id) => id,
+                None => match self.likely.pop_front() {
+                    Some(id) if self.reached.contains(&id) || self.early_bytes > self.source.settings.file_bytes => {
+                        continue;
+                    }
+                    Some(id) if self.ahead.insert(id) => id,
+                    Some(_) => continue,
+                    None => return,
+                },
             };
-            let tag = identity(&meta);
-            let changing = before.as_ref().is_some_and(|before| *before != tag);
-            let wait = live && (changing || is_young(meta.modified, self.settings.young));
-            let Some(pause) = patience.next().filter(|_| wait) else {
-                return Ok(Read::Broken { meta, reason });
+            let (source, waiting) = (self.source, self.waiting);
+            let read = async move {
+                let key = id.metadata_key();
+                let read = source.read_document(&key, waiting).await;
+                (id, key, read)
             };
-            tracing::debug!(%key, reason, ?pause, "perhaps being written: reading it again");
-            before = Some(tag);
-            tokio::time::sleep(*pause).await;
+            self.asked.push(read.boxed());
         }
     }
-}
 
-/// Documents up to this many bytes are parsed where they are; at 100 MB/s that is a third of a millisecond.
-const INLINE: usize = 32 << 10;
-
-async fn parse(bytes: bytes::Bytes) -> Result<Document, DocumentError> {
-    if bytes.len() <= INLINE {
-        return Document::parse(&bytes);
+    fn note(&mut self, found: Option<Told>) {
+        let Some(Told { key, root, tag, statistics }) = found else { return };
+        let counted = tag.is_some();
+        self.loaded.fingerprint.tells_of_chunks = counted;
+        self.loaded.fingerprint.objects.insert(key, tag);
+        // Where nobody counted, a page of the listing may be enough all the same.
+        let fits = |statistics: &Statistics| statistics.keys.is_some_and(|keys| keys <= PAGE_KEYS);
+        if statistics.as_ref().map_or(!counted, fits) && self.source.reads_ahead() {
+            self.loaded.fingerprint.page = key::below(&root);
+        }
+        let Some(statistics) = statistics else { return };
+        if self.source.reads_ahead() {
+            self.likely.extend(statistics.datasets);
+        }
     }
-    match tokio::task::spawn_blocking(move || Document::parse(&bytes)).await {
-        Ok(parsed) => parsed,
-        // The parser gave up in a way it never should; the document is refused like any other bad one.
-        Err(_) => Err(DocumentError::NoObject),
-    }
-}
 
-/// Whether something written then may still be followed by more. Clocks of file servers differ, so the near future
-/// counts as now.
-fn is_young(modified: SystemTime, young: Duration) -> bool {
-    let now = SystemTime::now();
-    now.duration_since(modified).or_else(|_| modified.duration_since(now)).unwrap_or(Duration::MAX) < young
+    /// Takes what came before something led to it, and what that leads to, and so on.
+    fn take_early(&mut self) -> Result<(), SourceError> {
+        while let Some(id) = self.led.pop() {
+            if let Some((key, read)) = self.early.remove(&id) {
+                self.take(id, key, read?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the answer for an object that something leads to.
+    fn take(&mut self, id: Id, key: Key, read: Read) -> Result<(), SourceError> {
+        self.open -= 1;
+        let loaded = &mut *self.loaded;
+        let objects = &mut loaded.fingerprint.objects;
+        match read {
+            Read::Absent => {
+                objects.insert(key, None);
+                loaded.missing.insert(id, "is not in the store".to_owned());
+            }
+            Read::Broken { meta, reason } => {
+                objects.insert(key, Some(identity(&meta)));
+                loaded.missing.insert(id, format!("cannot be read: {reason}"));
+            }
+            Read::Whole { document, meta } => {
+                loaded.bytes = loaded.bytes.saturating_add(meta.size);
+                let limit = self.source.settings.file_bytes;
+                if loaded.bytes > limit {
+                    let what = format!("{} bytes of JSON in one file", loaded.bytes);
+                    return Err(SourceError::Limit { key, what, limit });
+                }
+                loaded.modified = loaded.modified.max(Some(meta.modified));
+                objects.insert(key.clone(), Some(identity(&meta)));
+                for next in hierarchy::children(&document).into_iter().chain(hierarchy::mentioned(&document)) {
+                    self.reach(next);
+                }
+                if self.reached.len() > limits::OBJECTS {
+                    let what = format!("{} objects in one file", self.reached.len());
+                    return Err(SourceError::Limit { key, what, limit: limits::OBJECTS as u64 });
+                }
+                self.loaded.objects.insert(id, (key, document));
+            }
+        }
+        Ok(())
+    }
 }

@@ -1,8 +1,8 @@
 //! The HSDS storage schema: one JSON object for each object of a file, one object for each chunk.
 //!
 //! Two halves. The pure one says what JSON and keys mean: [`id`], [`key`], [`document`], [`hierarchy`] and what these
-//! stand on. The other does the asking: [`tree`] for folders and names, [`loader`] for the objects of a file,
-//! [`freshness`] for whether they are still the same. Below lies `store`; above, `namespace` sees only the
+//! stand on. The other does the asking: [`tree`] for folders and names, `documents` for one JSON object, [`loader`] for
+//! those of a file, [`freshness`] for whether they are still the same. Below lies `store`; above, `namespace` sees only the
 //! [`Source`] trait.
 //!
 //! Files and folders are *domains*: `<path>/.domain.json`, which names a root group where it is a file. All else of a
@@ -13,6 +13,7 @@ pub mod base64;
 pub mod chunks;
 pub mod creation;
 pub mod document;
+mod documents;
 pub mod domain;
 pub mod external;
 pub mod fault;
@@ -29,6 +30,7 @@ pub mod mentions;
 mod order;
 pub mod region;
 pub mod shape;
+pub mod statistics;
 pub mod stream;
 #[cfg(test)]
 mod tests;
@@ -37,24 +39,25 @@ pub mod types;
 pub mod value;
 mod walk;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::stream::{BoxStream, StreamExt, iter, once};
 
-use super::{Contents, Cursor, Entry, EntryKind, Fingerprint, Freshness, Page, Source, SourceError};
-use crate::store::{Store, StoreError};
+use super::{Contents, Entry, EntryKind, Fingerprint, Freshness, Source, SourceError};
+use crate::model::location::Key;
+use crate::store::{Patience, Store, StoreError};
+use documents::Recent;
 
 /// How a store is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HsdsSettings {
     /// Objects asked for at the same time: see [`crate::store::StoreSettings::in_flight`], which bounds them anyway.
     pub in_flight: usize,
-    /// Pauses before JSON that is not whole is read again, together about a second. HSDS writes files in place; a JSON
-    /// object is written in well under that.
-    pub patience: Vec<Duration>,
-    /// An object written less than this ago may still be being written, and what it links to may follow.
-    pub young: Duration,
+    /// How long JSON that is not whole, or what is linked and not there, is waited for.
+    pub patience: Patience,
     /// How datasets with the shuffle filter and no compressor are read.
     pub shuffle_only: hierarchy::ShuffleOnly,
     /// Bytes of JSON of one file, all objects together. Parsed, it takes several times that in memory.
@@ -65,8 +68,7 @@ impl Default for HsdsSettings {
     fn default() -> Self {
         HsdsSettings {
             in_flight: 64,
-            patience: [50, 100, 200, 300, 350].map(Duration::from_millis).to_vec(),
-            young: Duration::from_secs(10),
+            patience: Patience::default(),
             shuffle_only: hierarchy::ShuffleOnly::default(),
             file_bytes: 1 << 30,
         }
@@ -82,6 +84,12 @@ pub struct HsdsSource {
     /// Where the source is a single file: its name, in `base`.
     only: Option<String>,
     settings: HsdsSettings,
+    /// Domains that were looked up a moment ago.
+    recent: Recent,
+    /// Listings of this store spell entity tags otherwise than objects do.
+    tags_differ: AtomicBool,
+    /// Files of which a page of a listing cannot tell everything, by what their keys begin with.
+    crowded: Mutex<HashSet<Key>>,
 }
 
 impl HsdsSource {
@@ -92,20 +100,35 @@ impl HsdsSource {
     /// [`SourceError::NotFound`] where neither is there.
     pub async fn open(store: Arc<Store>, path: &str, settings: HsdsSettings) -> Result<HsdsSource, SourceError> {
         let path = path.trim_matches('/');
-        let mut source = HsdsSource { store, base: String::new(), only: None, settings };
-        if path.is_empty() {
-            return Ok(source);
-        }
-        let entry = source.find(path).await?.ok_or_else(|| SourceError::NotFound { path: path.to_owned() })?;
+        let mut source = HsdsSource::new(store, settings);
+        // That a folder may not be listed is told now, not by an error of the first `ls`.
+        let (entry, listed) = tokio::join!(source.find_entry(path), source.store.holds_any(path));
+        let entry = entry?.ok_or_else(|| SourceError::NotFound { path: path.to_owned() })?;
         match entry.kind {
-            EntryKind::Folder => source.base = path.to_owned(),
-            EntryKind::File | EntryKind::Plain { .. } => {
+            EntryKind::Folder => match listed {
+                Err(error) if !is_nothing(&error) => return Err(error.into()),
+                _ => source.base = path.to_owned(),
+            },
+            EntryKind::File | EntryKind::Plain { .. } | EntryKind::Unclear => {
                 let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
                 source.base = folder.to_owned();
                 source.only = Some(name.to_owned());
             }
         }
         Ok(source)
+    }
+
+    /// All of a store.
+    pub(crate) fn new(store: Arc<Store>, settings: HsdsSettings) -> HsdsSource {
+        HsdsSource {
+            store,
+            base: String::new(),
+            only: None,
+            settings,
+            recent: Recent::default(),
+            tags_differ: AtomicBool::new(false),
+            crowded: Mutex::default(),
+        }
     }
 
     /// The store.
@@ -130,13 +153,13 @@ impl HsdsSource {
 
 #[async_trait]
 impl Source for HsdsSource {
-    async fn list(&self, folder: &str, after: Option<&Cursor>) -> Result<Page, SourceError> {
+    fn list<'a>(&'a self, folder: &'a str) -> BoxStream<'a, Result<Entry, SourceError>> {
         match &self.only {
-            None => self.list_folder(folder, after).await,
+            None => self.list_folder(folder),
             Some(name) if folder.is_empty() => {
-                Ok(Page { entries: self.find_entry(name).await?.into_iter().collect(), next: None })
+                once(self.find_entry(name)).filter_map(async |found| found.transpose()).boxed()
             }
-            Some(_) => Err(SourceError::NotFound { path: folder.to_owned() }),
+            Some(_) => iter([Err(SourceError::NotFound { path: folder.to_owned() })]).boxed(),
         }
     }
 
@@ -155,7 +178,7 @@ impl Source for HsdsSource {
     }
 
     async fn still_holds(&self, fingerprint: &Fingerprint) -> Result<Freshness, SourceError> {
-        freshness::still_holds(&self.store, fingerprint, self.settings.in_flight).await
+        self.compare(fingerprint).await
     }
 }
 

@@ -8,64 +8,56 @@
 //! * Where an object `a` lies beside keys `a/…` (no directory tree can have that), the folder or file keeps the name
 //!   and the object is shown as `a%object`. If that name is taken too, the object is left out, with a warning.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::SystemTime;
 
-use futures::stream::{self, StreamExt};
+use futures::FutureExt;
+use futures::future::{BoxFuture, Either, OptionFuture, select};
+use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt};
+use tokio::time::Instant;
 
+use super::documents::Read;
 use super::domain::Domain;
-use super::loader::Read;
 use super::{HsdsSource, is_nothing, key};
 use crate::model::location::Key;
-use crate::source::{Cursor, Entry, EntryKind, Page, SourceError, join};
-use crate::store::Meta;
+use crate::source::{Entry, EntryKind, SourceError, join};
+use crate::store::{Listing, Meta, StoreError};
 
 /// What is put behind the name of an object that lies beside a folder or file of the same name.
 const BESIDE: &str = "%object";
+/// A page of a listing is asked for while no more names than this wait to be looked into: a page of S3's, so that there
+/// is always enough to ask for while it is under way, and not a whole bucket in memory.
+const NAMES_AHEAD: usize = 1000;
 
 impl HsdsSource {
-    /// One page of a folder. A page is a page of the store's listing, so it may hold no entry at all and still have a
-    /// next one.
-    pub(super) async fn list_folder(&self, folder: &str, after: Option<&Cursor>) -> Result<Page, SourceError> {
+    /// What a folder holds: pages of the store's listing, and of every prefix in them what its `.domain.json` makes of
+    /// it. The next page is asked for while the names of this one are looked into.
+    pub(super) fn list_folder<'a>(&'a self, folder: &'a str) -> BoxStream<'a, Result<Entry, SourceError>> {
         let path = self.path_in_store(folder);
-        let listing = match self.store.list(&path, after.map(|cursor| cursor.0.as_str())).await {
-            Ok(listing) => listing,
-            Err(error) if is_nothing(&error) && path.is_empty() => return Ok(Page::default()),
-            Err(error) if is_nothing(&error) => return Err(SourceError::NotFound { path: folder.to_owned() }),
-            Err(error) => return Err(error.into()),
+        let first = self.page(path.clone(), None);
+        let reading = Folder {
+            source: self,
+            folder,
+            path,
+            page: Some(first).into(),
+            next: None,
+            waiting: VecDeque::new(),
+            asked: FuturesUnordered::new(),
+            ready: VecDeque::new(),
         };
-        let names: HashSet<&str> = listing.folders.iter().map(String::as_str).collect();
-        let shown: Vec<String> = listing.folders.iter().filter(|name| !is_hidden(&path, name)).cloned().collect();
-        let base = path.as_str();
-        let found: Vec<Option<Entry>> = stream::iter(shown)
-            .map(|name| async move { self.prefix(join(base, &name), &name).await })
-            .buffer_unordered(self.settings.in_flight.max(1))
-            .collect()
-            .await;
-        let mut entries: Vec<Entry> = found.into_iter().flatten().collect();
-        let last = listing.through.as_deref();
-        let objects: HashSet<&str> = listing.objects.iter().map(|(name, _)| name.as_str()).collect();
-        for (name, meta) in &listing.objects {
-            if is_hidden(&path, name) {
-                continue;
-            }
-            let mut beside = names.contains(name.as_str());
-            let directories = self.store.capabilities().directories;
-            if !beside && !directories && last.is_some_and(|last| format!("{name}/").as_str() > last) {
-                // The prefix of the same name sorts behind this page.
-                beside = self.store.list(&join(&path, name), None).await.is_ok();
-            }
-            let shown = if beside { format!("{name}{BESIDE}") } else { name.clone() };
-            if beside && (names.contains(shown.as_str()) || objects.contains(shown.as_str())) {
-                tracing::warn!(key = join(&path, name), "left out: its name and the one it would have are taken");
-                continue;
-            }
-            entries.push(plain(shown, Key::new(join(&path, name)), meta));
-        }
-        Ok(Page { entries, next: listing.next.map(Cursor) })
+        stream::try_unfold(reading, |mut reading| async move {
+            let entry = reading.next_entry().await?;
+            Ok(entry.map(|entry| (entry, reading)))
+        })
+        .boxed()
     }
 
-    /// The entry at a path, by asking for the two objects that can make it one; a LIST only where neither is there.
+    fn page<'a>(&'a self, path: String, after: Option<String>) -> BoxFuture<'a, Result<Listing, StoreError>> {
+        async move { self.store.list(&path, after.as_deref()).await }.boxed()
+    }
+
+    /// The entry at a path, by asking for the two objects that can make it one, and for a name below it; the last only
+    /// where neither is there, if the store is near.
     pub(super) async fn find_entry(&self, path: &str) -> Result<Option<Entry>, SourceError> {
         let full = self.path_in_store(path);
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -79,11 +71,32 @@ impl HsdsSource {
         }
         let at = Key::new(&full);
         let domain_key = key::domain(&full);
-        let (domain, object) = tokio::join!(self.read_document(&domain_key), self.store.head(&at));
+        let near = self.store.capabilities().directories;
+        let asked = Instant::now();
+        let waiting = self.waiting();
+        let domain = std::pin::pin!(self.read_document(&domain_key, &waiting));
+        let beside = std::pin::pin!(async {
+            let below = OptionFuture::from((!near).then(|| self.is_prefix(&full)));
+            tokio::join!(self.store.head(&at), below)
+        });
+        // Where there is a domain, that is the answer, however long the rest takes.
+        let (domain, beside) = match select(domain, beside).await {
+            Either::Left((domain, beside)) => match domain {
+                Ok(Read::Absent) => (domain, Some(beside.await)),
+                Err(error) if is_nothing(&error) => (Ok(Read::Absent), Some(beside.await)),
+                domain => (domain, None),
+            },
+            Either::Right((beside, domain)) => (domain.await, Some(beside)),
+        };
         match domain {
             Ok(Read::Absent) => {}
             Ok(Read::Whole { document, meta }) => {
-                return Ok(Some(entry_of(name, &Domain::of(&document), Some(meta.modified))));
+                let domain = Domain::of(&document);
+                let entry = entry_of(name, &domain, Some(meta.modified));
+                if domain.root.is_some() {
+                    self.recent.put(domain_key.clone(), asked, domain, meta);
+                }
+                return Ok(Some(entry));
             }
             Ok(Read::Broken { meta, reason }) => {
                 tracing::warn!(key = %domain_key, reason, "shown as a file that cannot be opened");
@@ -93,16 +106,20 @@ impl HsdsSource {
             Err(error) if is_nothing(&error) => {}
             Err(error) => return Err(error.into()),
         }
+        let Some((object, below)) = beside else { return Ok(None) };
+        let mut below = below;
+        let mut is_prefix = async || match below.take() {
+            Some(below) => below,
+            None => self.is_prefix(&full).await,
+        };
         match object {
             // Without listing, a prefix of the same name that is no domain cannot be known; a directory tree has none.
-            Ok(meta) if self.store.capabilities().directories || !self.is_prefix(&full).await? => {
-                return Ok(Some(plain(name.to_owned(), at, &meta)));
-            }
+            Ok(meta) if near || !is_prefix().await? => return Ok(Some(plain(name.to_owned(), at.clone(), &meta))),
             Ok(_) => return Ok(Some(folder(name, None, None))),
             Err(error) if is_nothing(&error) => {}
             Err(error) => return Err(error.into()),
         }
-        if self.is_prefix(&full).await? {
+        if is_prefix().await? {
             return Ok(Some(folder(name, None, None)));
         }
         self.find_beside(&full, name).await
@@ -132,21 +149,131 @@ impl HsdsSource {
     }
 
     /// The entry of a prefix met in a listing; `None` for an empty directory.
-    async fn prefix(&self, path: String, name: &str) -> Option<Entry> {
+    async fn prefix(&self, path: String, name: String) -> Option<Entry> {
         let key = key::domain(&path);
-        match self.read_document(&key).await {
-            Ok(Read::Whole { document, meta }) => Some(entry_of(name, &Domain::of(&document), Some(meta.modified))),
+        match self.read_document(&key, &self.waiting()).await {
+            Ok(Read::Whole { document, meta }) => Some(entry_of(&name, &Domain::of(&document), Some(meta.modified))),
             Ok(Read::Absent) => {
                 let empty = self.store.capabilities().directories && matches!(self.is_prefix(&path).await, Ok(false));
-                (!empty).then(|| folder(name, None, None))
+                (!empty).then(|| folder(&name, None, None))
             }
             Ok(Read::Broken { meta, reason }) => {
                 tracing::warn!(%key, reason, "shown as a file that cannot be opened");
-                Some(broken(name, Some(meta.modified)))
+                Some(broken(&name, Some(meta.modified)))
             }
             Err(error) => {
-                tracing::warn!(%key, %error, "shown as a file that cannot be opened");
-                Some(broken(name, None))
+                tracing::warn!(%key, %error, "whether it is a file could not be found out");
+                Some(Entry { name, kind: EntryKind::Unclear, modified: None, owner: None })
+            }
+        }
+    }
+}
+
+/// A folder that is being listed.
+struct Folder<'a> {
+    source: &'a HsdsSource,
+    folder: &'a str,
+    path: String,
+    /// The page that is under way.
+    page: OptionFuture<BoxFuture<'a, Result<Listing, StoreError>>>,
+    /// Where the one after it goes on.
+    next: Option<String>,
+    /// Names that are still to be looked into.
+    waiting: VecDeque<Unsure>,
+    asked: FuturesUnordered<BoxFuture<'a, Result<Option<Entry>, SourceError>>>,
+    ready: VecDeque<Entry>,
+}
+
+/// A name of a page that the page alone does not explain.
+enum Unsure {
+    /// A prefix.
+    Prefix(String),
+    /// An object, the last of its page: a prefix of the same name may begin the next one.
+    Object(String, Meta),
+}
+
+impl<'a> Folder<'a> {
+    async fn next_entry(&mut self) -> Result<Option<Entry>, SourceError> {
+        loop {
+            if let Some(entry) = self.ready.pop_front() {
+                return Ok(Some(entry));
+            }
+            let most = self.source.settings.in_flight.max(1);
+            while self.asked.len() < most
+                && let Some(name) = self.waiting.pop_front()
+            {
+                self.asked.push(self.look_into(name));
+            }
+            tokio::select! {
+                Some(listing) = &mut self.page => {
+                    self.page = None.into();
+                    self.sort(listing)?;
+                }
+                Some(entry) = self.asked.next() => self.ready.extend(entry?),
+                else => return Ok(None),
+            }
+            if self.waiting.len() <= NAMES_AHEAD
+                && let Some(after) = self.next.take()
+            {
+                self.page = Some(self.source.page(self.path.clone(), Some(after))).into();
+            }
+        }
+    }
+
+    /// Sorts a page into what is known and what is to be looked into.
+    fn sort(&mut self, listing: Result<Listing, StoreError>) -> Result<(), SourceError> {
+        let listing = match listing {
+            Ok(listing) => listing,
+            Err(error) if is_nothing(&error) && self.path.is_empty() => return Ok(()),
+            Err(error) if is_nothing(&error) => {
+                return Err(SourceError::NotFound { path: self.folder.to_owned() });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let names: HashSet<&str> = listing.folders.iter().map(String::as_str).collect();
+        let objects: HashSet<&str> = listing.objects.iter().map(|(name, _)| name.as_str()).collect();
+        let directories = self.source.store.capabilities().directories;
+        for (name, meta) in &listing.objects {
+            let key = Key::new(join(&self.path, name));
+            if is_hidden(&self.path, name) {
+                continue;
+            }
+            if !names.contains(name.as_str()) {
+                let cut = listing.through.as_deref().is_some_and(|last| format!("{name}/").as_str() > last);
+                match cut && !directories {
+                    true => self.waiting.push_back(Unsure::Object(name.clone(), meta.clone())),
+                    false => self.ready.push_back(plain(name.clone(), key, meta)),
+                }
+                continue;
+            }
+            let shown = format!("{name}{BESIDE}");
+            if names.contains(shown.as_str()) || objects.contains(shown.as_str()) {
+                tracing::warn!(%key, "left out: its name and the one it would have are taken");
+                continue;
+            }
+            self.ready.push_back(plain(shown, key, meta));
+        }
+        let shown = listing.folders.into_iter().filter(|name| !is_hidden(&self.path, name));
+        self.waiting.extend(shown.map(Unsure::Prefix));
+        self.next = listing.next;
+        Ok(())
+    }
+
+    fn look_into(&self, name: Unsure) -> BoxFuture<'a, Result<Option<Entry>, SourceError>> {
+        let source = self.source;
+        match name {
+            Unsure::Prefix(name) => {
+                let path = join(&self.path, &name);
+                async move { Ok(source.prefix(path, name).await) }.boxed()
+            }
+            Unsure::Object(name, meta) => {
+                let path = join(&self.path, &name);
+                async move {
+                    let beside = source.is_prefix(&path).await?;
+                    let shown = if beside { format!("{name}{BESIDE}") } else { name };
+                    Ok(Some(plain(shown, Key::new(path), &meta)))
+                }
+                .boxed()
             }
         }
     }

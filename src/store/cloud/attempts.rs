@@ -16,7 +16,7 @@ use super::wire::{Heard, Told, Trouble, TroubleKind, listen};
 use super::{Cloud, Service};
 use crate::model::location::Key;
 use crate::store::retry::{self, Fault, Step};
-use crate::store::{Denial, StoreError};
+use crate::store::{Denial, StoreError, credentials};
 
 /// Between two warnings of one store: when a service is away, every reader fails of it.
 const WARNINGS: Duration = Duration::from_secs(10);
@@ -216,6 +216,13 @@ impl Cloud {
                             answer.host
                         ),
                     })),
+                    // Found out by reading the answer, where the service itself does not look at conditions.
+                    Err(object_store::Error::Precondition { .. }) => {
+                        Err(Failure::last(StoreError::Changed { location: location() }))
+                    }
+                    Err(error @ object_store::Error::NotSupported { .. }) => {
+                        Err(Failure::last(StoreError::Failed { location: location(), reason: told(&error) }))
+                    }
                     Err(error) => {
                         let reason = told(&error);
                         Err(Failure::damaged(StoreError::Garbled { location: location(), reason }))
@@ -288,6 +295,12 @@ impl Cloud {
     /// Nothing was sent, as there is nobody to send it as.
     fn unasked(&self, key: &Key, error: &object_store::Error) -> Failure {
         let location = self.location(key);
+        if let Some(fault) = credentials::Fault::within(error) {
+            let error = fault.clone().at(location);
+            // A place that has credentials may be away for a moment like any other.
+            let then = if error.is_transient() { Then::Again(Fault::Unreachable) } else { Then::Stop };
+            return Failure { error, then, unsaid: false };
+        }
         Failure::last(match error {
             object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => {
                 StoreError::Unsupported { what: location.to_string(), reason: error.to_string() }

@@ -2,12 +2,13 @@
 //!
 //! A kind ([`s3`] and its neighbours) opens a [`Service`]: how to ask, and what its answers mean. [`Cloud`] makes a
 //! backend of it: [`attempts`] repeats what failed for a moment, [`body`] checks every byte count, [`pages`] makes
-//! listings of the service's pages. Above lies [`Store`](super::Store) with its
+//! listings of the service's pages, [`denied`] decides what a 403 may mean. Above lies [`Store`](super::Store) with its
 //! limit of requests in flight; below, [`wire`].
 
 pub(super) mod answer;
 mod attempts;
 mod body;
+mod denied;
 pub(super) mod greeting;
 mod listing;
 mod pages;
@@ -35,6 +36,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::counters::Counters;
+use super::credentials::{Described, Renew};
 use super::{Access, Backend, Batch, Capabilities, Get, Listing, Meta, Object, Put, StoreError};
 use crate::model::location::{Bucket, ETag, Key, Location};
 use answer::{Asked, Dialect};
@@ -57,12 +59,6 @@ pub(super) struct Service {
     pub elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
-/// What can be asked of whoever provides credentials.
-pub(super) trait Renew: Send + Sync + fmt::Debug {
-    /// The service took the credentials for expired: the next request asks for new ones.
-    fn expire(&self);
-}
-
 /// Opens the same bucket in another region.
 #[async_trait::async_trait]
 pub(super) trait Elsewhere: Send + Sync + fmt::Debug {
@@ -83,6 +79,8 @@ pub(super) struct Cloud {
     expired: Mutex<Option<Instant>>,
     /// When a give-up was last warned of.
     warned: Mutex<Option<Instant>>,
+    /// What is known where a refusal may mean that there is no such object; `None` where it may not.
+    granted: Option<denied::Granted>,
     /// Folders that were said to hold keys which cannot be shown.
     odd: Mutex<HashSet<String>>,
 }
@@ -114,7 +112,8 @@ impl Cloud {
                 });
             }
         };
-        Ok(Cloud::with(bucket, service, deadline, counters))
+        let granted = access.missing_as_403.then(denied::Granted::default);
+        Ok(Cloud { granted, ..Cloud::with(bucket, service, deadline, counters) })
     }
 
     fn with(bucket: &Bucket, service: Service, deadline: Duration, counters: Arc<Counters>) -> Cloud {
@@ -126,6 +125,7 @@ impl Cloud {
             proven: AtomicBool::new(false),
             expired: Mutex::default(),
             warned: Mutex::default(),
+            granted: None,
             odd: Mutex::default(),
         }
     }
@@ -150,6 +150,24 @@ impl Cloud {
 
     fn prove(&self) {
         self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// What was asked for at `key`, noted where a refusal may mean that there is no such object.
+    async fn noted<T>(
+        &self,
+        key: &Key,
+        asked: Result<T, StoreError>,
+        permits: denied::Permits,
+    ) -> Result<T, StoreError> {
+        match asked {
+            Ok(done) => {
+                if let Some(granted) = &self.granted {
+                    granted.note(key);
+                }
+                Ok(done)
+            }
+            Err(error) => Err(self.absent_or(key, error, permits).await),
+        }
     }
 
     /// Asks for an object's head, and for its first byte where the head says too little.
@@ -208,7 +226,9 @@ impl Backend for Arc<Cloud> {
             let (get, path, held) = (&get, &path, &held);
             async move { self.get_once(&service, key, path, get, held, patience).await }.boxed()
         };
-        self.ask(key, Some(permit), ask).await
+        let permits = denied::permits(&permit);
+        let asked = self.ask(key, Some(permit), ask).await;
+        self.noted(key, asked, permits).await
     }
 
     async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
@@ -217,7 +237,9 @@ impl Backend for Arc<Cloud> {
             let path = &path;
             async move { self.head_once(&service, key, path, patience).await }.boxed()
         };
-        self.ask(key, Some(permit), ask).await
+        let permits = denied::permits(&permit);
+        let asked = self.ask(key, Some(permit), ask).await;
+        self.noted(key, asked, permits).await
     }
 
     async fn list(
@@ -232,6 +254,12 @@ impl Backend for Arc<Cloud> {
 
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
         Arc::clone(self).below(prefix)
+    }
+
+    async fn who(&self) -> Result<Option<Described>, StoreError> {
+        let Some(renew) = self.service().renew.clone() else { return Ok(None) };
+        let described = renew.describe().await;
+        described.map(Some).map_err(|fault| fault.at(self.location(&Key::new(""))))
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, put: Put, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {

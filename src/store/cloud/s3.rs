@@ -9,7 +9,7 @@ use super::answer::{Answer, Asked, Dialect, Meaning, html};
 use super::wire::{Wire, no_retries};
 use super::{Elsewhere, Service, region};
 use crate::model::location::Bucket;
-use crate::store::{Access, Capabilities, Credentials, Denial, StoreError};
+use crate::store::{Access, Capabilities, Credentials, Denial, StoreError, credentials};
 
 /// What services that have no regions take for one, and where Amazon is asked first.
 const FIRST_REGION: &str = "us-east-1";
@@ -123,24 +123,13 @@ impl Door {
             // Deletes one by one need no further permission and no XML.
             .with_disable_bulk_delete(true)
             .with_request_payer(self.access.request_payer);
-        builder = match &self.access.credentials {
-            Credentials::Anonymous => builder.with_skip_signature(true),
-            _ => match (self.variable("AWS_ACCESS_KEY_ID"), self.variable("AWS_SECRET_ACCESS_KEY")) {
-                (Some(id), Some(secret)) => {
-                    let builder = builder.with_access_key_id(id).with_secret_access_key(secret);
-                    match self.variable("AWS_SESSION_TOKEN") {
-                        Some(token) => builder.with_token(token),
-                        None => builder,
-                    }
-                }
-                _ => {
-                    return Err(StoreError::Unsupported {
-                        what: self.bucket.as_str().to_owned(),
-                        reason: "no credentials found: set AWS_PROFILE, or pass --no-sign-request for public buckets"
-                            .to_owned(),
-                    });
-                }
-            },
+        let mut renew = None;
+        builder = if self.anonymous() {
+            builder.with_skip_signature(true)
+        } else {
+            let (provider, renewing) = credentials::aws(&self.access, region)?;
+            renew = Some(renewing);
+            builder.with_credentials(provider)
         };
         let store = builder.build().map_err(|error| StoreError::Unsupported {
             what: self.bucket.as_str().to_owned(),
@@ -159,7 +148,7 @@ impl Door {
                 atomic_put: true,
             },
             dialect: Arc::new(S3 { anonymous: self.anonymous(), payer: self.access.request_payer }),
-            renew: None,
+            renew,
             elsewhere: Some(Arc::new(self.clone())),
         })
     }
@@ -207,9 +196,7 @@ impl Dialect for S3 {
             "AccessDenied" if reason.contains("kms:") => {
                 denied(Denial::Encryption, "ask for the right to decrypt with the object's key")
             }
-            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "AccessPointNotFound" | "Forbidden" => {
-                denied(Denial::Rights, self.rights())
-            }
+            "AccessDenied" => denied(Denial::Rights, self.rights()),
             "ExpiredToken" | "TokenRefreshRequired" | "RequestExpired" | "ExpiredTokenException" => {
                 denied(Denial::Expired, "sign in again")
             }
@@ -250,6 +237,8 @@ impl Dialect for S3 {
                 denied(Denial::Encryption, "the key that the object is encrypted with is disabled, or not yours to use")
             }
             _ => match Meaning::of_status(answer) {
+                // Only the one code can also mean that there is no such object.
+                Meaning::Denied(Denial::Rights, _) => denied(Denial::Other, self.rights()),
                 Meaning::Denied(denial, _) => denied(denial, self.rights()),
                 Meaning::Foreign(_) if answer.region.is_some() => Meaning::Elsewhere(answer.region.clone()),
                 meaning => meaning,
@@ -282,7 +271,9 @@ impl S3 {
             }
             _ if answer.is_html() && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
             _ => match Meaning::of_status(answer) {
-                Meaning::Denied(denial, reason) => Meaning::Denied(denial, format!("{reason}; {}", self.rights())),
+                Meaning::Denied(Denial::Rights, _) => {
+                    Meaning::Denied(Denial::Other, format!("{}; {}", answer.status_line(), self.rights()))
+                }
                 meaning => meaning,
             },
         }
@@ -311,5 +302,34 @@ fn skewed(answer: &Answer) -> String {
             let way = if ahead > 0 { "ahead" } else { "behind" };
             format!("it is {} s {way} of the service's; set the clock (timedatectl set-ntp true)", ahead.unsigned_abs())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(name: &str, access: Access, region: &str) -> String {
+        let wire = Wire::new(&Access::default(), Arc::default()).unwrap();
+        let bucket = Bucket::new(format!("s3://{name}"));
+        Door::new(&bucket, &access, &wire, Duration::from_secs(1)).unwrap().url(region)
+    }
+
+    #[test]
+    fn the_url_of_a_bucket_follows_from_its_name_region_and_endpoint() {
+        let own = Access::default;
+        assert_eq!(url("nrel-pds", own(), "us-west-2"), "https://nrel-pds.s3.us-west-2.amazonaws.com");
+        assert_eq!(url("a.dotted.name", own(), "us-west-2"), "https://s3.us-west-2.amazonaws.com/a.dotted.name");
+        assert_eq!(url("Old_Name", own(), "us-east-1"), "https://s3.us-east-1.amazonaws.com/Old_Name");
+        assert_eq!(url("b", own(), "cn-north-1"), "https://b.s3.cn-north-1.amazonaws.com.cn");
+        let at = |endpoint: &str, path_style| Access {
+            endpoint: Some(endpoint.to_owned()),
+            path_style,
+            ..Access::default()
+        };
+        assert_eq!(url("b", at("http://minio:9000/", None), "x"), "http://minio:9000/b");
+        assert_eq!(url("b", at("https://s3.example", Some(false)), "x"), "https://b.s3.example");
+        let styled = Access { path_style: Some(true), ..Access::default() };
+        assert_eq!(url("b", styled, "eu-west-1"), "https://s3.eu-west-1.amazonaws.com/b");
     }
 }

@@ -78,6 +78,16 @@ async fn a_stalled_answer_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn a_body_that_stands_still_is_fetched_from_there_on() {
+    let s3 = S3::of(&[("a", LONG)]);
+    let whole = s3.clone();
+    let server = faulty(&s3, move |request, number| (number == 0).then(|| whole.answer(request).hang(70_000))).await;
+    let store = store(&server).await;
+    assert_eq!(&store.get(&Key::new("a")).await.unwrap().bytes[..], LONG);
+    assert_eq!(server.log()[1].header("range"), "bytes=70000-199999");
+}
+
+#[tokio::test]
 async fn a_service_that_never_answers_is_late_and_then_nobody_is_in_its_way() {
     let whole = S3::of(&[("b", b"x")]);
     let server = Server::start(move |request, _| match request.path().as_str() {

@@ -1,8 +1,10 @@
 //! A bucket through a real connection to a server that does what a test wants.
 
 mod faults;
+mod policies;
 mod refusals;
 mod server;
+mod ways;
 
 use futures::TryStreamExt;
 
@@ -219,24 +221,4 @@ async fn objects_are_written_and_deleted_on_conditions() {
     store.delete(&key).await.unwrap();
     store.delete(&key).await.unwrap();
     assert!(store.get(&key).await.unwrap_err().is_not_found());
-}
-
-#[tokio::test]
-async fn where_a_bucket_is_asked_for_follows_from_its_name_and_the_endpoint() {
-    let log = |request: &Request| request.header("host").to_owned();
-    let server = sound(&S3::of(&[("a", b"x")])).await;
-    let host = server.url.trim_start_matches("http://").to_owned();
-    let store = store(&server).await;
-    store.get(&Key::new("a")).await.unwrap();
-    assert_eq!((log(&server.log()[0]), server.log()[0].path()), (host, "/bucket/a".to_owned()));
-    for (name, reason) in [("s3://a/b", "not the name"), ("ftp://x", "not a kind")] {
-        let error = Store::open(&Bucket::new(name)).await.unwrap_err();
-        assert!(error.to_string().contains(reason), "{error}");
-    }
-    let access = Access { endpoint: Some("localhost:9000".to_owned()), ..Access::default() };
-    let error = Store::open_with(&Bucket::new("s3://b"), settings(access)).await.unwrap_err();
-    assert!(error.to_string().contains("https://host"), "{error}");
-    let access = Access { region: Some("us-west-2".to_owned()), ..Access::default() };
-    let error = Store::open_with(&Bucket::new("s3://b"), settings(access)).await.unwrap_err();
-    assert!(error.to_string().contains("--no-sign-request"), "{error}");
 }

@@ -57,13 +57,15 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Of the body, only so much is sent, and the connection closed.
     pub cut: Option<usize>,
+    /// After the part that is sent, nothing comes and nothing is closed.
+    pub hang: bool,
     /// Before a byte of the answer.
     pub stall: Duration,
 }
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Reply {
-        Reply { status, headers: Vec::new(), body: body.into(), cut: None, stall: Duration::ZERO }
+        Reply { status, headers: Vec::new(), body: body.into(), cut: None, hang: false, stall: Duration::ZERO }
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
@@ -79,6 +81,10 @@ impl Reply {
 
     pub fn cut(self, after: usize) -> Reply {
         Reply { cut: Some(after), ..self }
+    }
+
+    pub fn hang(self, after: usize) -> Reply {
+        Reply { cut: Some(after), hang: true, ..self }
     }
 
     pub fn stall(self, stall: Duration) -> Reply {
@@ -142,7 +148,11 @@ async fn serve(stream: TcpStream, answer: Handler, log: Arc<Mutex<Vec<Request>>>
         }
         head += "\r\n";
         let body = if request.method == "HEAD" { &[] } else { &reply.body[..reply.cut.unwrap_or(reply.body.len())] };
-        if stream.write_all(&[head.as_bytes(), body].concat()).await.is_err() || reply.cut.is_some() {
+        let sent = stream.write_all(&[head.as_bytes(), body].concat()).await;
+        if reply.hang {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        if sent.is_err() || reply.cut.is_some() {
             return;
         }
     }

@@ -15,6 +15,7 @@ use crate::model::datatype::Datatype;
 use crate::model::elements::Elements;
 use crate::model::hierarchy::{Attribute, Dataset, Hierarchy, LinkTarget, ObjectId, ObjectKind, TypeUse};
 use crate::model::limits;
+use crate::model::problem::{PATH_BYTES, end_of_name, end_of_path};
 
 use super::error::{LayoutError, Omission};
 use super::index::PlacedIndex;
@@ -37,8 +38,6 @@ const TRACKED_ATTRIBUTES: usize = u16::MAX as usize;
 
 /// Things left out that are named one by one; of the others only how many they are is said.
 const OMISSIONS: usize = 10_000;
-/// Bytes of a path that is shown, counted from its end: names are as long as a store likes.
-const PATH_BYTES: usize = 1 << 10;
 
 /// A dataset that is shown.
 #[derive(Debug)]
@@ -123,12 +122,7 @@ impl<'a> Inventory<'a> {
     pub(super) fn location(&self, object: ObjectId, what: &str) -> String {
         let path = self.path(object);
         let root = if path.is_empty() && !what.starts_with('/') { "/" } else { "" };
-        let whole = format!("{path}{root}{what}");
-        let Some(mut cut @ 1..) = whole.len().checked_sub(PATH_BYTES) else { return whole };
-        while !whole.is_char_boundary(cut) {
-            cut += 1;
-        }
-        format!("…{}", &whole[cut..])
+        end_of_path(format!("{path}{root}{what}"))
     }
 
     /// Path of an object by the first links that lead to it; empty for the root.
@@ -163,7 +157,7 @@ impl<'a> Inventory<'a> {
                 && let Some(link) = group.links.get(number as usize)
             {
                 bytes += link.name.as_bytes().len();
-                names.push(link.name.to_string());
+                names.push(end_of_name(&link.name));
             }
             at = ObjectId(group);
         }

@@ -17,7 +17,7 @@ use crate::model::datatype::Datatype;
 use crate::model::elements::Elements;
 use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
-use crate::model::location::Bucket;
+use crate::model::location::{Bucket, Location};
 
 /// The chunks of one version of a file.
 pub struct HsdsChunks {
@@ -35,9 +35,43 @@ pub(super) struct DatasetChunks {
     pub(super) id: Id,
     pub(super) datatype: Datatype,
     pub(super) recipe: ChunkRecipe,
-    pub(super) storage: Storage,
-    /// The chunk table and how its rows are read.
-    pub(super) table: Option<(ObjectId, TableRow)>,
+    pub(super) place: Place,
+}
+
+/// Where the chunks of a dataset are, with everything in it that is needed to find them.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Nowhere.
+    Nowhere,
+    /// Objects of the store.
+    Objects { partitions: u64, initializer: Option<Initializer> },
+    /// One piece of a file.
+    Contiguous { file: Location, offset: u64, size: u64 },
+    /// Pieces of a file, listed here.
+    Listed { file: Location, chunks: HashMap<Box<[u64]>, (u64, u64)> },
+    /// Pieces of a file, or of one each, listed in rows of another dataset.
+    Table { table: ObjectId, rows: TableRow, file: Option<Location> },
+}
+
+impl Place {
+    /// Where `storage` is; `None` where it is listed in a dataset that has no number, or whose rows cannot be read.
+    pub(super) fn of(storage: &Storage, rows: Option<&TableRow>, objects: &HashMap<Id, ObjectId>) -> Option<Place> {
+        Some(match storage {
+            Storage::Nowhere => Place::Nowhere,
+            Storage::Objects { partitions, initializer } => {
+                Place::Objects { partitions: *partitions, initializer: initializer.clone() }
+            }
+            Storage::Linked(Linked::Contiguous { file, offset, size }) => {
+                Place::Contiguous { file: file.clone(), offset: *offset, size: *size }
+            }
+            Storage::Linked(Linked::Listed { file, chunks }) => {
+                Place::Listed { file: file.clone(), chunks: chunks.clone() }
+            }
+            Storage::Linked(Linked::Table { table, file }) => {
+                Place::Table { table: *objects.get(table)?, rows: rows?.clone(), file: file.clone() }
+            }
+        })
+    }
 }
 
 impl fmt::Debug for HsdsChunks {
@@ -68,34 +102,31 @@ impl ChunkMap for HsdsChunks {
         if grid.number(coordinates).is_none() {
             return ChunkSource::Fill;
         }
-        match &dataset.storage {
-            Storage::Nowhere => ChunkSource::Fill,
-            Storage::Objects { partitions, initializer } => {
+        match &dataset.place {
+            Place::Nowhere => ChunkSource::Fill,
+            Place::Objects { partitions, initializer } => {
                 let object = key::chunk(&dataset.id, coordinates, *partitions);
                 match initializer {
                     None => ChunkSource::Object(object),
                     Some(initializer) => ChunkSource::Computed { object, initializer: initializer.clone() },
                 }
             }
-            Storage::Linked(Linked::Contiguous { file, offset, size }) => {
+            Place::Contiguous { file, offset, size } => {
                 let len = dataset.recipe.raw_len.unwrap_or(*size).min(*size);
                 ChunkSource::Range(file.clone(), *offset..offset.saturating_add(len))
             }
-            Storage::Linked(Linked::Listed { file, chunks }) => match chunks.get(coordinates) {
+            Place::Listed { file, chunks } => match chunks.get(coordinates) {
                 None | Some((_, 0)) => ChunkSource::Fill,
                 Some(&(offset, size)) => ChunkSource::Range(file.clone(), offset..offset.saturating_add(size)),
             },
-            Storage::Linked(Linked::Table { .. }) => match &dataset.table {
-                Some((table, _)) => ChunkSource::Table { table: *table, row: coordinates.to_vec() },
-                None => ChunkSource::Fill,
-            },
+            Place::Table { table, .. } => ChunkSource::Table { table: *table, row: coordinates.to_vec() },
         }
     }
 
     fn table_row(&self, dataset: ObjectId, table: ObjectId, plain: &[u8], row: u64) -> Result<ChunkSource, BadChunk> {
         let bad = |reason: &str| BadChunk { at: 0, reason: reason.into() };
         let chunks = self.dataset(dataset).ok_or_else(|| bad("no dataset asks for it"))?;
-        let (Storage::Linked(Linked::Table { file, .. }), Some((own, rows))) = (&chunks.storage, &chunks.table) else {
+        let Place::Table { table: own, rows, file } = &chunks.place else {
             return Err(bad("the dataset has no chunk table"));
         };
         if *own != table {

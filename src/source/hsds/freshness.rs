@@ -11,7 +11,7 @@
 //! for. Writing a chunk changes none of the objects but the statistics, so their identity is part of the fingerprint
 //! too, though nothing of them is shown.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
@@ -21,7 +21,7 @@ use super::HsdsSource;
 use super::documents::identity;
 use crate::model::location::{ETag, Key};
 use crate::source::{Fingerprint, Freshness, SourceError};
-use crate::store::{Store, StoreError};
+use crate::store::{Meta, Store, StoreError};
 
 /// Objects by key, each with the identity it had.
 type Objects<'a> = Vec<(&'a Key, &'a Option<ETag>)>;
@@ -82,28 +82,18 @@ impl HsdsSource {
     }
 
     /// Whether a page of a listing may tell of these keys.
-    fn may_fit(&self, below: &Key) -> bool {
+    pub(super) fn may_fit(&self, below: &Key) -> bool {
         !self.tags_differ.load(Ordering::Relaxed) && !self.crowded().contains(below)
     }
 
     /// What a page of a listing says of the objects; `None` where it cannot say it: there is more than a page by now, it
     /// may not be listed, or its tags are not those of the objects.
     async fn by_page(&self, below: &Key, objects: &Objects<'_>) -> Result<Option<Freshness>, SourceError> {
-        let listed = self.store.list_below(below.as_str()).take(PAGE + 1).try_collect::<Vec<_>>().await;
-        let listed = match listed {
-            Ok(listed) if listed.len() <= PAGE => listed,
-            Ok(_) | Err(StoreError::Forbidden { .. } | StoreError::Unsupported { .. }) => {
-                self.crowded().insert(below.clone());
-                return Ok(None);
-            }
-            Err(error) if error.is_not_found() => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
-        let listed: BTreeMap<Key, ETag> = listed.into_iter().map(|(key, meta)| (key, identity(&meta))).collect();
+        let Some(listed) = self.page(below).await? else { return Ok(None) };
         let (inside, outside): (Objects<'_>, Objects<'_>) =
             objects.iter().partition(|(key, _)| key.as_str().starts_with(below.as_str()));
         for (key, was) in inside {
-            if listed.get(key) == was.as_ref() {
+            if listed.get(key).map(identity) == *was {
                 continue;
             }
             if now(&self.store, key).await? != *was {
@@ -113,6 +103,20 @@ impl HsdsSource {
             return Ok(None);
         }
         self.looked_at(&outside).await.map(Some)
+    }
+
+    /// All keys that begin so, if a page of a listing holds them: `None` where there are more, or they may not be listed.
+    pub(super) async fn page(&self, below: &Key) -> Result<Option<HashMap<Key, Meta>>, StoreError> {
+        let listed = self.store.list_below(below.as_str()).take(PAGE + 1).try_collect::<Vec<_>>().await;
+        match listed {
+            Ok(listed) if listed.len() <= PAGE => Ok(Some(listed.into_iter().collect())),
+            Ok(_) | Err(StoreError::Forbidden { .. } | StoreError::Unsupported { .. }) => {
+                self.crowded().insert(below.clone());
+                Ok(None)
+            }
+            Err(error) if error.is_not_found() => Ok(Some(HashMap::new())),
+            Err(error) => Err(error),
+        }
     }
 
     /// Files that turned out to have more keys than a page.

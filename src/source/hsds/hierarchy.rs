@@ -9,12 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::attribute::attribute;
-use super::chunks::{DatasetChunks, HsdsChunks};
-use super::creation::{Storage, fill};
+use super::chunks::{DatasetChunks, HsdsChunks, Place};
+use super::creation::fill;
 use super::document::{Document, float};
 use super::fault::Fault;
 use super::id::{Id, IdKind, SchemaVersion};
-use super::linked::Linked;
 use super::order;
 use super::types;
 use super::walk::{Given, Node, Prepared, Walk};
@@ -37,6 +36,8 @@ pub struct Context {
     pub bucket: Bucket,
     /// How shuffle without a compressor is read.
     pub shuffle_only: ShuffleOnly,
+    /// Whether objects carry the time of their last change.
+    pub object_times: bool,
     /// The name to present for the file of an external link.
     pub resolve_external: Box<dyn Fn(&Name) -> Name + Send + Sync>,
 }
@@ -85,7 +86,12 @@ pub fn assemble(
         resolve_external: context.resolve_external.as_ref(),
         netcdf,
     };
-    let mut assembler = Assembler { walk: Walk::from_root(root, given).map_err(error)?, netcdf, budget: VALUES_BYTES };
+    let mut assembler = Assembler {
+        walk: Walk::from_root(root, given).map_err(error)?,
+        netcdf,
+        times: context.object_times,
+        budget: VALUES_BYTES,
+    };
     let facts = assembler.facts(root);
     let count = assembler.walk.nodes.len();
     let mut hierarchy = Hierarchy { objects: Vec::with_capacity(count) };
@@ -104,6 +110,7 @@ pub fn assemble(
 struct Assembler<'a> {
     walk: Walk<'a>,
     netcdf: bool,
+    times: bool,
     /// Bytes that values may still take.
     budget: u64,
 }
@@ -113,7 +120,8 @@ impl Assembler<'_> {
         let document = self.walk.nodes[id.0 as usize].document;
         let attributes_tracked = order::tracked(document, self.netcdf);
         let attributes = self.attributes(id, document, attributes_tracked);
-        let modified = document.get("lastModified").and_then(float).filter(|time| (0.0..4294967296.0).contains(time));
+        let modified = document.get("lastModified").filter(|_| self.times).and_then(float);
+        let modified = modified.filter(|time| (0.0..4294967296.0).contains(time));
         let (kind, chunks) = self.kind(id, document, attributes_tracked);
         (Object { kind, attributes, attributes_tracked, modified: modified.map(|time| time as u32) }, chunks)
     }
@@ -127,16 +135,13 @@ impl Assembler<'_> {
             Prepared::Dataset(prepared) => prepared,
         };
         let (creation, numbers) = (&prepared.creation, &self.walk.numbers);
-        let table = match &creation.storage {
-            Storage::Linked(Linked::Table { table, .. }) => numbers.get(table).copied().zip(prepared.table_row.clone()),
-            _ => None,
-        };
-        let chunks = creation.recipe.as_ref().map(|recipe| DatasetChunks {
+        let place = Place::of(&creation.storage, prepared.table_row.as_ref(), numbers);
+        let lost = place.is_none();
+        let chunks = creation.recipe.as_ref().zip(place).map(|(recipe, place)| DatasetChunks {
             id: node.id,
             datatype: prepared.datatype.clone(),
             recipe: recipe.clone(),
-            storage: creation.storage.clone(),
-            table,
+            place,
         });
         let (fill, fault) = match fill(document, &prepared.datatype, &|id: &Id| numbers.get(id).copied()) {
             Ok((_, bytes)) if bytes > self.budget => (None, Some(Fault::limit("bytes of all values", VALUES_BYTES))),
@@ -157,6 +162,9 @@ impl Assembler<'_> {
         };
         if let Some(fault) = fault {
             self.walk.problem(id, None, format!("the fill value is left out, zero stands in its place: {fault}"));
+        }
+        if lost {
+            self.walk.problem(id, None, "its chunks cannot be read: the chunk table is not shown".into());
         }
         (ObjectKind::Dataset(dataset), chunks)
     }

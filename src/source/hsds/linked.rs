@@ -71,6 +71,21 @@ pub fn file_location(uri: &str, home: &Bucket) -> Result<Location, Fault> {
     Ok(Location { bucket, key: Key::new(key) })
 }
 
+/// Class of a layout whose chunks are listed in another dataset.
+const BY_TABLE: &str = "H5D_CHUNKED_REF_INDIRECT";
+
+/// The chunk table of a layout; `None` where it is of a class that has none, or names none.
+pub fn table(layout: &Value) -> Option<Id> {
+    let class = layout.get("class").and_then(Value::as_str);
+    (class == Some(BY_TABLE)).then(|| chunk_table(layout).ok()).flatten()
+}
+
+fn chunk_table(layout: &Value) -> Result<Id, Fault> {
+    let table = layout.get("chunk_table").and_then(Value::as_str).ok_or(Fault::Missing("chunk_table"))?;
+    Id::parse_bare(IdKind::Dataset, table)
+        .ok_or_else(|| Fault::malformed("chunk_table", format!("{table:?} is no id of a dataset")))
+}
+
 /// What `creationProperties.layout` of one of the three reference classes says; `None` for any other class.
 pub fn linked(layout: &Value, rank: usize, home: &Bucket) -> Result<Option<Linked>, Fault> {
     let class = layout.get("class").and_then(Value::as_str);
@@ -93,12 +108,7 @@ pub fn linked(layout: &Value, rank: usize, home: &Bucket) -> Result<Option<Linke
             }
             Ok(Some(Linked::Listed { file, chunks }))
         }
-        Some("H5D_CHUNKED_REF_INDIRECT") => {
-            let table = layout.get("chunk_table").and_then(Value::as_str).ok_or(Fault::Missing("chunk_table"))?;
-            let table = Id::parse_bare(IdKind::Dataset, table)
-                .ok_or_else(|| Fault::malformed("chunk_table", format!("{table:?} is no id of a dataset")))?;
-            Ok(Some(Linked::Table { table, file: file()? }))
-        }
+        Some(BY_TABLE) => Ok(Some(Linked::Table { table: chunk_table(layout)?, file: file()? })),
         _ => Ok(None),
     }
 }

@@ -19,7 +19,7 @@ use super::hierarchy;
 use super::hierarchy::Context;
 use super::id::{Id, IdKind};
 use super::statistics::Statistics;
-use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, key};
+use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, key, summary};
 use crate::model::limits;
 use crate::model::location::{ETag, Key};
 use crate::model::name::Name;
@@ -51,6 +51,7 @@ impl HsdsSource {
         let context = Context {
             bucket: self.store.bucket().clone(),
             shuffle_only: self.settings.shuffle_only,
+            object_times: self.settings.object_times,
             resolve_external: self.resolver(path),
         };
         let Loaded { objects, missing, fingerprint, modified, .. } = loaded;
@@ -129,6 +130,9 @@ impl HsdsSource {
                 reading.asides.push(self.datasets(root, folder).map(|found| Ok(Aside::Datasets(found))).boxed());
             }
             reading.reach(root);
+            reading.ask();
+            // All others perhaps come at once.
+            reading.held = !self.settings.object_times && self.reads_ahead() && key::summary(&root).is_some();
             reading.finish().await?;
         }
         let young = loaded.modified.is_some_and(|modified| self.settings.patience.is_young(modified));
@@ -176,6 +180,41 @@ impl HsdsSource {
     }
 }
 
+impl HsdsSource {
+    /// The summary of a file, as far as a page of the listing vouches for it; `None` where it does not. It only serves
+    /// to save requests, so a failure is none.
+    ///
+    /// The page has to hold all keys; the summary as it was read, and written after every object, not in the same
+    /// second; and exactly the objects that the summary has. An entry that is not all of its object is left away.
+    async fn summary(&self, root: Id, below: Key) -> Option<Summed> {
+        let key = key::summary(&root)?;
+        let (summary, listed) = tokio::join!(self.store.get_if(&key, None, limits::DOCUMENT_BYTES), self.page(&below));
+        let (summary, listed) = (summary.ok()?, listed.ok()??);
+        let its = listed.get(&key).filter(|its| identity(its) == identity(&summary.meta))?;
+        let beside = [Some(&key), key::info(&root).as_ref()].map(|key| key.cloned());
+        let documents = listed.iter().filter(|(key, _)| key.as_str().ends_with(".json"));
+        let documents: HashMap<&Key, &Meta> =
+            documents.filter(|(key, _)| !beside.contains(&Some((*key).clone()))).collect();
+        let whole_seconds =
+            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        if documents.values().any(|meta| whole_seconds(meta.modified) >= whole_seconds(its.modified)) {
+            return None;
+        }
+        // A large one takes as long as a large document, and longer than a reader of something else should wait.
+        let entries = tokio::task::spawn_blocking(move || summary::entries(&summary.bytes)).await.ok()?.ok()?;
+        let known = |entry: &summary::Entry| documents.contains_key(&entry.id.metadata_key());
+        if entries.len() != documents.len() || !entries.iter().all(known) {
+            return None;
+        }
+        let objects = entries.into_iter().filter_map(|entry| {
+            let key = entry.id.metadata_key();
+            let meta = (*documents.get(&key)?).clone();
+            entry.is_all_of(meta.size).then_some((entry.id, (key, entry.document, meta)))
+        });
+        Some(Summed { root, objects: objects.collect() })
+    }
+}
+
 /// Scan statistics as they were found.
 #[derive(Debug)]
 struct Told {
@@ -190,6 +229,14 @@ struct Told {
 enum Aside {
     Statistics(Option<Told>),
     Datasets(Vec<Id>),
+    Summary(Option<Summed>),
+}
+
+/// Objects of a file as its summary gives them, each with what the store says of the object itself.
+#[derive(Debug)]
+struct Summed {
+    root: Id,
+    objects: HashMap<Id, (Key, Document, Meta)>,
 }
 
 type Answer = (Id, Key, Result<Read, StoreError>);
@@ -215,6 +262,8 @@ struct Reading<'a> {
     early_bytes: u64,
     /// Those of them that something leads to by now.
     led: Vec<Id>,
+    /// Nothing is asked for until it is known whether there is a summary to believe.
+    held: bool,
     asked: FuturesUnordered<BoxFuture<'a, Answer>>,
     asides: FuturesUnordered<BoxFuture<'a, Result<Aside, StoreError>>>,
 }
@@ -233,6 +282,7 @@ impl<'a> Reading<'a> {
             early: HashMap::new(),
             early_bytes: 0,
             led: Vec::new(),
+            held: false,
             asked: FuturesUnordered::new(),
             asides: FuturesUnordered::new(),
         }
@@ -274,6 +324,11 @@ impl<'a> Reading<'a> {
                         self.note(found);
                     }
                     Aside::Datasets(found) => self.likely.extend(found),
+                    Aside::Summary(found) => {
+                        self.held = false;
+                        self.believe(found);
+                        self.take_early()?;
+                    }
                 },
                 else => break,
             }
@@ -283,6 +338,9 @@ impl<'a> Reading<'a> {
 
     /// Sends requests as far as there may be more: first for what is wanted.
     fn ask(&mut self) {
+        if self.held {
+            return;
+        }
         let most = self.source.settings.in_flight.max(1);
         while self.asked.len() < most {
             let id = match self.wanted.pop_front() {
@@ -307,7 +365,10 @@ impl<'a> Reading<'a> {
     }
 
     fn note(&mut self, found: Option<Told>) {
-        let Some(Told { key, root, tag, statistics }) = found else { return };
+        let Some(Told { key, root, tag, statistics }) = found else {
+            self.held = false;
+            return;
+        };
         let counted = tag.is_some();
         self.loaded.fingerprint.tells_of_chunks = counted;
         self.loaded.fingerprint.objects.insert(key, tag);
@@ -316,10 +377,38 @@ impl<'a> Reading<'a> {
         if statistics.as_ref().map_or(!counted, fits) && self.source.reads_ahead() {
             self.loaded.fingerprint.page = key::below(&root);
         }
+        // Whether the summary is good is a page of the listing to say.
+        match &self.loaded.fingerprint.page {
+            Some(below) if self.held && counted && self.source.may_fit(below) => {
+                let summary = self.source.summary(root, below.clone());
+                self.asides.push(summary.map(|found| Ok(Aside::Summary(found))).boxed());
+            }
+            _ => self.held = false,
+        }
         let Some(statistics) = statistics else { return };
         if self.source.reads_ahead() {
             self.likely.extend(statistics.datasets);
         }
+    }
+
+    /// Takes a summary for answers that came early, if the listing that vouches for it names objects as they name
+    /// themselves: the root group was read on its own.
+    fn believe(&mut self, found: Option<Summed>) {
+        let Some(Summed { root, objects }) = found else { return };
+        let key = root.metadata_key();
+        let tag = self.loaded.fingerprint.objects.get(&key).cloned().flatten();
+        if tag.is_none() || tag != objects.get(&root).map(|(_, _, meta)| identity(meta)) {
+            return;
+        }
+        for (id, (key, document, meta)) in objects {
+            if self.ahead.insert(id) && id != root {
+                if self.reached.contains(&id) {
+                    self.led.push(id);
+                }
+                self.early.insert(id, (key, Ok(Read::Whole { document, meta })));
+            }
+        }
+        self.wanted.retain(|id| !self.ahead.contains(id));
     }
 
     /// Takes what came before something led to it, and what that leads to, and so on.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::document::Document;
 use super::id::Id;
-use super::types;
+use super::{linked, types};
 
 /// Every object a document leads to: hard links, the chunk table, committed types, in this order. Without repeats of
 /// neighbours, not without any.
@@ -18,7 +18,7 @@ pub fn children(document: &Document) -> Vec<Id> {
 /// The objects a document needs beside its links: the chunk table and committed types.
 pub fn unlinked(document: &Document) -> Vec<Id> {
     let layout = document.get("creationProperties").and_then(|properties| properties.get("layout"));
-    let table = layout.and_then(|layout| layout.get("chunk_table")?.as_str()).and_then(Id::parse);
+    let table = layout.and_then(linked::table);
     let own_type = document.get("type").and_then(types::committed);
     let types = document.members("attributes").filter_map(|(_, attribute)| types::committed(attribute.get("type")?));
     table.into_iter().chain(own_type).chain(types).collect()

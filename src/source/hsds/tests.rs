@@ -1,3 +1,5 @@
+mod summaries;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
@@ -506,4 +508,29 @@ async fn an_object_that_cannot_be_read_is_a_problem_and_the_rest_is_shown() {
     let large = world.source.open("x.h5").await.unwrap();
     assert_eq!(large.problems.len(), 1);
     assert_eq!(world.source.still_holds(&large.fingerprint).await.unwrap(), Freshness::Unchanged);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_is_torn_or_may_follow_is_waited_for_a_second_in_all() {
+    let memory = crate::store::memory::Memory::new(Duration::ZERO);
+    memory.set_in_place();
+    let now = SystemTime::now();
+    let group = |links: &[String]| {
+        let links: Vec<String> = links
+            .iter()
+            .map(|id| format!(r#""{id}": {{"class": "H5L_TYPE_HARD", "id": "{id}", "created": 1}}"#))
+            .collect();
+        format!(r#"{{"attributes": {{}}, "links": {{{}}}}}"#, links.join(", "))
+    };
+    memory.put_at("x.h5/.domain.json", format!(r#"{{"root": "{ROOT}"}}"#), now);
+    // Torn ones on two levels, and one that is not there.
+    memory.put_at(key_of(ROOT), group(&[id('d', 1), id('d', 2), id('g', 1)]), now);
+    memory.put_at(key_of(&id('g', 1)), group(&[id('d', 3)]), now);
+    memory.put_at(key_of(&id('d', 1)), "{", now);
+    memory.put_at(key_of(&id('d', 3)), "", now);
+    let source = HsdsSource::new(Arc::new(memory.store()), HsdsSettings::default());
+    let begun = tokio::time::Instant::now();
+    let (_, _, loaded) = source.load_file("x.h5").await.unwrap();
+    assert_eq!((loaded.objects.len(), loaded.missing.len()), (2, 3));
+    assert_eq!(begun.elapsed(), Duration::from_secs(1));
 }

@@ -34,7 +34,7 @@ impl HsdsSource {
     /// it. The next page is asked for while the names of this one are looked into.
     pub(super) fn list_folder<'a>(&'a self, folder: &'a str) -> BoxStream<'a, Result<Entry, SourceError>> {
         let path = self.path_in_store(folder);
-        let first = self.page(path.clone(), None);
+        let first = self.names(path.clone(), None);
         let reading = Folder {
             source: self,
             folder,
@@ -52,7 +52,7 @@ impl HsdsSource {
         .boxed()
     }
 
-    fn page<'a>(&'a self, path: String, after: Option<String>) -> BoxFuture<'a, Result<Listing, StoreError>> {
+    fn names<'a>(&'a self, path: String, after: Option<String>) -> BoxFuture<'a, Result<Listing, StoreError>> {
         async move { self.store.list(&path, after.as_deref()).await }.boxed()
     }
 
@@ -215,7 +215,7 @@ impl<'a> Folder<'a> {
             if self.waiting.len() <= NAMES_AHEAD
                 && let Some(after) = self.next.take()
             {
-                self.page = Some(self.source.page(self.path.clone(), Some(after))).into();
+                self.page = Some(self.source.names(self.path.clone(), Some(after))).into();
             }
         }
     }

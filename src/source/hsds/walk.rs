@@ -24,14 +24,12 @@ use crate::model::hierarchy::{Link, LinkTarget, ObjectId};
 use crate::model::limits;
 use crate::model::location::{Bucket, Key};
 use crate::model::name::Name;
-use crate::model::problem::Problem;
+use crate::model::problem::{PATH_BYTES, Problem, end_of_name, end_of_path};
 
 /// Problems that are kept one by one. A group of a million links that all lead nowhere has one cause.
 const PROBLEMS: usize = 10_000;
 /// Names of a path that a problem shows, counted from its end: groups may be nested without bound.
 const PATH_NAMES: usize = 64;
-/// Bytes of a path that a problem shows, counted from its end: a name may be as long as its document.
-const PATH_BYTES: usize = 1 << 10;
 
 /// What the walk goes over.
 pub struct Given<'a> {
@@ -274,12 +272,9 @@ impl<'a> Walk<'a> {
             if !(separator == '/' && path.ends_with('/')) {
                 path.push(separator);
             }
-            path.push_str(&end_of(name));
+            path.push_str(&end_of_name(name));
         }
-        let path = match path.len().checked_sub(PATH_BYTES) {
-            Some(1..) => format!("…{}", end_of(&Name::from(path.as_str()))),
-            _ => path,
-        };
+        let path = end_of_path(path);
         let key = self.nodes[object.0 as usize].key.to_string();
         self.problems.push(Problem { path, key, reason });
     }
@@ -304,7 +299,7 @@ impl<'a> Walk<'a> {
                 Some(_) if parts.len() == PATH_NAMES || bytes > PATH_BYTES => break "…".to_owned(),
                 Some(Node { parent: Some((parent, name)), .. }) => {
                     bytes += name.as_bytes().len().min(PATH_BYTES);
-                    parts.push(end_of(name));
+                    parts.push(end_of_name(name));
                     at = *parent;
                 }
                 Some(node) if at.0 != 0 => break format!("[{}]", node.id),
@@ -317,14 +312,4 @@ impl<'a> Walk<'a> {
         parts.reverse();
         parts.iter().fold(root, |path, part| path + "/" + part)
     }
-}
-
-/// The last [`PATH_BYTES`] of a name as text, from the first whole character on.
-fn end_of(name: &Name) -> String {
-    let bytes = name.as_bytes();
-    let end = &bytes[bytes.len().saturating_sub(PATH_BYTES)..];
-    // Bytes 0x80 to 0xbf go on with a character that began before the cut; there are at most three.
-    let cut =
-        if end.len() < bytes.len() { end.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count() } else { 0 };
-    String::from_utf8_lossy(&end[cut..]).into_owned()
 }

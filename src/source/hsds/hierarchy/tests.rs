@@ -37,6 +37,7 @@ fn context() -> Context {
     Context {
         bucket: Bucket::new("file:///srv/home"),
         shuffle_only: ShuffleOnly::Raw,
+        object_times: true,
         resolve_external: Box::new(|name| Name::new([b"./", name.as_bytes()].concat())),
     }
 }

@@ -67,6 +67,7 @@ impl Demo {
         let settings = MountSettings {
             place: config::place(&folder.to_string_lossy(), store.to_str())?,
             mountpoint: mountpoint.clone(),
+            nonempty: false,
             store: StoreSettings::default(),
             namespace: NamespaceSettings::default(),
             fetch: FetchSettings::default(),

@@ -10,7 +10,7 @@ use crate::service::ServiceError;
 pub enum Exit {
     /// It did what was asked.
     Done,
-    /// It did, and found faults (`check`).
+    /// It did, and found what cannot be read.
     Faults,
     /// What was typed means nothing.
     Usage,
@@ -28,7 +28,7 @@ pub enum Exit {
 pub const HELP: &str = "\
 Exit codes:
   0  done
-  1  done, and faults were found (check)
+  1  done, and something cannot be read (check, info, explain)
   2  the command line cannot be understood
   3  the store, or what was asked for in it, cannot be read
   4  cannot mount or unmount

@@ -31,7 +31,7 @@ pub struct Info {
 
 const NOTES: &str = "\
 Stored bytes are counted by listing the store; no chunk is read. Files of schema v1 cannot be \
-listed one by one, so their stored bytes are unknown.
+listed one by one, so their stored bytes are unknown. Exits 1 if a file cannot be read.
 
 JSON: {source, totals, schemas, dialects, problems, unreadable, datasets}. totals: folders, files, plain_files, \
 plain_bytes, groups, datasets, datatypes, links, attributes, chunks (of all grids), stored_chunks, stored_objects, \
@@ -142,7 +142,7 @@ impl Info {
                 true => print_json(&json!(report))?,
                 false => print(&report.text())?,
             }
-            Ok(Exit::Done)
+            Ok(if report.unreadable.is_empty() { Exit::Done } else { Exit::Faults })
         })
     }
 }
@@ -252,6 +252,10 @@ impl Report {
         }
         line("linked bytes", bytes(totals.linked_bytes));
         line("problems", self.problems.len().to_string());
+        if !self.unreadable.is_empty() {
+            let files = counted(self.unreadable.len() as u64, "file", "files");
+            line("unreadable", format!("{files}, of which nothing is counted above"));
+        }
         let mut out = lines.to_string();
         for FileProblem { file, problem } in &self.problems {
             out += &format!("  {}:{}\n", plain(file), plain(&problem.to_string()));

@@ -105,6 +105,7 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
     Ok(MountSettings {
         place,
         mountpoint,
+        nonempty: options.nonempty.unwrap_or(false),
         store,
         namespace: options.namespace(),
         fetch: FetchSettings::default(),

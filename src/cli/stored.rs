@@ -41,9 +41,17 @@ impl StoredFile {
         let Some(prefix) = contents.facts.get("root").and_then(|root| prefix(root)) else { return Ok(None) };
         let datasets = folders(&contents.hierarchy, &contents.chunks);
         let mut found = StoredFile::default();
-        let mut listing = store.list_below(&prefix);
+        let directories = store.capabilities().directories;
+        let mut listing = store.names_below(&prefix);
         while let Some(object) = listing.next().await {
             let (key, meta) = object?;
+            if let Some(directory) = key.as_str().strip_suffix('/').filter(|_| directories) {
+                // In a chunk's place it is one that cannot be read.
+                if let Some((dataset, number)) = chunk(&Key::new(directory), &datasets, &*contents.chunks) {
+                    found.chunks.entry(dataset).or_default().push(StoredChunk { number, bytes: 0 });
+                }
+                continue;
+            }
             found.objects += 1;
             found.bytes = found.bytes.saturating_add(meta.size);
             if key.as_str().ends_with(".json") {

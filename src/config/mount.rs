@@ -32,6 +32,10 @@ pub struct MountOptions {
     /// An empty directory in which to show it
     #[arg(required_unless_present = "config")]
     pub mountpoint: Option<PathBuf>,
+    /// Mount also over a directory that holds something, which is hidden meanwhile
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true)]
+    pub nonempty: Option<bool>,
     /// Where the store begins.
     #[arg(long, value_name = "DIR-OR-PREFIX", help = STORE_ROOT)]
     pub store_root: Option<String>,
@@ -125,6 +129,7 @@ impl MountOptions {
         MountOptions {
             source: self.source.or(other.source),
             mountpoint: self.mountpoint.or(other.mountpoint),
+            nonempty: self.nonempty.or(other.nonempty),
             store_root: self.store_root.or(other.store_root),
             files: FileOptions {
                 filters: files.filters.or(other.files.filters),

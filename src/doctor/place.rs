@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use super::{Finding, Verdict};
 use crate::config::Place;
@@ -28,6 +28,8 @@ const HEADS: usize = 5;
 const SLOW: Duration = Duration::from_millis(300);
 /// Keys among which the largest object is looked for: one page of most services.
 const SAMPLED: usize = 1000;
+/// Entries of a folder that are counted: as many as a page of a listing.
+const COUNTED: usize = 1000;
 /// Bytes read to tell the rate: a chunk as archives have them, read in a second at 8 MB/s.
 const READ: u64 = 8 << 20;
 /// What an object that is written and removed says.
@@ -191,14 +193,14 @@ async fn path(place: &Place, store: &std::sync::Arc<Store>) -> Finding {
         Err(SourceError::Store(error)) => return refused(TOPIC, &error),
         Err(error) => return Finding::fail(TOPIC, error.to_string(), "h5mount check names every fault"),
     };
-    match (source.only(), source.list("", None).await) {
+    match (source.only(), source.list("").take(COUNTED + 1).try_collect::<Vec<_>>().await) {
         (Some(name), Ok(_)) => Finding::ok(TOPIC, format!("{name} is a file")),
-        (None, Ok(page)) if page.entries.is_empty() && page.next.is_none() => {
+        (None, Ok(entries)) if entries.is_empty() => {
             Finding::warn(TOPIC, format!("{place}: an empty folder"), "look for a mistake in its name")
         }
-        (None, Ok(page)) => {
-            let more = if page.next.is_some() { " and more" } else { "" };
-            Finding::ok(TOPIC, format!("a folder of {}{more} entries", page.entries.len()))
+        (None, Ok(entries)) => {
+            let more = if entries.len() > COUNTED { " and more" } else { "" };
+            Finding::ok(TOPIC, format!("a folder of {}{more} entries", entries.len().min(COUNTED)))
         }
         (_, Err(SourceError::Store(error))) => refused(TOPIC, &error),
         (_, Err(error)) => Finding::fail(TOPIC, error.to_string(), "h5mount check names every fault"),

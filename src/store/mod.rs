@@ -40,8 +40,8 @@ pub use access::{Access, Credentials};
 pub use counters::{Counters, Requests};
 pub use credentials::Described;
 pub use error::{Denial, StoreError};
-pub use stores::Stores;
 pub use patience::{Patience, Waiting};
+pub use stores::Stores;
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
@@ -176,7 +176,7 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
         permit: OwnedSemaphorePermit,
     ) -> Result<Listing, StoreError>;
 
-    /// All keys that begin with `prefix`, in batches. Takes no permit: whoever reads the stream makes requests between
+    /// All keys that begin with `prefix`, in batches; a directory is one too, with a `/` behind. Takes no permit: whoever reads the stream makes requests between
     /// two batches, and they would wait for each other.
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
 
@@ -361,8 +361,17 @@ impl Store {
     }
 
     /// Every object whose key begins with `prefix`, in no particular order. A prefix that nothing lies below gives an
-    /// empty stream.
+    /// empty stream. What is there and cannot be read (a pipe, a link that leads nowhere) is named too; reading it fails.
     pub fn list_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
+        use futures::{StreamExt, TryStreamExt};
+        let directories = self.capabilities().directories;
+        let named = self.names_below(prefix);
+        named.try_filter(move |(key, _)| std::future::ready(!(directories && key.as_str().ends_with('/')))).boxed()
+    }
+
+    /// As [`Store::list_below`], and the directories of a directory tree too: with a `/` behind, as in other stores some
+    /// programs name folders.
+    pub fn names_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
         use futures::{StreamExt, TryStreamExt, stream};
         let deadline = self.deadline;
         let location = self.location(&Key::new(prefix));

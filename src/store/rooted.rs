@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Backend, Batch, Capabilities, Get, Listing, Meta, Object, Put, StoreError};
+use super::{Backend, Batch, Capabilities, Described, Get, Listing, Meta, Object, Put, StoreError};
 use crate::model::location::{Bucket, Key};
 
 /// The bucket that the service knows, and the prefix in it, of the URL of a store's root.
@@ -86,6 +86,10 @@ impl Backend for Rooted {
 
     async fn delete(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
         self.whole.delete(&self.key(key), permit).await
+    }
+
+    async fn who(&self) -> Result<Option<Described>, StoreError> {
+        self.whole.who().await
     }
 }
 

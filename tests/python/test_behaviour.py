@@ -6,11 +6,13 @@ import fcntl
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+import termios
 import time
 
 import chunkcodecs as codecs
@@ -70,6 +72,26 @@ def test_writing_is_refused_as_on_a_read_only_file_system(mount):
         with pytest.raises(OSError):
             h5py.File(file, mode)
     assert os.statvfs(file).f_flag & os.ST_RDONLY
+
+
+def test_what_programs_ask_of_any_file_fills_no_log(mount):
+    """Whether it is a terminal, whether it is ready, that it be on disk: answered as on a local disk, without a word."""
+    before = mount.log()
+    with open(mount / "folder/file.h5", "rb") as file:
+        assert not os.isatty(file.fileno())
+        assert error_of(fcntl.ioctl, file, termios.TCGETS, bytes(64)) == errno.ENOTTY
+        poll = select.poll()
+        poll.register(file, select.POLLIN)
+        assert poll.poll(1000) == [(file.fileno(), select.POLLIN)]
+        os.fsync(file.fileno())
+        with open(mount.folder / "copy", "wb") as copy:
+            os.copy_file_range(file.fileno(), copy.fileno(), 10)
+        assert len(file.read()) == os.fstat(file.fileno()).st_size
+    folder = os.open(mount / "folder", os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+    os.access(mount / "folder/file.h5", os.R_OK)
+    assert mount.log() == before
 
 
 def test_flock_works(mount):
@@ -292,6 +314,36 @@ def test_background_returns_when_the_mount_answers(bucket, tmp_path):
         assert not mounting.is_mounted(str(point))
     finally:
         mounting.unmount(str(point))
+
+
+def refused(source, point, *options):
+    """What a mount says that must not be made: exit code 4, at once."""
+    done = command("mount", *options, source, point)
+    assert done.returncode == 4 and not mounting.is_mounted(str(point)), done.stderr
+    return done.stderr
+
+
+def test_what_holds_something_is_mounted_over_only_on_purpose(bucket, tmp_path):
+    """A directory with a file in it is refused; `--nonempty` insists."""
+    small(bucket, "file.h5")
+    point = tmp_path / "run/mnt"
+    point.mkdir(parents=True)
+    (point / "mine").write_text("x")
+    assert "--nonempty" in refused(bucket.folder, point)
+    with mounting.mounted(bucket.folder, "--nonempty", folder=tmp_path / "run") as mount:
+        assert os.listdir(mount.point) == ["file.h5"]
+    assert os.listdir(point) == ["mine"]
+
+
+def test_a_mount_never_lies_in_what_it_shows_nor_the_reverse(bucket, tmp_path):
+    """Reading it would wait for itself; a link to the store is the store."""
+    small(bucket, "folder/file.h5")
+    alias = tmp_path / "alias"
+    alias.symlink_to(bucket.folder)
+    (bucket.folder / "folder/below").mkdir()
+    for point in (bucket.folder, bucket.folder / "folder/below", alias, tmp_path, bucket.folder / "db"):
+        assert "mount somewhere else" in refused(bucket.folder, point, "--nonempty")
+    assert "mount somewhere else" in refused(bucket.folder / "folder", bucket.folder, "--nonempty")
 
 
 @pytest.mark.parametrize("source, point", [("missing", "mnt"), ("bucket", "missing"), ("bucket", "a file")])

@@ -7,8 +7,10 @@ import subprocess
 import time
 
 import conftest
+import h5py
 import listing
 import mounting
+import numpy
 import pytest
 import writer
 from test_samples import DOMAINS
@@ -128,6 +130,44 @@ def test_check_names_an_object_that_is_gone(stores, tmp_path):
     assert code == 1
     assert [(fault["path"], fault["cause"]) for fault in document["faults"]] == [("/x", "description")]
     assert number in document["faults"][0]["reason"]
+
+
+def broken_chunk(kind, path):
+    """Puts something into a chunk's place that is there and cannot be read as an object."""
+    path.unlink()
+    if kind == "link":
+        path.symlink_to("/nowhere")
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+
+
+@pytest.mark.parametrize("kind", ["link", "device", "pipe", "directory"])
+def test_what_is_no_object_in_a_chunks_place_is_a_fault_and_never_fill(kind, tmp_path):
+    """`check` and `explain` name it, `info` counts it, and the mount answers EIO for its range alone."""
+    bucket = writer.Bucket(tmp_path / "bucket")
+    domain = writer.Domain(bucket, "file.h5")
+    number = domain.dataset("x", writer.I32, (2048,), (1024,))  # chunks of a page each
+    for i in range(2):
+        domain.chunk(number, (i,), numpy.arange(1024, dtype="<i4").tobytes())
+    domain.write()
+    key = domain.chunk_key(number, (1,))
+    broken_chunk(kind, bucket.folder / key)
+    code, document = told("check", bucket.folder)
+    faults = [(fault["path"], fault["chunk"], fault["cause"], fault["key"]) for fault in document["faults"]]
+    assert (code, document["chunks"], faults) == (1, 1, [("/x", 1, "unreadable", key)])
+    assert told("info", bucket.folder)[1]["totals"]["stored_chunks"] == 2
+    code, document = told("explain", bucket.folder / "file.h5", "/x")
+    assert (code, [chunk["state"] for chunk in document["chunks"]]) == (1, ["stored", "unreadable"])
+    text = h5mount("explain", bucket.folder / "file.h5", "/x").stdout
+    assert "1 chunk is read" in text and "1 unreadable" in text and "0 never written" in text
+    with mounting.mounted(bucket.folder, folder=tmp_path / "run") as mount, h5py.File(mount / "file.h5") as file:
+        assert list(file["x"][:1024]) == list(range(1024))
+        with pytest.raises(OSError):
+            file["x"].__getitem__(slice(1024, None))
 
 
 def test_explain_names_the_objects_of_a_read(stores):

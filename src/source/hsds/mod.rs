@@ -191,3 +191,8 @@ impl Source for HsdsSource {
 fn is_nothing(error: &StoreError) -> bool {
     error.is_not_found() || matches!(error, StoreError::Unsupported { .. })
 }
+
+/// Whether an error says that a name is no plain object: nothing is there, or a folder is.
+fn is_no_plain(error: &StoreError) -> bool {
+    is_nothing(error) || matches!(error, StoreError::NoObject { .. })
+}

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::documents::Read;
 use super::domain::Domain;
-use super::{HsdsSource, is_nothing, key};
+use super::{HsdsSource, is_no_plain, is_nothing, key};
 use crate::model::location::Key;
 use crate::source::{Entry, EntryKind, SourceError, join};
 use crate::store::{Listing, Meta, StoreError};
@@ -116,7 +116,7 @@ impl HsdsSource {
             // Without listing, a prefix of the same name that is no domain cannot be known; a directory tree has none.
             Ok(meta) if near || !is_prefix().await? => return Ok(Some(plain(name.to_owned(), at.clone(), &meta))),
             Ok(_) => return Ok(Some(folder(name, None, None))),
-            Err(error) if is_nothing(&error) => {}
+            Err(error) if is_no_plain(&error) => {}
             Err(error) => return Err(error.into()),
         }
         if is_prefix().await? {
@@ -134,7 +134,7 @@ impl HsdsSource {
         match self.store.head(&key).await {
             Ok(meta) if self.is_prefix(stem).await? => Ok(Some(plain(name.to_owned(), key, &meta))),
             Ok(_) => Ok(None),
-            Err(error) if is_nothing(&error) => Ok(None),
+            Err(error) if is_no_plain(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

@@ -38,8 +38,9 @@ and decoded. Exits 1 if there was a fault. Other objects of the store (plain fil
 objects that no dataset reads are left over from deleted or shrunk data.
 
 JSON: {source, files, objects, chunks, bytes (plain), faults, notes}. A fault has file, path (in the file), key (of the \
-store's object), chunk (number in the dataset's grid, for chunks), cause, reason. Causes: unreadable (the store does not \
-give it), undecodable, changed, chunk_table, initializer, elements (variable-length data or references that mean \
+store's object), chunk (number in the dataset's grid, for chunks), cause, reason. Causes: forbidden (the store \
+refuses it), unreachable (no answer, or none that can be used: try again), unreadable (it is not there, or the disk \
+fails), undecodable, changed, chunk_table, initializer, elements (variable-length data or references that mean \
 nothing), too_large, description (JSON that means nothing), layout (no place in the presented file).";
 
 /// Chunks read at the same time: enough to keep all decoders busy while others wait for the disk.
@@ -218,9 +219,9 @@ impl Checker<'_> {
         let stored = match StoredFile::list(self.opened.house.stores.home(), &file.contents).await {
             Ok(stored) => stored,
             Err(error) => {
-                let reason = error.to_string();
+                let (cause, reason) = (of_store(&error), error.to_string());
                 let (path, key) = ("/".to_owned(), file.path.clone());
-                let fault = Fault { file: file.path.clone(), path, key, chunk: None, cause: "unreadable", reason };
+                let fault = Fault { file: file.path.clone(), path, key, chunk: None, cause, reason };
                 return self.fault(fault);
             }
         };
@@ -354,13 +355,28 @@ fn cause(error: FetchError) -> ChunkFault {
     match error {
         FetchError::Undecodable { location, .. } => ("undecodable", Some(location.key.to_string()), reason),
         FetchError::Stale { location } => ("changed", Some(location.key.to_string()), reason),
-        FetchError::Store(StoreError::NotFound { location } | StoreError::Forbidden { location, .. }) => {
-            ("unreadable", Some(location.key.to_string()), reason)
+        FetchError::Store(error) => {
+            let key = match &error {
+                StoreError::NotFound { location } | StoreError::Forbidden { location, .. } => {
+                    Some(location.key.to_string())
+                }
+                _ => None,
+            };
+            (of_store(&error), key, reason)
         }
-        FetchError::Store(_) | FetchError::Outside { .. } => ("unreadable", None, reason),
+        FetchError::Outside { .. } => ("unreadable", None, reason),
         FetchError::Table { .. } => ("chunk_table", None, reason),
         FetchError::Initializer { .. } => ("initializer", None, reason),
         FetchError::TooLarge { .. } => ("too_large", None, reason),
+    }
+}
+
+/// What a store's refusal is called: whether to ask for rights, to try again, or to mend the store.
+fn of_store(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Forbidden { .. } => "forbidden",
+        error if error.is_transient() => "unreachable",
+        _ => "unreadable",
     }
 }
 
@@ -378,7 +394,8 @@ fn unreadable_file(path: &str, error: &SourceError) -> Fault {
     let (cause, key) = match error {
         SourceError::Invalid { key, .. } => ("description", key.to_string()),
         SourceError::Limit { key, .. } => ("too_large", key.to_string()),
-        SourceError::NotFound { .. } | SourceError::Store(_) => ("unreadable", path.to_owned()),
+        SourceError::NotFound { .. } => ("unreadable", path.to_owned()),
+        SourceError::Store(error) => (of_store(error), path.to_owned()),
     };
     let path = path.to_owned();
     Fault { file: path, path: "/".to_owned(), key, chunk: None, cause, reason: error.to_string() }

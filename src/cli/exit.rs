@@ -10,7 +10,7 @@ use crate::service::ServiceError;
 pub enum Exit {
     /// It did what was asked.
     Done,
-    /// It did, and found what cannot be read.
+    /// It did, and found faults (`check`, `doctor`), or could not look at all of it (`info`, `explain`).
     Faults,
     /// What was typed means nothing.
     Usage,
@@ -23,16 +23,6 @@ pub enum Exit {
     /// With the code of the copy that was to run in the background.
     Copy(u8),
 }
-
-/// The codes as `--help` tells them.
-pub const HELP: &str = "\
-Exit codes:
-  0  done
-  1  done, and something cannot be read (check, info, explain)
-  2  the command line cannot be understood
-  3  the store, or what was asked for in it, cannot be read
-  4  cannot mount or unmount
-  5  the system refuses something every program needs";
 
 impl Exit {
     /// The number.

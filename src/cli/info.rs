@@ -31,7 +31,9 @@ pub struct Info {
 
 const NOTES: &str = "\
 Stored bytes are counted by listing the store; no chunk is read. Files of schema v1 cannot be \
-listed one by one, so their stored bytes are unknown. Exits 1 if a file cannot be read.
+listed one by one, so their stored bytes are unknown.
+
+Exits 1 where a file could not be read, and the sums lack it.
 
 JSON: {source, totals, schemas, dialects, problems, unreadable, datasets}. totals: folders, files, plain_files, \
 plain_bytes, groups, datasets, datatypes, links, attributes, chunks (of all grids), stored_chunks, stored_objects, \
@@ -142,6 +144,7 @@ impl Info {
                 true => print_json(&json!(report))?,
                 false => print(&report.text())?,
             }
+            // Sums that lack files are not what was asked for, and a script must see that.
             Ok(if report.unreadable.is_empty() { Exit::Done } else { Exit::Faults })
         })
     }

@@ -51,7 +51,8 @@ const AFTER: &str = "\
   h5dump -H /mnt/data/home/ann/run7.h5           any HDF5 program reads it
   h5mount unmount /mnt/data                      end it (or press Ctrl-C)
 
-`h5mount mount --help` explains every flag. Exit codes: 0 done, 1 faults found, 2 usage, 3 source, 4 mount, 5 system.";
+`h5mount mount --help` explains every flag. Exit codes:
+0 done, 1 faults found, 2 usage, 3 source, 4 mount, 5 system.";
 
 /// Commands.
 #[derive(Debug, Subcommand)]

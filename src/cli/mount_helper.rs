@@ -10,7 +10,7 @@ use std::path::Path;
 use clap::CommandFactory;
 
 use super::{Cli, Command, Exit, Failed, mount};
-use crate::service::mountpoint;
+use crate::service::{MountSettings, mountpoint};
 
 /// Names under which the program is a helper of mount(8): for the types `h5mount` and `fuse.h5mount`.
 const NAMES: [&str; 2] = ["mount.h5mount", "mount.fuse.h5mount"];
@@ -186,7 +186,7 @@ impl Call {
             println!("mount.h5mount: {} on {}", settings.place, settings.mountpoint.display());
         }
         // `mount -a` asks for every line of fstab, and finds what is mounted by names that are not ours.
-        if mountpoint::shows(&settings.mountpoint, settings.place.to_string().trim_end_matches('/')) {
+        if is_there(&settings) {
             if self.verbose {
                 println!("mount.h5mount: it is mounted there already");
             }
@@ -197,6 +197,21 @@ impl Call {
         }
         mount::in_background(self.arguments).map(|exit| Exit::Copy(of_mount(exit)))
     }
+}
+
+/// Whether the very thing is mounted already. A file is mounted as the folder around it, alone.
+fn is_there(settings: &MountSettings) -> bool {
+    let (url, point) = (settings.place.to_string(), &settings.mountpoint);
+    let url = url.trim_end_matches('/');
+    mountpoint::shows(point, url)
+        || url.rsplit_once('/').is_some_and(|(folder, name)| {
+            // Looked into only once it is known to answer; two names are enough to see that it is not one.
+            mountpoint::shows(point, folder)
+                && match std::fs::read_dir(point).into_iter().flatten().take(2).collect::<Vec<_>>().as_slice() {
+                    [Ok(entry)] => entry.file_name() == name,
+                    _ => false,
+                }
+        })
 }
 
 fn text_of(word: OsString) -> Result<String, Failed> {

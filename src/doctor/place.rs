@@ -3,20 +3,21 @@
 //! Each probe stands on the ones before it. Where one fails that others need, these are left out: a host that is not
 //! reached says nothing about rights.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 
 use super::{Finding, Verdict};
 use crate::config::Place;
 use crate::model::location::{ETag, Key};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
 use crate::source::{Source, SourceError};
-use crate::store::{Access, Credentials, Denial, Meta, Put, Store, StoreError, StoreSettings, probe};
+use crate::store::{Access, Credentials, Denial, Meta, Put, Store, StoreError, StoreSettings};
 
 /// How long a question may take, its repetitions together: a person waits for the answer.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Clocks that differ by more are told of; S3 refuses requests from 15 minutes on.
 const CLOCK_WARN: i64 = 60;
 const CLOCK_FAIL: i64 = 900;
@@ -26,10 +27,8 @@ const SOON: Duration = Duration::from_secs(900);
 const HEADS: usize = 5;
 /// Answers slower than this are told of: every first look at a file takes a handful.
 const SLOW: Duration = Duration::from_millis(300);
-/// Keys among which the largest object is looked for: one page of most services.
+/// Keys among which the largest object is looked for, and entries that are counted: one page of most services.
 const SAMPLED: usize = 1000;
-/// Entries of a folder that are counted: as many as a page of a listing.
-const COUNTED: usize = 1000;
 /// Bytes read to tell the rate: a chunk as archives have them, read in a second at 8 MB/s.
 const READ: u64 = 8 << 20;
 /// What an object that is written and removed says.
@@ -45,53 +44,57 @@ pub fn scratch(place: &Place) -> Key {
 /// Looks at everything. With `scratch`, an object of that name is written and removed.
 pub async fn findings(place: &Place, settings: StoreSettings, scratch: Option<Key>) -> Vec<Finding> {
     let settings = StoreSettings { deadline: PATIENCE, cloud_deadline: PATIENCE, ..settings };
+    let access = settings.access.clone();
     let mut found = Vec::new();
-    if !place.bucket.as_str().starts_with("file:") && !service(place, &settings.access, &mut found).await {
-        return found;
-    }
     match Store::open_with(&place.bucket, settings).await {
-        Ok(store) => inside(place, store.into(), scratch, &mut found).await,
+        Ok(store) => inside(place, &Arc::new(store), &access, scratch, &mut found).await,
+        Err(error) if is_silence(&error) => found.push(refused("service", &error)),
         Err(error) => found.push(refused("bucket", &error)),
     }
     found
 }
 
-/// What can be told without reading the store. Whether going on makes sense.
-async fn service(place: &Place, access: &Access, found: &mut Vec<Finding>) -> bool {
-    let greeting = match probe::greet(&place.bucket, access, PATIENCE).await {
-        Ok(greeting) => greeting,
-        Err(error) => {
-            found.push(refused("service", &error));
-            return false;
-        }
-    };
-    let secure = place.bucket.as_str().starts_with("https:")
-        || !place.bucket.as_str().starts_with("http:")
-            && !access.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http:"));
-    let certificate = if secure { "its certificate is trusted" } else { "without TLS" };
-    found.push(Finding::ok("service", format!("{} answers, {certificate}", greeting.host)));
-    found.push(clock(greeting.clock_ahead));
-    let region = greeting.region.or_else(|| access.region.clone());
-    match probe::who(&place.bucket, access, region.as_deref().unwrap_or_default()).await {
-        Some(Ok(described)) => {
+/// Whether an error says that nobody, or somebody else, answered.
+fn is_silence(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unreachable { .. } | StoreError::Timeout { .. } | StoreError::Garbled { .. })
+}
+
+/// Who asks. Whether going on makes sense.
+async fn credentials(store: &Store, access: &Access, found: &mut Vec<Finding>) -> bool {
+    const TOPIC: &str = "credentials";
+    found.push(match store.who().await {
+        Ok(Some(described)) => {
             let said = format!("{}, from {}", described.who, described.from);
-            found.push(until(said, described.until.map(|end| end.duration_since(SystemTime::now()).ok())));
+            until(said, described.until.map(|end| end.duration_since(SystemTime::now()).ok()))
         }
-        Some(Err(error)) => {
+        Ok(None) if access.credentials == Credentials::Anonymous => Finding::ok(TOPIC, "none: requests are not signed"),
+        Ok(None) => Finding::ok(TOPIC, "none are needed"),
+        Err(error) => {
             found.push(Finding::fail(
-                "credentials",
+                TOPIC,
                 error.to_string(),
                 "--no-sign-request for a public bucket; else --profile, or the variables of the cloud's own tools",
             ));
             return false;
         }
-        None if access.credentials == Credentials::Anonymous => {
-            found.push(Finding::ok("credentials", "none: requests are not signed"));
-        }
-        None => found.push(Finding::skip("credentials", "this kind of service tells nothing of them")),
+    });
+    true
+}
+
+/// What the first answer shows of the service, whatever it says. Whether there was one.
+fn service(store: &Store, answer: Option<&StoreError>, found: &mut Vec<Finding>) -> bool {
+    const TOPIC: &str = "service";
+    if let Some(error) = answer.filter(|error| is_silence(error)) {
+        found.push(refused(TOPIC, error));
+        return false;
     }
-    if place.bucket.as_str().starts_with("s3:") {
-        found.push(match region {
+    let Some(place) = store.whereabouts() else { return true };
+    let url = place.url.unwrap_or_else(|| store.bucket().as_str().to_owned());
+    let certificate = if url.starts_with("http:") { "without TLS" } else { "its certificate is trusted" };
+    found.push(Finding::ok(TOPIC, format!("{url} answers, {certificate}")));
+    found.push(clock(place.clock_ahead));
+    if store.bucket().as_str().starts_with("s3:") {
+        found.push(match place.region {
             Some(region) => Finding::ok("region", region),
             None => Finding::skip("region", "the service does not say"),
         });
@@ -127,22 +130,31 @@ fn until(who: String, left: Option<Option<Duration>>) -> Finding {
     }
 }
 
-/// What reading and writing the store shows.
-async fn inside(place: &Place, store: std::sync::Arc<Store>, scratch: Option<Key>, found: &mut Vec<Finding>) {
-    let listed = store.list("", None).await;
-    match &listed {
-        Ok(_) => found.push(Finding::ok("list", "permitted")),
-        Err(error) if !store.capabilities().listing => {
-            found.push(Finding::skip("list", format!("this kind of service has no listings ({error})")));
-        }
-        Err(error) => found.push(refused("list", error)),
+/// What asking the store shows.
+async fn inside(place: &Place, store: &Arc<Store>, access: &Access, scratch: Option<Key>, found: &mut Vec<Finding>) {
+    let remote = store.whereabouts().is_some();
+    if remote && !credentials(store, access, found).await {
+        return;
     }
-    found.push(schema(&store).await);
-    found.push(path(place, &store).await);
-    let Some((key, meta)) = sample(place, &store).await else {
-        let verdict = if listed.is_err() { "nothing to read is known" } else { "there is no object to read" };
+    let listing = store.capabilities().listing;
+    let first = match listing {
+        true => store.list("", None).await.map(|_| ()),
+        false => store.head(&document(place)).await.map(|_| ()),
+    };
+    if !service(store, first.as_ref().err(), found) {
+        return;
+    }
+    found.push(match &first {
+        _ if !listing => Finding::skip("list", "this kind of service has no listings: a file by its path"),
+        Ok(()) => Finding::ok("list", "permitted"),
+        Err(error) => refused("list", error),
+    });
+    found.push(schema(store).await);
+    found.push(path(place, store).await);
+    let Some((key, meta)) = sample(place, store).await else {
+        let verdict = if first.is_err() { "nothing to read is known" } else { "there is no object to read" };
         found.push(Finding::skip("read", verdict));
-        found.push(write(&store, scratch).await);
+        found.push(write(store, scratch).await);
         return;
     };
     let read = store.get_range(&key, 0..meta.size.min(READ), meta.etag.as_ref());
@@ -151,15 +163,15 @@ async fn inside(place: &Place, store: std::sync::Arc<Store>, scratch: Option<Key
         Ok(object) => {
             let (bytes, time) = (object.bytes.len(), begun.elapsed());
             found.push(Finding::ok("read", format!("permitted ({key})")));
-            found.push(conditional_get(&store, &key, &meta).await);
-            found.push(write(&store, scratch).await);
-            found.push(latency(&store, &key).await);
+            found.push(conditional_get(store, &key, &meta).await);
+            found.push(write(store, scratch).await);
+            found.push(latency(store, &key).await);
             let rate = bytes as f64 / time.as_secs_f64().max(1e-6) / 1e6;
             found.push(Finding::ok("rate", format!("{rate:.1} MB/s ({bytes} bytes in {} ms)", time.as_millis())));
         }
         Err(error) => {
             found.push(refused("read", &error));
-            found.push(write(&store, scratch).await);
+            found.push(write(store, scratch).await);
         }
     }
 }
@@ -182,7 +194,7 @@ async fn schema(store: &Store) -> Finding {
 }
 
 /// Whether what was asked for is there.
-async fn path(place: &Place, store: &std::sync::Arc<Store>) -> Finding {
+async fn path(place: &Place, store: &Arc<Store>) -> Finding {
     const TOPIC: &str = "SOURCE";
     let source = match HsdsSource::open(store.clone(), &place.path, HsdsSettings::default()).await {
         Ok(source) => source,
@@ -193,18 +205,26 @@ async fn path(place: &Place, store: &std::sync::Arc<Store>) -> Finding {
         Err(SourceError::Store(error)) => return refused(TOPIC, &error),
         Err(error) => return Finding::fail(TOPIC, error.to_string(), "h5mount check names every fault"),
     };
-    match (source.only(), source.list("").take(COUNTED + 1).try_collect::<Vec<_>>().await) {
+    let entries: Vec<Result<_, SourceError>> = source.list("").take(SAMPLED).collect().await;
+    let count = match entries.len() {
+        1 => "1 entry".to_owned(),
+        count if count == SAMPLED => format!("{count} entries or more"),
+        count => format!("{count} entries"),
+    };
+    match (source.only(), entries.into_iter().collect::<Result<Vec<_>, _>>()) {
         (Some(name), Ok(_)) => Finding::ok(TOPIC, format!("{name} is a file")),
         (None, Ok(entries)) if entries.is_empty() => {
             Finding::warn(TOPIC, format!("{place}: an empty folder"), "look for a mistake in its name")
         }
-        (None, Ok(entries)) => {
-            let more = if entries.len() > COUNTED { " and more" } else { "" };
-            Finding::ok(TOPIC, format!("a folder of {}{more} entries", entries.len().min(COUNTED)))
-        }
+        (None, Ok(_)) => Finding::ok(TOPIC, format!("a folder of {count}")),
         (_, Err(SourceError::Store(error))) => refused(TOPIC, &error),
         (_, Err(error)) => Finding::fail(TOPIC, error.to_string(), "h5mount check names every fault"),
     }
+}
+
+/// The object that makes SOURCE a file, or a folder with an owner.
+fn document(place: &Place) -> Key {
+    Key::new(format!("{}/.domain.json", place.path).trim_start_matches('/'))
 }
 
 /// An object to read: the largest of a few below SOURCE, or else its description.
@@ -224,7 +244,7 @@ async fn sample(place: &Place, store: &Store) -> Option<(Key, Meta)> {
     let (key, meta) = match largest {
         Some(found) => found,
         None => {
-            let document = Key::new(format!("{}/.domain.json", place.path).trim_start_matches('/'));
+            let document = document(place);
             let itself = Key::new(&place.path);
             match store.head(&document).await {
                 Ok(meta) => (document, meta),
@@ -320,8 +340,7 @@ async fn latency(store: &Store, key: &Key) -> Finding {
 fn refused(topic: &'static str, error: &StoreError) -> Finding {
     let remedy = match error {
         StoreError::Forbidden { denial: Denial::Rights, .. } => {
-            "ask the bucket's owner for the right to list and read; --no-sign-request where it is public, --profile \
-             where another of your accounts has it"
+            "ask the bucket's owner for the right to list and read, or ask as somebody who has it (--profile)"
         }
         StoreError::Forbidden { denial: Denial::Expired, .. } => "renew the credentials (aws sso login)",
         StoreError::Forbidden { denial: Denial::Credentials, .. } => "look at the key, its secret and the region",
@@ -382,17 +401,5 @@ mod tests {
         assert_eq!(end(Some(None)), Verdict::Fail);
         assert_eq!(end(Some(Some(Duration::from_secs(60)))), Verdict::Warn);
         assert_eq!(end(Some(Some(Duration::from_secs(3600)))), Verdict::Ok);
-    }
-
-    #[tokio::test]
-    async fn a_service_that_is_not_there_ends_the_examination() {
-        let place = crate::config::place("s3://bucket/x", None).unwrap();
-        let access = Access {
-            endpoint: Some("http://127.0.0.1:1".to_owned()),
-            credentials: Credentials::Anonymous,
-            ..Access::default()
-        };
-        let found = findings(&place, StoreSettings { access, ..StoreSettings::default() }, None).await;
-        assert_eq!(verdicts(&found), [("service", Verdict::Fail)], "{found:#?}");
     }
 }

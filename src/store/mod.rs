@@ -10,6 +10,7 @@
 
 pub mod access;
 mod cloud;
+pub mod contract;
 pub mod counters;
 mod credentials;
 pub mod error;
@@ -19,7 +20,6 @@ mod faulty;
 pub(crate) mod memory;
 pub mod patience;
 pub mod posix;
-pub mod probe;
 mod retry;
 pub mod root;
 mod rooted;
@@ -51,7 +51,7 @@ use rooted::Rooted;
 
 /// How many times the deadline the bytes of one answer may take, as long as they keep coming: through a slow line 64
 /// chunks of 4 MiB at a time need minutes, and nothing is wrong with them.
-const FLOW: u32 = 4;
+const FLOW: u32 = 3;
 
 /// How requests are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +60,8 @@ pub struct StoreSettings {
     /// than a reader's patience.
     pub deadline: Duration,
     /// The same for a service in a cloud, all repetitions of a request included: while its bytes flow, they may go on for
-    /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then; four times that
-    /// is below the five minutes after which the kernel's requests fail.
+    /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then; with as
+    /// long a wait for its turn, a request ends after four minutes at most, before the kernel's requests fail after five.
     pub cloud_deadline: Duration,
     /// Requests at the same time. 64 saturates a 10 Gbit/s link at 20 ms and 4 MiB a request, and no disk is faster
     /// with more.
@@ -106,6 +106,17 @@ pub struct Capabilities {
     pub atomic_put: bool,
 }
 
+/// Where a store in a cloud is asked for, as far as that is known by now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// URL of the bucket.
+    pub url: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+    /// By how many seconds the clock of this machine is ahead of the service's, at the last answer.
+    pub clock_ahead: Option<i64>,
+}
+
 /// An object's bytes, or the part that was asked for, with what it was taken from.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -148,6 +159,8 @@ pub struct Store {
     settings: StoreSettings,
     /// After this long a request fails, whatever the backend does.
     deadline: Duration,
+    /// How long a request waits for its turn.
+    queue: Duration,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
 }
@@ -179,6 +192,11 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     /// All keys that begin with `prefix`, in batches; a directory is one too, with a `/` behind. Takes no permit: whoever reads the stream makes requests between
     /// two batches, and they would wait for each other.
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
+
+    /// Where it is asked for; `None` where nothing is asked over a network.
+    fn whereabouts(&self) -> Option<Whereabouts> {
+        None
+    }
 
     /// Who asks; `None` where nobody needs to say so.
     async fn who(&self) -> Result<Option<Described>, StoreError> {
@@ -234,7 +252,8 @@ impl Store {
     }
 
     /// The store of `bucket`. `file:///abs/dir` is a directory tree; the text after `file://` is the path as it is, not
-    /// percent-encoded. Others are clouds: `s3://bucket`, or `s3://bucket/prefix` for a store that begins within one.
+    /// percent-encoded. Others are clouds: `s3://bucket`, `az://account/container`, `gs://bucket`; or any web server:
+    /// `https://host`. Behind these may stand a prefix, for a store that begins within a bucket.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
@@ -249,7 +268,7 @@ impl Store {
                 backend = Arc::new(Rooted::new(backend, prefix));
             }
             let store = Store::with_backend(bucket, backend, settings);
-            return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), ..store });
+            return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), queue: deadline, ..store });
         };
         let (path, at) = (path.to_owned(), bucket.clone());
         // A disk that hangs takes a thread of those that may wait.
@@ -270,7 +289,15 @@ impl Store {
     pub(crate) fn with_backend(bucket: &Bucket, backend: Arc<dyn Backend>, settings: StoreSettings) -> Store {
         let permits = Arc::new(Semaphore::new(settings.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
         let deadline = settings.deadline;
-        Store { bucket: bucket.clone(), backend, settings, deadline, permits, counters: Arc::default() }
+        Store {
+            bucket: bucket.clone(),
+            backend,
+            settings,
+            deadline,
+            queue: deadline,
+            permits,
+            counters: Arc::default(),
+        }
     }
 
     /// The bucket.
@@ -393,6 +420,16 @@ impl Store {
         .boxed()
     }
 
+    /// Who asks for objects, which is looked for if that was not done yet. `None` for a directory tree, a web server, and
+    /// requests that are not signed.
+    ///
+    /// # Errors
+    /// [`StoreError::Forbidden`] where there are no credentials, [`StoreError::Unreachable`] where the place that has them
+    /// does not answer.
+    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
+        self.backend.who().await
+    }
+
     /// Writes an object, at once and whole.
     ///
     /// # Errors
@@ -410,12 +447,9 @@ impl Store {
         self.within(key, |permit| self.backend.delete(key, permit)).await
     }
 
-    /// Who asks, from which place that is known, and until when; `None` where requests are not signed.
-    ///
-    /// # Errors
-    /// [`StoreError::Forbidden`] and [`StoreError::Unreachable`] where no credentials are found.
-    pub async fn who(&self) -> Result<Option<Described>, StoreError> {
-        self.backend.who().await
+    /// Where it is asked for; `None` where nothing is asked over a network.
+    pub fn whereabouts(&self) -> Option<Whereabouts> {
+        self.backend.whereabouts()
     }
 
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that
@@ -424,12 +458,11 @@ impl Store {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let deadline = self.deadline;
-        let late = || StoreError::Timeout { location: self.location(key), seconds: deadline.as_secs() };
-        let permit = tokio::time::timeout(deadline, Arc::clone(&self.permits).acquire_owned())
+        let late = |waited: Duration| StoreError::Timeout { location: self.location(key), seconds: waited.as_secs() };
+        let permit = tokio::time::timeout(self.queue, Arc::clone(&self.permits).acquire_owned())
             .await
-            .map_err(|_| late())?
+            .map_err(|_| late(self.queue))?
             .map_err(|closed| StoreError::Failed { location: self.location(key), reason: closed.to_string() })?;
-        tokio::time::timeout(deadline, request(permit)).await.map_err(|_| late())?
+        tokio::time::timeout(self.deadline, request(permit)).await.map_err(|_| late(self.deadline))?
     }
 }

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Backend, Batch, Capabilities, Described, Get, Listing, Meta, Object, Put, StoreError};
+use super::{Backend, Batch, Capabilities, Described, Get, Listing, Meta, Object, Put, StoreError, Whereabouts};
 use crate::model::location::{Bucket, Key};
 
 /// The bucket that the service knows, and the prefix in it, of the URL of a store's root.
@@ -80,16 +80,20 @@ impl Backend for Rooted {
         batches.map(move |batch| Ok(batch?.into_iter().filter_map(&inside).collect())).boxed()
     }
 
+    fn whereabouts(&self) -> Option<Whereabouts> {
+        self.whole.whereabouts()
+    }
+
+    async fn who(&self) -> Result<Option<Described>, StoreError> {
+        self.whole.who().await
+    }
+
     async fn put(&self, key: &Key, bytes: Bytes, put: Put, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
         self.whole.put(&self.key(key), bytes, put, permit).await
     }
 
     async fn delete(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
         self.whole.delete(&self.key(key), permit).await
-    }
-
-    async fn who(&self) -> Result<Option<Described>, StoreError> {
-        self.whole.who().await
     }
 }
 

@@ -84,8 +84,6 @@ def test_what_programs_ask_of_any_file_fills_no_log(mount):
         poll.register(file, select.POLLIN)
         assert poll.poll(1000) == [(file.fileno(), select.POLLIN)]
         os.fsync(file.fileno())
-        with open(mount.folder / "copy", "wb") as copy:
-            os.copy_file_range(file.fileno(), copy.fileno(), 10)
         assert len(file.read()) == os.fstat(file.fileno()).st_size
     folder = os.open(mount / "folder", os.O_RDONLY)
     os.fsync(folder)

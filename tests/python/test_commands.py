@@ -13,6 +13,7 @@ import mounting
 import numpy
 import pytest
 import writer
+from servers import s3
 from test_samples import DOMAINS
 
 # Datasets of hand.h5 whose chunks the schema forbids, and what the stores hold of each chunk of theirs.
@@ -198,7 +199,8 @@ def test_explain_leads_into_linked_files(stores):
 
 
 @pytest.mark.parametrize("code, arguments", [
-    (2, ["--no-such-flag"]), (2, ["ls"]), (2, ["explain", "FILE", "/x[0, 0, 0, 0, 0, 0]"]),
+    (2, ["--no-such-flag"]), (2, ["ls"]), (2, ["ls", "ftp://host/x"]), (2, ["ls", "s3://"]),
+    (2, ["ls", "s3://bucket", "--endpoint", "host:9000"]), (2, ["mount", "--config", "/no/such/file"]), (2, ["explain", "FILE", "/x[0, 0, 0, 0, 0, 0]"]),
     (3, ["ls", "/no/such/place"]), (3, ["info", "FOLDER/absent.h5"]), (3, ["check", "/"]),
     (3, ["explain", "FILE", "/absent"]), (4, ["unmount", "FOLDER"]), (4, ["STORE", "/no/such/mountpoint"]),
     (0, ["--help"]), (0, ["check", "--help"]), (0, ["--version"])], ids=lambda value: str(value)[:40])
@@ -245,3 +247,39 @@ def test_demo_says_where_it_is_and_leaves_nothing(number, tmp_path):
             time.sleep(0.1)
             mounting.unmount(document["mountpoint"])
         process.stdout.close()
+
+
+def test_what_a_service_refuses_is_told_by_its_cause(stores):
+    """A command that could not do its work exits 3; one that could do a part exits 1 and names the rest by cause."""
+    with s3.S3({"bucket": stores["1.0.2"]}) as server:
+        reach = s3.flags(server.endpoint)
+        place = "s3://bucket/home/admin"
+        files = len(told("ls", place, *reach)[1]["entries"])
+        code, document = told("info", place, *reach)
+        assert (code, document["totals"]["files"], document["unreadable"]) == (0, files, [])
+        server.rules({"prefix": "db/", "actions": ["get"], "code": "AccessDenied"})
+        code, document = told("info", place, *reach)
+        assert (code, document["totals"]["files"]) == (1, files) and document["unreadable"]
+        assert all("access denied" in line["reason"] for line in document["unreadable"])
+        code, document = told("check", place, *reach)
+        causes = {fault["cause"] for fault in document["faults"]}
+        assert code == 1 and causes == {"forbidden"}
+        server.rules({"code": "AccessDenied"})
+        for command in ("ls", "info", "check"):
+            done = h5mount(command, "--json", place, *reach)
+            assert (done.returncode, done.stdout) == (3, "") and "access denied" in done.stderr, command
+        server.rules()
+        done = h5mount("ls", "s3://absent/home", *reach)
+        assert done.returncode == 3 and "no such bucket" in done.stderr
+
+
+def test_a_store_within_a_bucket(stores, tmp_path):
+    """`--store-root` as a prefix or a URL: the same names and objects as from the bucket itself."""
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team/a").symlink_to(stores["1.0.2"])
+    with s3.S3({"bucket": stores["1.0.2"], "outer": tmp_path}) as server:
+        reach = s3.flags(server.endpoint)
+        plain = told("ls", "-lr", "s3://bucket/home/admin/hand.h5", *reach)[1]["objects"]
+        for root in ("team/a", "s3://outer/team/a/"):
+            code, document = told("ls", "-lr", "s3://outer/team/a/home/admin/hand.h5", "--store-root", root, *reach)
+            assert code == 0 and document["objects"] == plain

@@ -8,6 +8,7 @@ import time
 
 import mounting
 import pytest
+from servers import s3
 
 HELPER = pathlib.Path("/sbin/mount.h5mount")
 LIMIT = 60  # seconds for one command
@@ -111,6 +112,33 @@ def test_a_line_of_fstab(helper, point, stores, tmp_path):
     wait_for_end(point)
 
 
+def test_one_file(helper, point, stores):
+    """A file is shown alone in the folder; asked for again, it is there already; another one is refused."""
+    source = stores["1.0.2"] / "home/admin/hand.h5"
+    for _ in range(2):
+        run("mount", "-t", "h5mount", source, point, "-o", "ro")
+        assert os.listdir(point) == ["hand.h5"] and len(daemons(point)) == 1
+    other = next(path for path in sorted(source.parent.iterdir()) if path != source and path.is_dir())
+    assert "mounted there already" in run("mount", "-t", "h5mount", other, point, code=32)
+    run("umount", point)
+    wait_for_end(point)
+
+
+def test_the_type_may_be_a_subtype_of_fuse(point, stores):
+    """`fuse.h5mount`, where the helper is there by that name."""
+    helper = pathlib.Path("/sbin/mount.fuse.h5mount")
+    if helper.is_symlink() or helper.exists():
+        pytest.skip("%s is installed and not ours" % helper)
+    try:
+        helper.symlink_to(os.path.realpath(mounting.binary()))
+        run("mount", "-t", "fuse.h5mount", stores["1.0.2"], point, "-o", "ro,uid=5")
+        assert os.stat(point).st_uid == 5
+        run("umount", point)
+        wait_for_end(point)
+    finally:
+        helper.unlink(missing_ok=True)
+
+
 def test_what_cannot_be_mounted_is_said(helper, point, stores):
     """Exit codes are those of mount(8): 1 usage, 32 failure; the reason names what is wrong, never a value."""
     source = stores["1.0.2"]
@@ -148,3 +176,22 @@ def test_a_file_of_settings_in_fstab(helper, point, stores, tmp_path):
     run("umount", point)
     wait_for_end(point)
     assert "was unmounted" in (tmp_path / "log").read_text()
+
+
+def test_a_line_of_fstab_for_a_bucket(helper, point, stores, tmp_path):
+    """From S3, with the options of a public bucket, read by name and by program."""
+    with s3.S3({"bucket": stores["1.0.2"]}) as server:
+        fstab = tmp_path / "fstab"
+        fstab.write_text("s3://bucket/home/admin %s h5mount ro,allow_other,no_sign_request,endpoint=%s,_netdev,"
+                         "x-systemd.automount,uid=1234 0 0\n" % (str(point).replace(" ", "\\040"), server.endpoint))
+        run("mount", "--fstab", fstab, point)
+        assert "hand.h5" in os.listdir(point)
+        assert os.stat(point).st_uid == 1234
+        assert "GROUP" in run("h5dump", "-H", point / "hand.h5")
+        run("mount", "-a", "-T", fstab)
+        assert len(daemons(point)) == 1
+        run("umount", point)
+        wait_for_end(point)
+        said = run("mount", "-t", "h5mount", "s3://absent/home", point, "-o",
+                   "no_sign_request,endpoint=" + server.endpoint, code=32)
+        assert "no such bucket" in said

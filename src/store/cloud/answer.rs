@@ -88,6 +88,15 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// Whether it says that the part it sends ends before it begins: Azurite does so where Azure refuses a range past
+    /// the end (`bytes 36-35/36`, `bytes 0--1/0`).
+    pub fn is_empty_part(&self) -> bool {
+        let part = || self.header(header::CONTENT_RANGE.as_str())?.strip_prefix("bytes ")?.split_once('/');
+        let ends = part().and_then(|(part, _)| part.split_once('-'));
+        let number = |text: &str| text.trim().parse::<i64>().ok();
+        ends.and_then(|(start, end)| Some(number(end)? < number(start)?)).unwrap_or(false)
+    }
+
     /// Whether it is a page for people, as proxies and sign-in pages send.
     pub fn is_html(&self) -> bool {
         self.header(header::CONTENT_TYPE.as_str())
@@ -172,6 +181,11 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
 
     /// Whether a success comes from such a service at all, and if not, what it looks like.
     fn foreign(&self, answer: &Answer) -> Option<String>;
+
+    /// URL and region that are asked, for whoever wants to know.
+    fn place(&self) -> (Option<String>, Option<String>) {
+        (None, None)
+    }
 }
 
 impl Meaning {

@@ -3,6 +3,7 @@
 //! [`retry`](crate::store::retry) decides how long to wait; here the waiting is done, credentials are renewed, and a
 //! bucket that is in another region is opened there. Nobody's place among the requests in flight is held while waiting.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,9 @@ use crate::store::{Denial, StoreError, credentials};
 
 /// Between two warnings of one store: when a service is away, every reader fails of it.
 const WARNINGS: Duration = Duration::from_secs(10);
+
+/// After this long people wonder whether a program hangs.
+const WONDER: Duration = Duration::from_secs(5);
 
 /// An attempt that failed.
 #[derive(Clone, Debug)]
@@ -70,12 +74,14 @@ pub struct Attempts {
     deadline: Duration,
     /// Attempts that failed so far.
     pub failed: u32,
+    /// Whether it was said that this takes long.
+    said: bool,
 }
 
 impl Attempts {
     /// A request that begins now.
     pub fn new(deadline: Duration) -> Attempts {
-        Attempts { began: Instant::now(), deadline, failed: 0 }
+        Attempts { began: Instant::now(), deadline, failed: 0, said: false }
     }
 
     /// How long the next answer may take to begin.
@@ -94,6 +100,16 @@ impl Attempts {
     }
 }
 
+impl Attempts {
+    /// For how long yet it will be asked again, once, when somebody who waits begins to wonder.
+    pub fn wondering(&mut self) -> Option<Duration> {
+        let now = self.began.elapsed();
+        let wonders = !self.said && now >= WONDER.min(self.deadline / 2);
+        self.said |= wonders;
+        wonders.then(|| self.deadline.saturating_sub(now))
+    }
+}
+
 impl Cloud {
     /// Makes a request until it is answered or may not be asked again. `request` is given the service of the moment
     /// and how long the answer may take to begin.
@@ -105,7 +121,7 @@ impl Cloud {
     ) -> Result<T, StoreError> {
         let permits = permit.as_ref().map(|permit| Arc::clone(permit.semaphore()));
         let mut attempts = Attempts::new(self.deadline);
-        let (mut renewed, mut moved) = (false, false);
+        let (mut renewed, mut moved, mut told) = (false, false, None::<StoreError>);
         loop {
             let service = self.service();
             let asked_at = Instant::now();
@@ -128,12 +144,20 @@ impl Cloud {
                 }
                 Then::Again(fault) => {
                     drop(permit.take());
-                    let Some(wait) = attempts.wait(fault) else {
-                        self.gave_up(&failure.error, &attempts);
-                        return Err(failure.error);
+                    // The last attempt is often cut short by the deadline: what an earlier one was told says more.
+                    let error = match (fault, told.take()) {
+                        (Fault::Late, Some(told)) => told,
+                        _ => failure.error,
                     };
-                    let (attempt, error) = (attempts.failed, &failure.error);
+                    let Some(wait) = attempts.wait(fault) else {
+                        return Err(self.gave_up(error, &attempts));
+                    };
+                    let attempt = attempts.failed;
                     tracing::debug!(%key, attempt, ?wait, %error, "asked again after a while");
+                    if let Some(left) = attempts.wondering() {
+                        self.warn(format_args!("{error}; asked again for up to {} s", left.as_secs()));
+                    }
+                    told = Some(error).filter(|error| !matches!(error, StoreError::Timeout { .. }));
                     tokio::time::sleep(wait).await;
                     permit = self.again(&permits).await;
                     self.counters.retried();
@@ -174,15 +198,24 @@ impl Cloud {
         Ok(())
     }
 
-    fn gave_up(&self, error: &StoreError, attempts: &Attempts) {
+    fn gave_up(&self, error: StoreError, attempts: &Attempts) -> StoreError {
+        let (tried, seconds) = (attempts.failed, attempts.began.elapsed().as_secs());
+        let error = match error {
+            StoreError::Timeout { location, .. } => StoreError::Timeout { location, seconds },
+            error => error,
+        };
+        self.warn(format_args!("{error}; given up after {tried} attempts in {seconds} s"));
+        error
+    }
+
+    /// Says what is wrong, not for every reader anew.
+    fn warn(&self, what: fmt::Arguments<'_>) {
         let mut warned = self.warned.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let tried = attempts.failed;
-        let seconds = attempts.began.elapsed().as_secs();
         if warned.is_none_or(|then| then.elapsed() >= WARNINGS) {
             *warned = Some(Instant::now());
-            tracing::warn!("{error}; given up after {tried} attempts in {seconds} s");
+            tracing::warn!("{what}");
         } else {
-            tracing::debug!("{error}; given up after {tried} attempts in {seconds} s");
+            tracing::debug!("{what}");
         }
     }
 
@@ -196,6 +229,10 @@ impl Cloud {
         request: impl Future<Output = object_store::Result<T>>,
     ) -> Result<(T, Answer), Failure> {
         let (made, heard) = listen(asked, patience, request).await;
+        if let Some(Heard::Answer(answer)) = &heard {
+            let mut ahead = self.clock_ahead.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            *ahead = answer.clock_ahead().or(*ahead);
+        }
         let location = || self.location(key);
         match (made, heard) {
             (made, Some(Heard::Answer(answer))) if answer.is_success() => {
@@ -216,6 +253,15 @@ impl Cloud {
                             answer.host
                         ),
                     })),
+                    Err(_) if asked == Asked::Part && answer.is_empty_part() => {
+                        self.prove();
+                        Err(Failure::last(StoreError::Range { location: location(), start: 0, end: 0 }))
+                    }
+                    // Azure deletes in batches, and says in the answer to the batch what became of each object.
+                    Err(object_store::Error::NotFound { .. }) => {
+                        self.prove();
+                        Err(Failure::last(StoreError::NotFound { location: location() }))
+                    }
                     // Found out by reading the answer, where the service itself does not look at conditions.
                     Err(object_store::Error::Precondition { .. }) => {
                         Err(Failure::last(StoreError::Changed { location: location() }))

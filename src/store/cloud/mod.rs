@@ -7,9 +7,11 @@
 
 pub(super) mod answer;
 mod attempts;
+mod azure;
 mod body;
 mod denied;
-pub(super) mod greeting;
+mod gcs;
+mod http;
 mod listing;
 mod pages;
 mod region;
@@ -37,7 +39,7 @@ use tokio::time::Instant;
 
 use super::counters::Counters;
 use super::credentials::{Described, Renew};
-use super::{Access, Backend, Batch, Capabilities, Get, Listing, Meta, Object, Put, StoreError};
+use super::{Access, Backend, Batch, Capabilities, Get, Listing, Meta, Object, Put, StoreError, Whereabouts};
 use crate::model::location::{Bucket, ETag, Key, Location};
 use answer::{Asked, Dialect};
 use attempts::Failure;
@@ -77,6 +79,8 @@ pub(super) struct Cloud {
     proven: AtomicBool,
     /// When the credentials were last called expired.
     expired: Mutex<Option<Instant>>,
+    /// By how many seconds this machine was ahead of the service at the last answer.
+    clock_ahead: Mutex<Option<i64>>,
     /// When a give-up was last warned of.
     warned: Mutex<Option<Instant>>,
     /// What is known where a refusal may mean that there is no such object; `None` where it may not.
@@ -105,10 +109,14 @@ impl Cloud {
         let wire = Wire::new(access, Arc::clone(&counters))?;
         let service = match bucket.as_str().split_once("://").map(|(scheme, _)| scheme) {
             Some("s3") => s3::open(bucket, access, &wire, deadline).await?,
+            Some("az" | "abfs" | "abfss") => azure::open(bucket, access, &wire).await?,
+            Some("gs") => gcs::open(bucket, access, &wire).await?,
+            Some("http" | "https") => http::open(bucket, access, &wire)?,
             _ => {
                 return Err(StoreError::Unsupported {
                     what: bucket.as_str().to_owned(),
-                    reason: "not a kind of store that is known: file:///…, s3://…".to_owned(),
+                    reason: "not a kind of store that is known: file:///…, s3://…, az://…, gs://…, https://…"
+                        .to_owned(),
                 });
             }
         };
@@ -125,6 +133,7 @@ impl Cloud {
             proven: AtomicBool::new(false),
             expired: Mutex::default(),
             warned: Mutex::default(),
+            clock_ahead: Mutex::default(),
             granted: None,
             odd: Mutex::default(),
         }
@@ -254,6 +263,12 @@ impl Backend for Arc<Cloud> {
 
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
         Arc::clone(self).below(prefix)
+    }
+
+    fn whereabouts(&self) -> Option<Whereabouts> {
+        let (url, region) = self.service().dialect.place();
+        let clock_ahead = *self.clock_ahead.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Some(Whereabouts { url, region, clock_ahead })
     }
 
     async fn who(&self) -> Result<Option<Described>, StoreError> {

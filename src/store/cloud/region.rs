@@ -54,7 +54,12 @@ pub async fn find(
             }
         };
         match attempts.wait(fault) {
-            Some(wait) => tokio::time::sleep(wait).await,
+            Some(wait) => {
+                if let Some(left) = attempts.wondering() {
+                    tracing::warn!("{error}; asked again for up to {} s", left.as_secs());
+                }
+                tokio::time::sleep(wait).await;
+            }
             None => return Err(error),
         }
     }

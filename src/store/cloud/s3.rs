@@ -43,15 +43,6 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Durat
     }
 }
 
-/// URL at which the bucket is asked first.
-///
-/// # Errors
-/// As [`open`], and nothing is asked.
-pub fn address(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<String, StoreError> {
-    let door = Door::new(bucket, access, wire, deadline)?;
-    Ok(door.url(access.region.as_deref().unwrap_or(FIRST_REGION)))
-}
-
 impl Door {
     fn new(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<Door, StoreError> {
         let refuse = |what: &str, reason: &str| {
@@ -147,7 +138,12 @@ impl Door {
                 directories: false,
                 atomic_put: true,
             },
-            dialect: Arc::new(S3 { anonymous: self.anonymous(), payer: self.access.request_payer }),
+            dialect: Arc::new(S3 {
+                anonymous: self.anonymous(),
+                payer: self.access.request_payer,
+                url: self.url(region),
+                region: region.to_owned(),
+            }),
             renew,
             elsewhere: Some(Arc::new(self.clone())),
         })
@@ -180,6 +176,8 @@ fn domain(region: &str) -> &'static str {
 struct S3 {
     anonymous: bool,
     payer: bool,
+    url: String,
+    region: String,
 }
 
 impl Dialect for S3 {
@@ -247,13 +245,16 @@ impl Dialect for S3 {
     }
 
     fn foreign(&self, answer: &Answer) -> Option<String> {
-        let named = answer.headers.keys().any(|name| name.as_str().starts_with("x-amz-"));
-        if answer.is_html() && !named {
+        if is_page(answer) {
             return Some(html(answer));
         }
         let object = matches!(answer.asked, Asked::Get | Asked::Part | Asked::Head);
         let unnamed = object && answer.header("etag").is_none_or(str::is_empty);
         unnamed.then(|| format!("{} sent an answer without an ETag: not a service like S3", answer.host))
+    }
+
+    fn place(&self) -> (Option<String>, Option<String>) {
+        (Some(self.url.clone()), Some(self.region.clone()))
     }
 }
 
@@ -266,10 +267,10 @@ impl S3 {
             301 | 307 if answer.header("location").is_none() => Meaning::Elsewhere(None),
             // S3 says with a HEAD neither that a token has expired nor why it refuses.
             400 | 403 if answer.asked == Asked::Head => Meaning::Unsaid,
-            404 if answer.asked != Asked::Head => {
+            404 if answer.asked != Asked::Head && !is_page(answer) => {
                 Meaning::Foreign(format!("{} does not know the path, and does not answer like S3", answer.host))
             }
-            _ if answer.is_html() && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
+            _ if is_page(answer) && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
             _ => match Meaning::of_status(answer) {
                 Meaning::Denied(Denial::Rights, _) => {
                     Meaning::Denied(Denial::Other, format!("{}; {}", answer.status_line(), self.rights()))
@@ -290,6 +291,13 @@ impl S3 {
             (false, true) => "check what these credentials may do; --no-sign-request for public buckets",
         }
     }
+}
+
+/// Whether it is a page for people. Some services call everything HTML that has no type of its own, but they are
+/// services: they give each request a number.
+fn is_page(answer: &Answer) -> bool {
+    let numbered = answer.headers.keys().any(|name| name.as_str().starts_with("x-amz"));
+    answer.is_html() && !numbered && answer.header("content-length") != Some("0")
 }
 
 /// How wrong the clock is.

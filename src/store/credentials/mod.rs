@@ -7,6 +7,7 @@
 mod container;
 pub(super) mod fault;
 mod places;
+mod platform;
 mod renewing;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use object_store::aws::AwsCredentialProvider;
 
 pub(super) use fault::Fault;
 use places::Places;
+pub(super) use platform::{Named, Platform};
 use renewing::Renewing;
 use transport::Transport;
 

@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::BytesMut;
 
+use crate::store::cloud::wire;
 use crate::store::{Access, StoreError};
 
 /// Largest answer: credentials are a few kilobytes.
@@ -32,10 +33,9 @@ pub(super) struct Transport {
 impl Transport {
     /// With the certificates and proxies of `access`.
     pub fn new(access: &Access) -> Result<Transport, StoreError> {
-        let _ = access;
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = || reqwest::Client::builder().no_proxy().build().unwrap();
-        Ok(Transport { through: client(), direct: client() })
+        let mut without_proxies = access.clone();
+        without_proxies.variables.retain(|name, _| !name.to_ascii_lowercase().ends_with("_proxy"));
+        Ok(Transport { through: wire::client(access)?, direct: wire::client(&without_proxies)? })
     }
 
     /// One request and its whole answer, within `patience`.

@@ -5,7 +5,7 @@ use super::*;
 /// The error of a GET that is refused like this.
 async fn refusal(reply: Reply) -> StoreError {
     let server = Server::start(move |_, _| reply.clone()).await;
-    let settings = StoreSettings { cloud_deadline: Duration::from_millis(200), ..settings(access(&server)) };
+    let settings = StoreSettings { cloud_deadline: Duration::from_secs(2), ..settings(access(&server)) };
     let store = Store::open_with(&Bucket::new("s3://bucket"), settings).await.unwrap();
     store.get(&Key::new("a")).await.unwrap_err()
 }
@@ -84,6 +84,7 @@ async fn a_bucket_in_another_region_is_found_once() {
         store.get(&Key::new("a")).await.unwrap();
     }
     assert_eq!(store.counters().sent, 4);
+    assert_eq!(store.whereabouts().unwrap().region.as_deref(), Some("eu-north-1"));
     // Also where only the error document says it, or a HEAD.
     let malformed =
         "<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>eu-west-3</Region></Error>";

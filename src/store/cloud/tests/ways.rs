@@ -62,7 +62,7 @@ async fn a_proxy_is_asked_unless_the_host_is_exempt() {
         // Small letters win.
         access.variables.insert("http_proxy".to_owned(), proxy.url.clone());
         access.variables.insert("NO_PROXY".to_owned(), exempt.to_owned());
-        StoreSettings { cloud_deadline: Duration::from_millis(500), ..settings(access) }
+        StoreSettings { cloud_deadline: Duration::from_secs(2), ..settings(access) }
     };
     let bucket = Bucket::new("s3://bucket");
     let store = Store::open_with(&bucket, through("other.example")).await.unwrap();

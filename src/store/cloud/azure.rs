@@ -1,0 +1,298 @@
+//! Containers of Azure's blob storage: where to ask, as whom, and what the answers mean.
+//!
+//! `az://account/container`, or as Spark writes it `abfss://container@account.dfs.core.windows.net`. Who asks is said by
+//! the variables that Azure's own tools and libraries read (`AZURE_STORAGE_ACCOUNT_KEY`, `AZURE_STORAGE_SAS_TOKEN`,
+//! `AZURE_STORAGE_CONNECTION_STRING`, `AZURE_CLIENT_ID` …), by `az login`, or by the machine.
+
+use std::sync::Arc;
+
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+
+use super::Service;
+use super::answer::{Answer, Asked, Dialect, Meaning, html};
+use super::wire::{Wire, no_retries};
+use crate::model::location::Bucket;
+use crate::store::credentials::{Named, Platform};
+use crate::store::{Access, Capabilities, Credentials, Denial, StoreError};
+
+/// Where Azure's public cloud keeps blobs.
+const DOMAIN: &str = "blob.core.windows.net";
+
+/// What a URL says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    account: String,
+    container: String,
+    /// Host of the service, where the URL names one.
+    host: Option<String>,
+}
+
+/// Keys of `object_store` that name who asks, in the order in which it looks at them, and what to call them.
+const WHO: [(AzureConfigKey, &str); 6] = [
+    (AzureConfigKey::Token, "a bearer token of the environment"),
+    (AzureConfigKey::AccessKey, "the account's key (AZURE_STORAGE_ACCOUNT_KEY)"),
+    (AzureConfigKey::FederatedTokenFile, "a workload identity (AZURE_FEDERATED_TOKEN_FILE)"),
+    (AzureConfigKey::ClientSecret, "a service principal (AZURE_CLIENT_ID)"),
+    (AzureConfigKey::SasKey, "a shared access signature (AZURE_STORAGE_SAS_TOKEN)"),
+    (AzureConfigKey::MsiEndpoint, "a managed identity (IDENTITY_ENDPOINT)"),
+];
+
+/// The container of a URL.
+///
+/// # Errors
+/// [`StoreError::Unsupported`] for what cannot be one, [`StoreError::Forbidden`] where nobody says who asks.
+pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Service, StoreError> {
+    let refuse = |what: &str, reason: String| StoreError::Unsupported { what: what.to_owned(), reason };
+    let Some(name) = Name::parse(bucket.as_str()) else {
+        let reason = "not a container: az://ACCOUNT/CONTAINER, or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net";
+        return Err(refuse(bucket.as_str(), reason.to_owned()));
+    };
+    let settings = settings(access);
+    let endpoint = match access.endpoint.clone().or_else(|| of(&settings, AzureConfigKey::Endpoint)) {
+        Some(endpoint) => at_account(&endpoint, &name.account)
+            .ok_or_else(|| refuse(&endpoint, "not the URL of a service: https://host[:port]".to_owned()))?,
+        None => format!("https://{}", name.host.clone().unwrap_or_else(|| format!("{}.{DOMAIN}", name.account))),
+    };
+    let mut builder = MicrosoftAzureBuilder::new()
+        .with_client_options(Wire::options())
+        .with_http_connector(wire.clone())
+        .with_retry(no_retries());
+    let mut who = None;
+    match &access.credentials {
+        Credentials::Anonymous => builder = builder.with_skip_signature(true).with_bearer_token_authorization(""),
+        Credentials::Profile(profile) => {
+            return Err(refuse(
+                profile,
+                "profiles are for s3://…; Azure's credentials come from AZURE_… or `az login`".to_owned(),
+            ));
+        }
+        Credentials::Found => {
+            let named = WHO.iter().find(|(key, _)| of(&settings, *key).is_some());
+            let from = if let Some((_, from)) = named {
+                *from
+            } else if of(&settings, AzureConfigKey::UseAzureCli).is_some() || has_signed_in(access) {
+                builder = builder.with_use_azure_cli(true);
+                "`az login`"
+            } else if Platform::Azure.is_here(access).await? {
+                "this machine's managed identity"
+            } else {
+                return Err(Platform::Azure.nothing_found(bucket));
+            };
+            for (key, value) in settings {
+                builder = builder.with_config(key, value);
+            }
+            who = Some(Named { who: format!("account {}", name.account), from: from.to_owned() });
+        }
+    }
+    let host =
+        reqwest::Url::parse(&endpoint).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let store = builder
+        .with_account(&name.account)
+        .with_container_name(&name.container)
+        .with_endpoint(endpoint)
+        .build()
+        .map_err(|error| refuse(bucket.as_str(), super::attempts::told(&error)))?;
+    let store = Arc::new(store);
+    Ok(Service {
+        objects: Arc::clone(&store) as _,
+        pages: Some(store),
+        capabilities: Capabilities {
+            conditional_get: true,
+            conditional_put: true,
+            listing: true,
+            ranges: true,
+            directories: false,
+            atomic_put: true,
+        },
+        dialect: Arc::new(Azure { anonymous: access.credentials == Credentials::Anonymous, host }),
+        renew: who.map(|who| Arc::new(who) as _),
+        elsewhere: None,
+    })
+}
+
+impl Name {
+    fn parse(url: &str) -> Option<Name> {
+        let (scheme, rest) = url.split_once("://")?;
+        let (account, container, host) = match (scheme, rest.split_once('@')) {
+            ("az", None) => {
+                let (account, container) = rest.split_once('/')?;
+                (account, container, None)
+            }
+            ("abfs" | "abfss" | "az", Some((container, host))) => {
+                let (account, domain) = host.split_once('.')?;
+                // The same blobs; what is asked of `dfs` hosts is another interface.
+                let domain = domain.strip_prefix("dfs.").map_or(domain.to_owned(), |domain| format!("blob.{domain}"));
+                (account, container, Some(format!("{account}.{domain}")))
+            }
+            _ => return None,
+        };
+        let account_like = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let fine = !account.is_empty() && account.chars().all(account_like);
+        // `$web` and `$root` are containers too.
+        let container_like = |c: char| account_like(c) || c == '$';
+        let fine = fine && !container.is_empty() && container.chars().all(container_like);
+        fine.then(|| Name { account: account.to_owned(), container: container.to_owned(), host })
+    }
+}
+
+/// What the variables say, connection string included; the more particular ones win.
+fn settings(access: &Access) -> Vec<(AzureConfigKey, String)> {
+    let filled = || access.variables.iter().filter(|(_, value)| !value.is_empty());
+    let mut settings = Vec::new();
+    if let Some(text) = access.variables.get("AZURE_STORAGE_CONNECTION_STRING") {
+        for part in text.split(';') {
+            let Some((name, value)) = part.split_once('=') else { continue };
+            let key = match name.trim().to_ascii_lowercase().as_str() {
+                "accountkey" => AzureConfigKey::AccessKey,
+                "sharedaccesssignature" => AzureConfigKey::SasKey,
+                "blobendpoint" => AzureConfigKey::Endpoint,
+                _ => continue,
+            };
+            settings.push((key, value.trim().to_owned()));
+        }
+    }
+    for (name, value) in filled() {
+        let name = match name.as_str() {
+            "IDENTITY_ENDPOINT" | "MSI_ENDPOINT" => name.to_ascii_lowercase(),
+            // Azure's command line names its key and token so.
+            "AZURE_STORAGE_KEY" => "azure_storage_account_key".to_owned(),
+            name if name.starts_with("AZURE_") => name.to_ascii_lowercase(),
+            _ => continue,
+        };
+        match name.parse() {
+            // The URL and the command line say these.
+            Ok(AzureConfigKey::AccountName | AzureConfigKey::ContainerName | AzureConfigKey::SkipSignature) => {}
+            Ok(AzureConfigKey::UseEmulator | AzureConfigKey::Client(_)) | Err(_) => {}
+            Ok(key) => settings.push((key, value.clone())),
+        }
+    }
+    settings
+}
+
+/// What was said last of `key`.
+fn of(settings: &[(AzureConfigKey, String)], key: AzureConfigKey) -> Option<String> {
+    settings.iter().rev().find(|(known, _)| *known == key).map(|(_, value)| value.clone())
+}
+
+/// URL of the account at `endpoint`: emulators have the account in the path, where the host is nobody's.
+fn at_account(endpoint: &str, account: &str) -> Option<String> {
+    let endpoint = endpoint.trim_end_matches('/');
+    let url = reqwest::Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let bare = url.path().trim_matches('/').is_empty();
+    let of_account = url.host_str()?.split('.').next() == Some(account);
+    Some(if bare && !of_account { format!("{endpoint}/{account}") } else { endpoint.to_owned() })
+}
+
+/// Whether `az login` was done here.
+fn has_signed_in(access: &Access) -> bool {
+    let home = access.variables.get("HOME").filter(|home| !home.is_empty());
+    home.is_some_and(|home| std::path::Path::new(home).join(".azure/azureProfile.json").is_file())
+}
+
+/// What Azure means.
+#[derive(Debug)]
+struct Azure {
+    anonymous: bool,
+    /// Of the service; who signs in asks others.
+    host: String,
+}
+
+impl Dialect for Azure {
+    fn meaning(&self, answer: &Answer) -> Meaning {
+        let reason = answer.reason();
+        let denied = |denial, advice: &str| Meaning::Denied(denial, format!("{reason}; {advice}"));
+        if self.is_other(answer) && (400..500).contains(&answer.status) {
+            let reason = format!("{} gives no token: {reason}", answer.host);
+            return Meaning::Denied(Denial::Credentials, format!("{reason}; sign in again, or check AZURE_CLIENT_…"));
+        }
+        // A HEAD has its code in a header.
+        let Some(code) = answer.code.as_deref() else {
+            return match answer.status {
+                404 if answer.asked != Asked::Head => {
+                    Meaning::Foreign(format!("{} does not know the path, and does not answer like Azure", answer.host))
+                }
+                _ if answer.is_html() && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
+                _ => Meaning::of_status(answer),
+            };
+        };
+        match code {
+            "BlobNotFound" => Meaning::Absent,
+            // Also said to nobody in particular of what only is not public.
+            "ResourceNotFound" if self.anonymous => denied(Denial::Rights, self.rights()),
+            "ResourceNotFound" => Meaning::Absent,
+            "ContainerNotFound" => Meaning::NoBucket,
+            "ConditionNotMet" | "TargetConditionNotMet" => Meaning::Changed,
+            "BlobAlreadyExists" => Meaning::Exists,
+            "InvalidRange" => Meaning::PastEnd,
+            "AuthenticationFailed" if reason.contains("Signature not valid in the specified time frame") => {
+                denied(Denial::Expired, "ask for a new shared access signature")
+            }
+            "AuthenticationFailed" if reason.contains("header too old") || reason.contains("Request date") => {
+                Meaning::Denied(Denial::Clock, reason)
+            }
+            "ExpiredAuthenticationToken" => denied(Denial::Expired, "sign in again"),
+            "InvalidAuthenticationInfo" if reason.contains("expired") || reason.contains("Lifetime") => {
+                denied(Denial::Expired, "sign in again")
+            }
+            "AuthenticationFailed"
+            | "InvalidAuthenticationInfo"
+            | "KeyBasedAuthenticationNotPermitted"
+            | "KeyVaultAccessTokenCannotBeAcquired" => {
+                denied(Denial::Credentials, "check which credentials are used, and that they belong to this account")
+            }
+            "NoAuthenticationInformation"
+            | "PublicAccessNotPermitted"
+            | "AuthorizationFailure"
+            | "AuthorizationPermissionMismatch"
+            | "AuthorizationProtocolMismatch"
+            | "AuthorizationServiceMismatch"
+            | "AuthorizationResourceTypeMismatch"
+            | "AuthorizationSourceIPMismatch"
+            | "InsufficientAccountPermissions"
+            | "AccountIsDisabled" => denied(Denial::Rights, self.rights()),
+            "BlobArchived" | "BlobBeingRehydrated" => denied(Denial::Archived, "move it to the hot or cool tier first"),
+            "BlobUsesCustomerSpecifiedEncryption"
+            | "KeyVaultKeyNotFound"
+            | "KeyVaultVaultNotFound"
+            | "KeyVaultEncryptionKeyNotFound" => denied(Denial::Encryption, "the object's key is needed to read it"),
+            "ServerBusy"
+            | "InternalError"
+            | "OperationTimedOut"
+            | "ContainerBeingDeleted"
+            | "AccountBeingCreated"
+            | "SystemInUse" => Meaning::Busy(reason),
+            "UnsupportedHttpVerb" | "UnsupportedHeader" | "APINotImplemented" => Meaning::Unable(reason),
+            // 404 with a code that is none of these does not say that the blob is what is missing.
+            _ => match Meaning::of_status(answer) {
+                Meaning::Denied(denial, _) => denied(denial, self.rights()),
+                Meaning::Absent => Meaning::Failed(reason),
+                meaning => meaning,
+            },
+        }
+    }
+
+    fn foreign(&self, answer: &Answer) -> Option<String> {
+        let named = answer.headers.keys().any(|name| name.as_str().starts_with("x-ms-"));
+        if answer.is_html() && !named {
+            return Some(html(answer));
+        }
+        let unnamed = !self.is_other(answer) && !named;
+        unnamed.then(|| format!("{} sent an answer without x-ms- headers: not a service like Azure", answer.host))
+    }
+}
+
+impl Azure {
+    /// Whether this is the answer of whoever gives tokens.
+    fn is_other(&self, answer: &Answer) -> bool {
+        answer.host.split(':').next() != Some(self.host.as_str())
+    }
+
+    fn rights(&self) -> &'static str {
+        if self.anonymous {
+            "requests were not signed: leave out --no-sign-request if the container is not public"
+        } else {
+            "check what these credentials may do (the role Storage Blob Data Reader, the account's network rules); \
+             --no-sign-request for public containers"
+        }
+    }
+}

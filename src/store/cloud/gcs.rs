@@ -1,0 +1,285 @@
+//! Buckets of Google Cloud Storage, through its XML interface: where to ask, as whom, and what the answers mean.
+//!
+//! Google binds writes to generations, which are numbers, and reads to entity tags. [`Store`](crate::store::Store) knows
+//! entity tags only, so a write bound to one first asks which [`Generation`](Generations) has it.
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use object_store::gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, StaticCredentialProvider, UpdateVersion,
+};
+
+use super::Service;
+use super::answer::{Answer, Asked, Dialect, Meaning, html};
+use super::wire::{Told, Wire, no_retries};
+use crate::model::location::Bucket;
+use crate::store::credentials::{Named, Platform};
+use crate::store::{Access, Capabilities, Credentials, Denial, StoreError};
+
+/// The bucket of `gs://name`.
+///
+/// # Errors
+/// [`StoreError::Unsupported`] for what cannot be a bucket or an endpoint, or a file of credentials that cannot be read;
+/// [`StoreError::Forbidden`] where nobody says who asks.
+pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Service, StoreError> {
+    let refuse = |what: &str, reason: String| StoreError::Unsupported { what: what.to_owned(), reason };
+    let name = bucket.as_str().strip_prefix("gs://").unwrap_or_default();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(refuse(bucket.as_str(), "not the name of a bucket: gs://BUCKET".to_owned()));
+    }
+    let variable = |name: &str| access.variables.get(name).filter(|value| !value.is_empty()).cloned();
+    let mut builder = GoogleCloudStorageBuilder::new()
+        .with_bucket_name(name)
+        .with_client_options(Wire::options())
+        .with_http_connector(wire.clone())
+        .with_retry(no_retries());
+    let emulator = variable("STORAGE_EMULATOR_HOST");
+    let endpoint = access.endpoint.clone().or_else(|| emulator.clone()).or_else(|| variable("GOOGLE_BASE_URL"));
+    if let Some(endpoint) = endpoint {
+        let endpoint = endpoint.trim_end_matches('/');
+        let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
+        if reqwest::Url::parse(&url).is_err() {
+            return Err(refuse(endpoint, "not the URL of a service: https://host[:port]".to_owned()));
+        }
+        builder = builder.with_base_url(&url);
+    }
+    // Emulators take no credentials, and the variable says that it is one.
+    let anonymous = access.credentials == Credentials::Anonymous || emulator.is_some() && access.endpoint.is_none();
+    let mut who = None;
+    if let Credentials::Profile(profile) = &access.credentials {
+        return Err(refuse(
+            profile,
+            "profiles are for s3://…; Google's credentials come from GOOGLE_… or gcloud".to_owned(),
+        ));
+    }
+    if anonymous {
+        // Credentials that are never sent keep `object_store` from looking for others.
+        builder = builder.with_skip_signature(true).with_credentials(bearer(String::new()));
+    } else {
+        let (with, from) = found(builder, access, bucket).await?;
+        builder = with;
+        who = Some(Named { who: "an account of Google".to_owned(), from });
+    }
+    let store = builder.build().map_err(|error| refuse(bucket.as_str(), super::attempts::told(&error)))?;
+    let store = Arc::new(store);
+    Ok(Service {
+        objects: Arc::new(Generations(Arc::clone(&store))),
+        pages: Some(store),
+        capabilities: Capabilities {
+            conditional_get: true,
+            conditional_put: true,
+            listing: true,
+            ranges: true,
+            directories: false,
+            atomic_put: true,
+        },
+        dialect: Arc::new(Gcs { anonymous }),
+        renew: who.map(|who| Arc::new(who) as _),
+        elsewhere: None,
+    })
+}
+
+fn bearer(bearer: String) -> Arc<StaticCredentialProvider<GcpCredential>> {
+    Arc::new(StaticCredentialProvider::new(GcpCredential { bearer }))
+}
+
+/// Who asks, by the places that Google's own libraries look at, in their order.
+async fn found(
+    builder: GoogleCloudStorageBuilder,
+    access: &Access,
+    bucket: &Bucket,
+) -> Result<(GoogleCloudStorageBuilder, String), StoreError> {
+    let variable = |name: &str| access.variables.get(name).filter(|value| !value.is_empty()).cloned();
+    if let Some(token) = variable("GOOGLE_BEARER_TOKEN").or_else(|| variable("GOOGLE_OAUTH_ACCESS_TOKEN")) {
+        return Ok((builder.with_credentials(bearer(token)), "a bearer token of the environment".to_owned()));
+    }
+    if let Some(key) = variable("GOOGLE_SERVICE_ACCOUNT_KEY") {
+        return Ok((builder.with_service_account_key(key), "GOOGLE_SERVICE_ACCOUNT_KEY".to_owned()));
+    }
+    for name in ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "SERVICE_ACCOUNT"] {
+        if let Some(path) = variable(name) {
+            return Ok((builder.with_service_account_path(&path), format!("the service account in {path}")));
+        }
+    }
+    if let Some(path) = variable("GOOGLE_APPLICATION_CREDENTIALS") {
+        return Ok((builder.with_application_credentials(&path), format!("GOOGLE_APPLICATION_CREDENTIALS ({path})")));
+    }
+    if let Some(home) = variable("HOME") {
+        let path = format!("{home}/.config/gcloud/application_default_credentials.json");
+        if std::path::Path::new(&path).is_file() {
+            return Ok((builder.with_application_credentials(&path), format!("gcloud's {path}")));
+        }
+    }
+    if Platform::Google.is_here(access).await? {
+        return Ok((builder, "this machine's service account".to_owned()));
+    }
+    Err(Platform::Google.nothing_found(bucket))
+}
+
+/// The store, with writes bound to an entity tag made of writes bound to a generation.
+#[derive(Debug)]
+struct Generations(Arc<GoogleCloudStorage>);
+
+impl std::fmt::Display for Generations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[async_trait::async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for Generations {
+    async fn put_opts(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        mut options: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        if let PutMode::Update(UpdateVersion { e_tag: Some(wanted), version: None }) = &options.mode {
+            let there = self.0.get_opts(path, GetOptions { head: true, ..GetOptions::default() }).await?.meta;
+            if there.e_tag.as_ref() != Some(wanted) {
+                let source = Box::new(Told("another version is there".to_owned()));
+                return Err(object_store::Error::Precondition { path: path.to_string(), source });
+            }
+            options.mode = PutMode::Update(UpdateVersion { e_tag: there.e_tag, version: there.version });
+        }
+        self.0.put_opts(path, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.0.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+        self.0.get_opts(path, options).await
+    }
+
+    async fn get_ranges(
+        &self,
+        path: &Path,
+        ranges: &[std::ops::Range<u64>],
+    ) -> object_store::Result<Vec<bytes::Bytes>> {
+        self.0.get_ranges(path, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, object_store::Result<Path>>,
+    ) -> BoxStream<'static, object_store::Result<Path>> {
+        self.0.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.0.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> object_store::Result<()> {
+        self.0.rename_opts(from, to, options).await
+    }
+}
+
+/// What Google means.
+#[derive(Debug)]
+struct Gcs {
+    anonymous: bool,
+}
+
+impl Dialect for Gcs {
+    fn meaning(&self, answer: &Answer) -> Meaning {
+        let reason = answer.reason();
+        let denied = |denial, advice: &str| Meaning::Denied(denial, format!("{reason}; {advice}"));
+        let Some(code) = answer.code.as_deref() else {
+            return match answer.status {
+                // Tokens are refused in JSON, and 404 is a HEAD's of what is not there.
+                400 if answer.asked != Asked::Head => denied(
+                    Denial::Credentials,
+                    "no token was given: sign in again (gcloud auth application-default login)",
+                ),
+                // Which generation is there was asked by a HEAD, on the way to writing.
+                404 if answer.asked == Asked::WriteIf => Meaning::Absent,
+                404 if answer.asked != Asked::Head => {
+                    Meaning::Foreign(format!("{} does not know the path, and does not answer like Google", answer.host))
+                }
+                _ if answer.is_html() && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
+                _ => match Meaning::of_status(answer) {
+                    Meaning::Denied(denial, _) => denied(denial, self.rights()),
+                    meaning => meaning,
+                },
+            };
+        };
+        match code {
+            "NoSuchKey" => Meaning::Absent,
+            "NoSuchBucket" => Meaning::NoBucket,
+            "PreconditionFailed" => Meaning::Changed,
+            "InvalidRange" => Meaning::PastEnd,
+            "AccessDenied" | "Forbidden" | "AccountProblem" | "InvalidSecurity" => {
+                denied(Denial::Rights, self.rights())
+            }
+            "UserProjectMissing" | "UserProjectAccountProblem" | "UserProjectInconsistent" => {
+                denied(Denial::Rights, "the bucket's owner does not pay for requests; set a project of your own")
+            }
+            "ExpiredToken" => denied(Denial::Expired, "sign in again"),
+            "AuthenticationRequired"
+            | "InvalidToken"
+            | "SignatureDoesNotMatch"
+            | "NotSignedUp"
+            | "InvalidAccessKeyId" => denied(Denial::Credentials, "sign in again, or check which credentials are used"),
+            "RequestTimeTooSkewed" => Meaning::Denied(Denial::Clock, reason),
+            "SlowDown" | "ServiceUnavailable" | "InternalError" | "BackendError" | "RateLimitExceeded"
+            | "RequestTimeout" | "TooManyRequests" => Meaning::Busy(reason),
+            "MethodNotAllowed" | "NotImplemented" => Meaning::Unable(reason),
+            _ if code.contains("KeyDisabled") || code.contains("CloudKms") || code.contains("EncryptionKey") => {
+                denied(Denial::Encryption, "the key that the object is encrypted with is disabled, or not yours to use")
+            }
+            _ => match Meaning::of_status(answer) {
+                Meaning::Denied(denial, _) => denied(denial, self.rights()),
+                meaning => meaning,
+            },
+        }
+    }
+
+    fn foreign(&self, answer: &Answer) -> Option<String> {
+        let named = answer.headers.keys().any(|name| name.as_str().starts_with("x-goog-"));
+        if answer.is_html() && !named {
+            return Some(html(answer));
+        }
+        let object = matches!(answer.asked, Asked::Get | Asked::Part | Asked::Head);
+        (object && !named)
+            .then(|| format!("{} sent an answer without x-goog- headers: not a service like Google's", answer.host))
+    }
+}
+
+impl Gcs {
+    fn rights(&self) -> &'static str {
+        if self.anonymous {
+            "requests were not signed: leave out --no-sign-request if the bucket is not public"
+        } else {
+            "check what these credentials may do (the role Storage Object Viewer); --no-sign-request for public buckets"
+        }
+    }
+}

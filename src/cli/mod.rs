@@ -26,7 +26,7 @@ pub use exit::{Exit, Failed};
 
 use crate::config::{self, AccessOptions, ConfigError, LogOptions, Place};
 use crate::store::StoreSettings;
-use crate::telemetry;
+use crate::telemetry::{self, Output};
 
 /// Shows datasets that HSDS keeps in an object store as ordinary HDF5 files.
 #[derive(Debug, Parser)]
@@ -125,9 +125,14 @@ fn store_settings(options: &AccessOptions, place: &Place) -> Result<StoreSetting
 
 /// Begins to log. `quiet`: only what is wrong.
 fn start_log(log: &LogOptions, quiet: bool) -> Result<(), Failed> {
-    let format = log.log_format.unwrap_or_default();
-    telemetry::start(format, quiet && log.log_file.is_none(), log.log_file.as_deref())
-        .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))
+    let (quiet, output) = match &log.log_file {
+        Some(path) => (false, Output::File(path)),
+        None => (quiet, Output::Terminal),
+    };
+    telemetry::start(log.log_format.unwrap_or_default(), quiet, output).map_err(|error| {
+        let path = log.log_file.as_deref().unwrap_or(std::path::Path::new("-"));
+        Failed::new(Exit::System, format!("{}: cannot write the log: {error}", path.display()))
+    })
 }
 
 /// Parses a command line (the program's name first); `mount` is put in where no command is named.

@@ -103,7 +103,7 @@ pub struct LogOptions {
     /// How log lines look (default: text); RUST_LOG=h5mount=debug tells more
     #[arg(long, value_enum, global = true, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Write log lines to this file instead of standard error
+    /// Write log lines to this file instead of standard error (mounts in the background keep a log by themselves)
     #[arg(long, global = true, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 }

@@ -331,7 +331,7 @@ impl Store {
     /// [`StoreError::TooLarge`] before a byte is read; [`StoreError::Changed`] where the identity differs.
     pub async fn get_if(&self, key: &Key, if_match: Option<&ETag>, at_most: u64) -> Result<Object, StoreError> {
         let get = Get { range: None, if_match: if_match.cloned(), at_most };
-        let object = self.within(key, |permit| self.backend.get(key, get, permit)).await;
+        let object = self.within("GET", key, |permit| self.backend.get(key, get, permit)).await;
         self.counters.get(object.as_ref().map_or(0, |object| object.bytes.len()));
         object
     }
@@ -343,7 +343,7 @@ impl Store {
     /// another identity.
     pub async fn get_range(&self, key: &Key, range: Range<u64>, if_match: Option<&ETag>) -> Result<Object, StoreError> {
         let get = Get { range: Some(range), if_match: if_match.cloned(), at_most: self.settings.largest };
-        let object = self.within(key, |permit| self.backend.get(key, get, permit)).await;
+        let object = self.within("GET of a part", key, |permit| self.backend.get(key, get, permit)).await;
         self.counters.get_range(object.as_ref().map_or(0, |object| object.bytes.len()));
         object
     }
@@ -351,7 +351,7 @@ impl Store {
     /// An object without its bytes.
     pub async fn head(&self, key: &Key) -> Result<Meta, StoreError> {
         self.counters.head();
-        self.within(key, |permit| self.backend.head(key, permit)).await
+        self.within("HEAD", key, |permit| self.backend.head(key, permit)).await
     }
 
     /// One page of what lies directly in `folder` (`""` is the root), ascending by name.
@@ -361,7 +361,7 @@ impl Store {
     pub async fn list(&self, folder: &str, after: Option<&str>) -> Result<Listing, StoreError> {
         self.counters.list();
         let key = Key::new(folder);
-        self.within(&key, |permit| self.backend.list(folder, after, self.settings.page, permit)).await
+        self.within("LIST", &key, |permit| self.backend.list(folder, after, self.settings.page, permit)).await
     }
 
     /// Whether anything that a listing shows lies in `folder`, at less than the price of a page.
@@ -374,7 +374,8 @@ impl Store {
         loop {
             self.counters.list();
             let after_name = after.as_deref();
-            let listing = self.within(&key, |permit| self.backend.list(folder, after_name, names, permit)).await?;
+            let listing =
+                self.within("LIST", &key, |permit| self.backend.list(folder, after_name, names, permit)).await?;
             if !listing.folders.is_empty() || !listing.objects.is_empty() {
                 return Ok(true);
             }
@@ -436,7 +437,7 @@ impl Store {
     /// [`StoreError::Exists`] and [`StoreError::Changed`] where the condition of `put` does not hold;
     /// [`StoreError::Unsupported`] where this kind of store is not written to.
     pub async fn put(&self, key: &Key, bytes: Bytes, put: Put) -> Result<Meta, StoreError> {
-        self.within(key, |permit| self.backend.put(key, bytes, put, permit)).await
+        self.within("PUT", key, |permit| self.backend.put(key, bytes, put, permit)).await
     }
 
     /// Deletes an object; it is no error if there is none.
@@ -444,7 +445,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put`].
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        self.within(key, |permit| self.backend.delete(key, permit)).await
+        self.within("DELETE", key, |permit| self.backend.delete(key, permit)).await
     }
 
     /// Where it is asked for; `None` where nothing is asked over a network.
@@ -454,7 +455,12 @@ impl Store {
 
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that
     /// requests behind a hung disk fail too instead of piling up.
-    async fn within<T, F>(&self, key: &Key, request: impl FnOnce(OwnedSemaphorePermit) -> F) -> Result<T, StoreError>
+    async fn within<T, F>(
+        &self,
+        verb: &'static str,
+        key: &Key,
+        request: impl FnOnce(OwnedSemaphorePermit) -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -463,6 +469,11 @@ impl Store {
             .await
             .map_err(|_| late(self.queue))?
             .map_err(|closed| StoreError::Failed { location: self.location(key), reason: closed.to_string() })?;
-        tokio::time::timeout(self.deadline, request(permit)).await.map_err(|_| late(self.deadline))?
+        let asked = tokio::time::Instant::now();
+        let answer = tokio::time::timeout(self.deadline, request(permit)).await;
+        let answer = answer.unwrap_or_else(|_| Err(late(self.deadline)));
+        let (ms, error) = (asked.elapsed().as_millis(), answer.as_ref().err().map(tracing::field::display));
+        tracing::debug!(%key, ms, error, "{verb}");
+        answer
     }
 }

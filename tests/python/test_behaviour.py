@@ -300,13 +300,22 @@ def command(*arguments, **options):
 
 def test_background_returns_when_the_mount_answers(bucket, tmp_path):
     """`--background`: the files are there the moment it returns; `unmount` takes them away."""
-    small(bucket, "file.h5")
+    domain, number = small(bucket, "file.h5")
     point = tmp_path / "mnt"
     point.mkdir()
     try:
         done = command("mount", "--background", bucket.folder, point)
         assert done.returncode == 0, done.stderr
         assert os.listdir(point) == ["file.h5"]
+        # What it has to say is kept where it said, and where the help says.
+        log = pathlib.Path(done.stdout.split("its log is ")[1].strip())
+        assert log.parent == pathlib.Path("/var/log/h5mount" if os.geteuid() == 0 else
+                                          pathlib.Path.home() / ".local/state/h5mount")
+        domain.chunk(number, (2,), b"short")
+        with pytest.raises(OSError):
+            (point / "file.h5").read_bytes()
+        assert domain.chunk_key(number, (2,)) in log.read_text()
+        log.unlink()
         done = command("unmount", point)
         assert done.returncode == 0, done.stderr
         assert not mounting.is_mounted(str(point))
@@ -342,6 +351,46 @@ def test_a_mount_never_lies_in_what_it_shows_nor_the_reverse(bucket, tmp_path):
     for point in (bucket.folder, bucket.folder / "folder/below", alias, tmp_path, bucket.folder / "db"):
         assert "mount somewhere else" in refused(bucket.folder, point, "--nonempty")
     assert "mount somewhere else" in refused(bucket.folder / "folder", bucket.folder, "--nonempty")
+
+
+def test_the_background_log_lies_where_the_user_keeps_state(bucket, tmp_path):
+    """Of an ordinary user, `$XDG_STATE_HOME`; a named file is left to whoever named it."""
+    small(bucket, "file.h5")
+    point = tmp_path / "mnt"
+    point.mkdir()
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder != pathlib.Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    state = tmp_path / "state"
+    for path in (state, point):
+        path.mkdir(exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(path, 65534, 65534)
+    user = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
+    try:
+        done = command("mount", "--background", bucket.folder, point, env={**os.environ, "XDG_STATE_HOME": str(state)},
+                       **user)
+        assert done.returncode == 0, done.stderr
+        log, = (state / "h5mount").iterdir()
+        assert done.stdout.strip().endswith(str(log)) and "is mounted at" in log.read_text()
+    finally:
+        mounting.unmount(str(point))
+    try:
+        done = command("mount", "--background", "--log-file", tmp_path / "named", bucket.folder, point)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert "is mounted at" in (tmp_path / "named").read_text()
+    finally:
+        mounting.unmount(str(point))
+
+
+def test_a_wish_for_more_words_that_is_not_understood_is_said(bucket, tmp_path):
+    """RUST_LOG: nonsense is told; `h5mount=debug` tells each request to the store."""
+    small(bucket, "file.h5")
+    with mounting.mounted(bucket.folder, folder=tmp_path / "one", environment={"RUST_LOG": "garbage==="}) as mount:
+        assert "RUST_LOG=garbage=== is not understood" in mount.log() and "is mounted at" in mount.log()
+    with mounting.mounted(bucket.folder, folder=tmp_path / "two", environment={"RUST_LOG": "h5mount=debug"}) as mount:
+        (mount / "file.h5").read_bytes()
+        assert "GET" in mount.log() and "file.h5/.domain.json" in mount.log()
 
 
 @pytest.mark.parametrize("source, point", [("missing", "mnt"), ("bucket", "missing"), ("bucket", "a file")])

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Place;
 use crate::fetch::{FetchSettings, Fetcher};
-use crate::fs::{self, Access, FsSettings, Mount, MountError, Ownership};
+use crate::fs::{self, Audience, FsSettings, Mount, MountError, Ownership};
 use crate::namespace::{Namespace, NamespaceSettings};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
 use crate::source::{Source, SourceError};
@@ -111,7 +111,7 @@ pub struct MountSettings {
     /// Bits taken from the modes.
     pub umask: u16,
     /// Who may use it.
-    pub access: Access,
+    pub audience: Audience,
     /// After how long a request of the kernel is answered with an error.
     pub deadline: Duration,
 }
@@ -169,7 +169,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
         deadline: settings.deadline,
     };
     let runtime = tokio::runtime::Handle::current();
-    let mount = fs::mount(house.namespace, &mountpoint, fs_settings, settings.access, runtime)?;
+    let mount = fs::mount(house.namespace, &mountpoint, fs_settings, settings.audience, runtime)?;
     match first_answer(&mountpoint).await {
         Ok(device) => raise_read_ahead(device),
         Err(reason) => {

@@ -1,7 +1,7 @@
 //! `h5mount check`: reads and decodes everything, and names what cannot be.
 
-use std::collections::BTreeSet;
 use std::io::IsTerminal;
+use std::pin::pin;
 use std::sync::Arc;
 
 use clap::Args;
@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use super::inspect::{Found as Entry, Opened, bytes, counted, plain, print, print_json, run};
 use super::paths::Paths;
-use super::stored::{StoredFile, datasets};
+use super::stored::{self, Stored, datasets};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::fetch::{FetchError, FileChunks, Found, Plain};
 use crate::layout::{self, Image, PresentOptions};
-use crate::model::chunk::{ChunkId, ChunkMap, ChunkSource};
+use crate::model::chunk::{ChunkId, ChunkSource};
 use crate::model::hierarchy::{Hierarchy, ObjectId, ObjectKind};
 use crate::source::{Body, Contents, EntryKind, SourceError};
 use crate::store::StoreError;
@@ -149,7 +149,7 @@ struct OpenFile {
     chunks: Arc<FileChunks>,
     /// `None` where the file is shown as it is, or cannot be laid out.
     image: Option<Image>,
-    paths: Paths,
+    paths: Arc<Paths>,
 }
 
 impl Checker<'_> {
@@ -189,8 +189,8 @@ impl Checker<'_> {
             Body::Bytes { .. } => None,
             Body::Hierarchy => self.layout(path, &contents.hierarchy)?,
         };
-        let chunks = FileChunks::new(contents.chunks.clone(), self.opened.house.stores.clone());
-        let paths = Paths::of_hierarchy(&contents.hierarchy);
+        let paths = Arc::new(Paths::of_hierarchy(&contents.hierarchy));
+        let chunks = self.opened.chunks(path, &contents, &paths);
         let file = OpenFile { path: path.to_owned(), contents, chunks, image, paths };
         self.chunks(&file).await
     }
@@ -216,95 +216,111 @@ impl Checker<'_> {
     }
 
     async fn chunks(&mut self, file: &OpenFile) -> Result<(), Failed> {
-        let stored = match StoredFile::list(self.opened.house.stores.home(), &file.contents).await {
-            Ok(stored) => stored,
-            Err(error) => {
-                let (cause, reason) = (of_store(&error), error.to_string());
-                let (path, key) = ("/".to_owned(), file.path.clone());
-                let fault = Fault { file: file.path.clone(), path, key, chunk: None, cause, reason };
-                return self.fault(fault);
+        let opened = self.opened;
+        let store = opened.house.stores.home().clone();
+        let listed = stored::objects(&store, &file.contents);
+        let by_listing = listed.is_some();
+        if let Some(objects) = listed {
+            // Chunks are read as the listing tells of them: a file may have more than are to be kept in memory.
+            let bar = self.bar.clone();
+            let checked = objects
+                .map(|object| {
+                    let read = match &object {
+                        Ok((Stored::Chunk(id), _)) if is_listed(file, id.dataset) => Some(*id),
+                        _ => None,
+                    };
+                    bar.inc_length(read.is_some().into());
+                    async move {
+                        match read {
+                            Some(id) => (object, Some((id, check(opened, file, id).await))),
+                            None => (object, None),
+                        }
+                    }
+                })
+                .buffer_unordered(AT_ONCE);
+            let mut checked = pin!(checked);
+            while let Some((object, result)) = checked.next().await {
+                match (object, result) {
+                    (_, Some((id, result))) => self.checked(file, id, result).await?,
+                    (Ok((Stored::Stray(key), _)), None) => {
+                        self.report.notes.push(format!("{}: no dataset of {} reads it", key, file.path));
+                    }
+                    (Ok(_), None) => {}
+                    (Err(error), None) => {
+                        let (cause, reason) = (of_store(&error), error.to_string());
+                        let (path, key) = ("/".to_owned(), file.path.clone());
+                        let file = file.path.clone();
+                        return self.fault(Fault { file, path, key, chunk: None, cause, reason });
+                    }
+                }
             }
-        };
-        for key in stored.iter().flat_map(|stored| &stored.strays) {
-            self.report.notes.push(format!("{}: no dataset of {} reads it", key, file.path));
         }
-        for id in datasets(&file.contents.hierarchy) {
-            let numbers = self.numbers(file, stored.as_ref(), id);
-            self.bar.inc_length(numbers.len());
-            let opened = self.opened;
-            let mut checked = stream::iter(numbers.iter())
+        for id in datasets(&file.contents.hierarchy).filter(|id| !by_listing || !is_listed(file, *id)) {
+            let count = self.asked_for(file, id);
+            self.bar.inc_length(count);
+            let mut checked = stream::iter(0..count)
                 .map(|number| {
                     let id = ChunkId { dataset: id, number };
                     async move { (id, check(opened, file, id).await) }
                 })
                 .buffer_unordered(AT_ONCE);
             while let Some((id, result)) = checked.next().await {
-                self.bar.inc(1);
-                match result {
-                    Ok(None) => {}
-                    Ok(Some(bytes)) => {
-                        self.report.chunks += 1;
-                        self.report.bytes = self.report.bytes.saturating_add(bytes);
-                    }
-                    Err((cause, error_key, reason)) => {
-                        let key = match error_key {
-                            Some(key) => key,
-                            None => key(opened, file, id).await,
-                        };
-                        self.fault(Fault {
-                            file: file.path.clone(),
-                            path: file.paths.of(id.dataset),
-                            key,
-                            chunk: Some(id.number),
-                            cause,
-                            reason,
-                        })?;
-                    }
-                }
+                self.checked(file, id, result).await?;
             }
         }
         Ok(())
     }
 
-    /// Chunks of a dataset to be read: those that the listing found, or all.
-    fn numbers(&mut self, file: &OpenFile, stored: Option<&StoredFile>, id: ObjectId) -> Numbers {
-        let map: &dyn ChunkMap = &*file.contents.chunks;
-        let Some(recipe) = map.recipe(id) else { return Numbers::Some(BTreeSet::new()) };
-        let total = recipe.grid.total();
-        // An initializer speaks where nothing is stored, so that what is not listed has a value too.
-        let first = (total > 0).then(|| map.locate(id, &recipe.grid.coordinates(0)));
-        if let (Some(stored), Some(ChunkSource::Object(_))) = (stored, &first) {
-            let chunks = stored.chunks.get(&id).map(Vec::as_slice).unwrap_or_default();
-            return Numbers::Some(chunks.iter().map(|chunk| chunk.number).collect());
+    /// Counts a chunk that was read, or its fault.
+    async fn checked(
+        &mut self,
+        file: &OpenFile,
+        id: ChunkId,
+        result: Result<Option<u64>, ChunkFault>,
+    ) -> Result<(), Failed> {
+        self.bar.inc(1);
+        match result {
+            Ok(None) => Ok(()),
+            Ok(Some(bytes)) => {
+                self.report.chunks += 1;
+                self.report.bytes = self.report.bytes.saturating_add(bytes);
+                Ok(())
+            }
+            Err((cause, error_key, reason)) => {
+                let key = match error_key {
+                    Some(key) => key,
+                    None => key(self.opened, file, id).await,
+                };
+                self.fault(Fault {
+                    file: file.path.clone(),
+                    path: file.paths.of(id.dataset),
+                    key,
+                    chunk: Some(id.number),
+                    cause,
+                    reason,
+                })
+            }
         }
+    }
+
+    /// How many chunks of a dataset are asked for one by one.
+    fn asked_for(&mut self, file: &OpenFile, id: ObjectId) -> u64 {
+        let total = file.contents.chunks.recipe(id).map_or(0, |recipe| recipe.grid.total());
         if total > ASKED_FOR {
             let path = file.paths.of(id);
             self.report.notes.push(format!("{}:{path}: only the first {ASKED_FOR} of {total} chunks read", file.path));
         }
-        Numbers::First(total.min(ASKED_FOR))
+        total.min(ASKED_FOR)
     }
 }
 
-/// Chunks of one dataset.
-enum Numbers {
-    First(u64),
-    Some(BTreeSet<u64>),
-}
-
-impl Numbers {
-    fn len(&self) -> u64 {
-        match self {
-            Numbers::First(count) => *count,
-            Numbers::Some(numbers) => numbers.len() as u64,
-        }
-    }
-
-    fn iter(&self) -> Box<dyn Iterator<Item = u64> + Send + '_> {
-        match self {
-            Numbers::First(count) => Box::new(0..*count),
-            Numbers::Some(numbers) => Box::new(numbers.iter().copied()),
-        }
-    }
+/// Whether a listing of the file tells which chunks of a dataset there are. Where an initializer speaks for what is not
+/// stored, a chunk that is not listed has a value too.
+fn is_listed(file: &OpenFile, id: ObjectId) -> bool {
+    let map = &file.contents.chunks;
+    map.recipe(id).is_some_and(|recipe| {
+        recipe.grid.total() > 0 && matches!(map.locate(id, &recipe.grid.coordinates(0)), ChunkSource::Object(_))
+    })
 }
 
 /// A fault of a chunk: its cause, the key where the error tells it, and the reason.
@@ -354,7 +370,9 @@ fn cause(error: FetchError) -> ChunkFault {
     let reason = error.to_string();
     match error {
         FetchError::Undecodable { location, .. } => ("undecodable", Some(location.key.to_string()), reason),
-        FetchError::Stale { location } => ("changed", Some(location.key.to_string()), reason),
+        FetchError::Stale { location } | FetchError::Younger { location } => {
+            ("changed", Some(location.key.to_string()), reason)
+        }
         FetchError::Store(error) => {
             let key = match &error {
                 StoreError::NotFound { location } | StoreError::Forbidden { location, .. } => {
@@ -363,6 +381,9 @@ fn cause(error: FetchError) -> ChunkFault {
                 _ => None,
             };
             (of_store(&error), key, reason)
+        }
+        FetchError::Gone { location } | FetchError::NotFollowed { location, .. } => {
+            ("unreadable", Some(location.key.to_string()), reason)
         }
         FetchError::Outside { .. } => ("unreadable", None, reason),
         FetchError::Table { .. } => ("chunk_table", None, reason),

@@ -13,7 +13,7 @@ use super::{Exit, Failed, LogOptions, start_log};
 use crate::config;
 use crate::demo::{self, FOLDER};
 use crate::fetch::FetchSettings;
-use crate::fs::{Access, FsSettings};
+use crate::fs::{Audience, FsSettings};
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, MountSettings};
 use crate::store::StoreSettings;
@@ -74,7 +74,7 @@ impl Demo {
             uid: None,
             gid: None,
             umask: 0o022,
-            access: Access::Owner,
+            audience: Audience::Owner,
             deadline: FsSettings::DEADLINE,
         };
         let mut told = Ok(());

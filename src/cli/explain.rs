@@ -57,7 +57,8 @@ impl Explain {
             }
             let contents = opened.contents(&opened.place.path).await?;
             let subject = Subject::find(&contents.hierarchy, &self.selection)?;
-            let file = FileChunks::new(contents.chunks.clone(), opened.house.stores.clone());
+            let paths = Arc::new(Paths::of_hierarchy(&contents.hierarchy));
+            let file = opened.chunks(&opened.place.path, &contents, &paths);
             let Some(recipe) = contents.chunks.recipe(subject.id) else {
                 return Err(Failed::new(Exit::Source, format!("{}: has no data", subject.path)));
             };

@@ -1,6 +1,7 @@
 //! `h5mount info`: how much there is of everything, without reading any data.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -8,7 +9,7 @@ use serde_json::json;
 
 use super::inspect::{Columns, Opened, bytes, counted, plain, print, print_json, run};
 use super::paths::Paths;
-use super::stored::{StoredChunk, StoredFile, datasets};
+use super::stored::{Sizes, StoredFile, datasets};
 use super::wording::{filters, shape, type_use};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::fetch::{FileChunks, Found};
@@ -154,7 +155,7 @@ impl Report {
     async fn file(&mut self, opened: &Opened, path: &str) -> Result<(), Failed> {
         let contents = opened.contents(path).await?;
         let store = opened.house.stores.home();
-        let stored = StoredFile::list(store, &contents).await.map_err(|error| Failed::new(Exit::Source, error))?;
+        let stored = StoredFile::count(store, &contents).await.map_err(|error| Failed::new(Exit::Source, error))?;
         self.objects(&contents);
         let totals = &mut self.totals;
         match &stored {
@@ -168,8 +169,10 @@ impl Report {
             }
             None => totals.unlisted_files += 1,
         }
-        let paths = Paths::of_hierarchy(&contents.hierarchy);
-        let file = FileChunks::new(contents.chunks.clone(), opened.house.stores.clone());
+        let paths = Arc::new(Paths::of_hierarchy(&contents.hierarchy));
+        let file = opened.chunks(path, &contents, &paths);
+        // One request for each object that the description links to.
+        opened.house.fetcher.look_at_links(&file).await;
         let mut infos = Vec::new();
         for id in datasets(&contents.hierarchy) {
             let Some(info) = dataset(opened, &contents, &file, &paths, stored.as_ref(), id).await? else { continue };
@@ -186,7 +189,7 @@ impl Report {
             let value = contents.facts.get(name).map_or("unknown", String::as_str);
             *counts.entry(value.to_owned()).or_default() += 1;
         }
-        let problems = contents.problems.into_iter();
+        let problems = contents.problems.into_iter().chain(file.problems());
         self.problems.extend(problems.map(|problem| FileProblem { file: path.to_owned(), problem }));
         Ok(())
     }
@@ -298,7 +301,7 @@ impl Report {
 async fn dataset(
     opened: &Opened,
     contents: &Contents,
-    file: &std::sync::Arc<FileChunks>,
+    file: &Arc<FileChunks>,
     paths: &Paths,
     stored: Option<&StoredFile>,
     id: ObjectId,
@@ -310,8 +313,7 @@ async fn dataset(
         Some(recipe) => linked(opened, contents, file, id, recipe).await,
         None => (0, 0),
     };
-    let chunks: Option<&[StoredChunk]> =
-        stored.map(|stored| stored.chunks.get(&id).map(Vec::as_slice).unwrap_or_default());
+    let sizes: Option<&Sizes> = stored.and_then(|stored| stored.chunks.get(&id));
     Ok(Some(DatasetInfo {
         path: paths.of(id),
         r#type: type_use(hierarchy, &dataset.datatype),
@@ -323,10 +325,10 @@ async fn dataset(
         filters: filters(&dataset.filters),
         chunks: recipe.map_or(0, |recipe| recipe.grid.total()),
         chunk_bytes: recipe.and_then(|recipe| recipe.raw_len),
-        stored_chunks: chunks.map(|chunks| chunks.len() as u64),
-        stored_bytes: chunks.map(|chunks| chunks.iter().fold(0, |sum, chunk| chunk.bytes.saturating_add(sum))),
-        smallest: chunks.and_then(|chunks| chunks.iter().map(|chunk| chunk.bytes).min()),
-        largest: chunks.and_then(|chunks| chunks.iter().map(|chunk| chunk.bytes).max()),
+        stored_chunks: stored.map(|_| sizes.map_or(0, |sizes| sizes.chunks)),
+        stored_bytes: stored.map(|_| sizes.map_or(0, |sizes| sizes.bytes)),
+        smallest: sizes.map(|sizes| sizes.smallest),
+        largest: sizes.map(|sizes| sizes.largest),
         linked_chunks,
         linked_bytes,
         logical_bytes: recipe.and_then(|recipe| logical(dataset, recipe)),
@@ -343,7 +345,7 @@ fn logical(dataset: &Dataset, recipe: &ChunkRecipe) -> Option<u64> {
 async fn linked(
     opened: &Opened,
     contents: &Contents,
-    file: &std::sync::Arc<FileChunks>,
+    file: &Arc<FileChunks>,
     id: ObjectId,
     recipe: &ChunkRecipe,
 ) -> (u64, u64) {

@@ -2,13 +2,15 @@
 
 use std::future::Future;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use serde::Serialize;
 
 use super::{Exit, Failed, LogOptions, SourceArgs, start_log};
 use crate::config::Place;
-use crate::fetch::FetchSettings;
+use crate::fetch::{About, FetchSettings, FileChunks};
+use crate::model::paths::Paths;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
 use crate::source::{Contents, Entry, EntryKind, SourceError, join};
@@ -52,6 +54,13 @@ impl Opened {
     /// What describes the file at `path`.
     pub async fn contents(&self, path: &str) -> Result<Contents, SourceError> {
         self.house.source.open(self.inside(path)).await
+    }
+
+    /// The chunks of the file at `path`, described by `contents`.
+    pub fn chunks(&self, path: &str, contents: &Contents, paths: &Arc<Paths>) -> Arc<FileChunks> {
+        let file = format!("{}/{path}", self.place.bucket.as_str());
+        let about = About { file, paths: paths.clone(), modified: contents.modified, strict: false };
+        FileChunks::new(contents.chunks.clone(), self.house.stores.clone(), about)
     }
 
     /// All entries of the folder at `path`, by name.

@@ -151,7 +151,7 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
         uid: options.files.uid,
         gid: options.files.gid,
         umask: options.files.umask(),
-        access: options.files.access(),
+        audience: options.files.audience(),
         deadline: options.deadline(),
     })
 }

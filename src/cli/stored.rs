@@ -1,27 +1,81 @@
 //! What a store keeps of one file: its objects as a listing tells them, and the chunks among them by dataset.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt, TryStreamExt};
 
-use crate::model::chunk::{ChunkMap, ChunkSource};
+use crate::model::chunk::{ChunkId, ChunkMap, ChunkSource};
 use crate::model::hierarchy::{Hierarchy, ObjectId, ObjectKind};
 use crate::model::location::Key;
 use crate::source::Contents;
 use crate::source::hsds::id::Id;
 use crate::store::{Store, StoreError};
 
-/// A chunk that the store keeps.
+/// What an object of a file is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct StoredChunk {
-    /// Its number in the dataset's grid.
-    pub number: u64,
-    /// Stored bytes.
-    pub bytes: u64,
+pub enum Stored {
+    /// A chunk.
+    Chunk(ChunkId),
+    /// What describes the file.
+    Metadata,
+    /// Neither: no dataset reads it.
+    Stray(Key),
 }
 
-/// The objects of one file.
+/// The objects of a file with their bytes, one after the other: there may be tens of millions, and none is kept. `None`
+/// where they have no prefix of their own (the first schema), so that no listing tells them apart from those of other
+/// files.
+pub fn objects<'a>(
+    store: &'a Store,
+    contents: &'a Contents,
+) -> Option<impl Stream<Item = Result<(Stored, u64), StoreError>> + 'a> {
+    let prefix = contents.facts.get("root").and_then(|root| prefix(root))?;
+    let datasets = folders(&contents.hierarchy, &contents.chunks);
+    let directories = store.capabilities().directories;
+    Some(store.names_below(&prefix).try_filter_map(move |(key, meta)| {
+        let directory = key.as_str().strip_suffix('/').filter(|_| directories);
+        let found = chunk(&directory.map_or_else(|| key.clone(), Key::new), &datasets, &*contents.chunks);
+        let object = match found {
+            _ if key.as_str().ends_with(".json") => Some(Stored::Metadata),
+            // A directory in a chunk's place is a chunk that cannot be read.
+            Some((dataset, number)) => Some(Stored::Chunk(ChunkId { dataset, number })),
+            None => directory.is_none().then_some(Stored::Stray(key)),
+        };
+        std::future::ready(Ok(object.map(|object| (object, meta.size))))
+    }))
+}
+
+/// The stored chunks of one dataset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// How many there are.
+    pub chunks: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Bytes of the smallest.
+    pub smallest: u64,
+    /// Bytes of the largest.
+    pub largest: u64,
+}
+
+impl Sizes {
+    fn of(bytes: u64) -> Sizes {
+        Sizes { chunks: 1, bytes, smallest: bytes, largest: bytes }
+    }
+
+    fn and(self, other: Sizes) -> Sizes {
+        Sizes {
+            chunks: self.chunks + other.chunks,
+            bytes: self.bytes.saturating_add(other.bytes),
+            smallest: self.smallest.min(other.smallest),
+            largest: self.largest.max(other.largest),
+        }
+    }
+}
+
+/// The objects of one file, counted.
 #[derive(Debug, Default)]
 pub struct StoredFile {
     /// All its objects.
@@ -29,39 +83,22 @@ pub struct StoredFile {
     /// Bytes of all of them.
     pub bytes: u64,
     /// Chunks, by dataset.
-    pub chunks: HashMap<ObjectId, Vec<StoredChunk>>,
-    /// Objects under the file's prefix that no dataset of it reads, and that are no metadata.
-    pub strays: Vec<Key>,
+    pub chunks: HashMap<ObjectId, Sizes>,
 }
 
 impl StoredFile {
-    /// Lists the objects of a file. `None` where they have no prefix of their own (the first schema), so that no
-    /// listing tells them apart from those of other files.
-    pub async fn list(store: &Store, contents: &Contents) -> Result<Option<StoredFile>, StoreError> {
-        let Some(prefix) = contents.facts.get("root").and_then(|root| prefix(root)) else { return Ok(None) };
-        let datasets = folders(&contents.hierarchy, &contents.chunks);
+    /// Counts the objects of a file; `None` where they cannot be listed, see [`objects`].
+    pub async fn count(store: &Store, contents: &Contents) -> Result<Option<StoredFile>, StoreError> {
+        let Some(objects) = objects(store, contents) else { return Ok(None) };
+        let mut objects = pin!(objects);
         let mut found = StoredFile::default();
-        let directories = store.capabilities().directories;
-        let mut listing = store.names_below(&prefix);
-        while let Some(object) = listing.next().await {
-            let (key, meta) = object?;
-            if let Some(directory) = key.as_str().strip_suffix('/').filter(|_| directories) {
-                // In a chunk's place it is one that cannot be read.
-                if let Some((dataset, number)) = chunk(&Key::new(directory), &datasets, &*contents.chunks) {
-                    found.chunks.entry(dataset).or_default().push(StoredChunk { number, bytes: 0 });
-                }
-                continue;
-            }
+        while let Some(object) = objects.next().await {
+            let (object, bytes) = object?;
             found.objects += 1;
-            found.bytes = found.bytes.saturating_add(meta.size);
-            if key.as_str().ends_with(".json") {
-                continue;
-            }
-            match chunk(&key, &datasets, &*contents.chunks) {
-                Some((dataset, number)) => {
-                    found.chunks.entry(dataset).or_default().push(StoredChunk { number, bytes: meta.size });
-                }
-                None => found.strays.push(key),
+            found.bytes = found.bytes.saturating_add(bytes);
+            if let Stored::Chunk(id) = object {
+                let one = Sizes::of(bytes);
+                found.chunks.entry(id.dataset).and_modify(|sizes| *sizes = sizes.and(one)).or_insert(one);
             }
         }
         Ok(Some(found))
@@ -69,8 +106,8 @@ impl StoredFile {
 
     /// Number and bytes of all chunks.
     pub fn chunk_totals(&self) -> (u64, u64) {
-        let chunks = self.chunks.values().flatten();
-        chunks.fold((0, 0), |(count, bytes), chunk| (count + 1, bytes.saturating_add(chunk.bytes)))
+        let sizes = self.chunks.values();
+        sizes.fold((0, 0), |(count, bytes), sizes| (count + sizes.chunks, sizes.bytes.saturating_add(bytes)))
     }
 }
 
@@ -135,6 +172,12 @@ mod tests {
         assert_eq!(prefix(root).as_deref(), Some("db/6470adce-88afc031/"));
         assert_eq!(prefix("g-c815c3d8-e525-11f1-878b-02fc00000001"), None);
         assert_eq!(prefix("nonsense"), None);
+    }
+
+    #[test]
+    fn sizes_of_chunks_are_summed_one_by_one() {
+        let sizes = [7, 3, 9].map(Sizes::of).into_iter().reduce(Sizes::and);
+        assert_eq!(sizes, Some(Sizes { chunks: 3, bytes: 19, smallest: 3, largest: 9 }));
     }
 
     #[test]

@@ -66,7 +66,7 @@ mod tests {
         let default = MountOptions::default();
         assert_eq!(all.source, example.source);
         assert_eq!(format!("{:?}", all.namespace()), format!("{:?}", default.namespace()));
-        assert_eq!((all.files.umask(), all.files.access()), (default.files.umask(), default.files.access()));
+        assert_eq!((all.files.umask(), all.files.audience()), (default.files.umask(), default.files.audience()));
         assert_eq!(all.deadline(), default.deadline());
         assert_eq!(all.log.log_format.unwrap_or_default(), default.log.log_format.unwrap_or_default());
         let switches = [all.clouds.no_sign_request, all.clouds.request_payer, all.clouds.missing_as_403];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use super::access::AccessOptions;
-use crate::fs::{Access, FsSettings};
+use crate::fs::{Audience, FsSettings};
 use crate::layout::{FilterPresentation, PresentOptions};
 use crate::namespace::{Freshness, NamespaceSettings};
 use crate::telemetry::LogFormat;
@@ -191,8 +191,8 @@ impl FileOptions {
     }
 
     /// Who may use the mount.
-    pub fn access(&self) -> Access {
-        if self.allow_other == Some(true) { Access::All } else { Access::Owner }
+    pub fn audience(&self) -> Audience {
+        if self.allow_other == Some(true) { Audience::All } else { Audience::Owner }
     }
 }
 

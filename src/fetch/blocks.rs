@@ -8,6 +8,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use super::pins::Identity;
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks, Plain, slice};
 use crate::cache::{Missing, PiecePart};
@@ -40,11 +41,11 @@ impl Fetcher {
         let want = want.unwrap_or(0..len);
         if want.start > want.end || want.end > len {
             let reason = format!("bytes {}..{} of {len}", want.start, want.end);
-            return Err(FetchError::Outside { id, reason });
+            return Err(file.outside(id, reason));
         }
         let size = want.end - want.start;
         if size > limits::DECODED_CHUNK_BYTES {
-            return Err(FetchError::TooLarge { id, size, limit: limits::DECODED_CHUNK_BYTES });
+            return Err(file.too_large(id, size));
         }
         let found = self.resolve(file, id).await?;
         let (location, base) = match &found {
@@ -103,7 +104,13 @@ impl Fetcher {
         range: Range<u64>,
     ) -> Result<Bytes, Missing<FetchError>> {
         let failed = |error: FetchError| Missing::Failed(error);
-        let store = file.stores.get(&location.bucket).await.map_err(|error| failed(error.into()))?;
+        // An object of the file's own is absent where it was never written; linked data must be there.
+        let linked = base.is_some();
+        let unlinked = |error: StoreError| match linked {
+            true => file.unlinked(id.dataset, location, error),
+            false => error.into(),
+        };
+        let store = file.stores.get(&location.bucket).await.map_err(|error| failed(unlinked(error)))?;
         let recipe = file.recipe(id).map_err(failed)?;
         let len = recipe.raw_len.unwrap_or_default();
         let start = base.unwrap_or(0);
@@ -111,35 +118,44 @@ impl Fetcher {
             let reason = "its range is past the end of the number space".to_owned();
             return Err(failed(FetchError::Undecodable { location: location.clone(), reason }));
         };
-        let pinned = file.pins.location(location);
-        let mut patience = self.settings.patience.iter();
+        let patience = self.settings.patience.for_question(&store);
+        let mut again = 0;
         loop {
-            let error = match store.get_range(&location.key, from..to, pinned.as_ref()).await {
-                Ok(object) if base.is_none() && !fits(recipe, len, object.meta.size) => FetchError::Undecodable {
-                    location: location.clone(),
-                    reason: format!("{} bytes instead of {len}", object.meta.size),
-                },
+            let condition = file.pins.condition(location).map_err(failed)?;
+            let (error, seen) = match store.get_range(&location.key, from..to, condition.as_ref()).await {
+                Ok(object) if !linked && !fits(recipe, len, object.meta.size) => {
+                    let reason = format!("{} bytes instead of {len}", object.meta.size);
+                    (FetchError::Undecodable { location: location.clone(), reason }, Some(object.meta))
+                }
                 Ok(object) => {
-                    file.pins.pin_location(location, object.meta.etag.as_ref()).map_err(failed)?;
+                    file.pins.pin_location(location, &Identity::of(&object.meta)).map_err(failed)?;
+                    if linked {
+                        file.judge(id.dataset, location, &object.meta).map_err(failed)?;
+                    }
                     return Ok(object.bytes);
                 }
-                Err(StoreError::Changed { location }) => return Err(failed(FetchError::Stale { location })),
-                Err(error) if error.is_not_found() && base.is_none() => {
-                    return Err(match pinned {
+                Err(StoreError::Changed { location }) => return Err(failed(file.pins.changed(&location))),
+                Err(error) if error.is_not_found() && !linked => {
+                    return Err(match file.pins.holds_location(location) {
                         // Other blocks of it were there when this version first read them.
-                        Some(_) => failed(FetchError::Stale { location: location.clone() }),
-                        None => Missing::Absent,
+                        true => failed(FetchError::Stale { location: location.clone() }),
+                        false => Missing::Absent,
                     });
                 }
-                Err(error @ (StoreError::Range { .. } | StoreError::Busy { .. })) => error.into(),
-                Err(error) => return Err(failed(error.into())),
+                Err(error @ (StoreError::Range { .. } | StoreError::Busy { .. })) => {
+                    let now = self.seen(&store, location).await;
+                    if let Some(meta) = &now {
+                        file.pins.check_location(location, &Identity::of(meta)).map_err(failed)?;
+                    }
+                    (error.into(), now)
+                }
+                Err(error) => return Err(failed(unlinked(error))),
             };
-            let live = !store.capabilities().atomic_put && {
-                let (_, modified) = self.when_written(&store, location).await;
-                self.is_young(modified)
-            };
-            let Some(pause) = patience.next().filter(|_| live) else { return Err(failed(error)) };
-            tokio::time::sleep(*pause).await;
+            let live = seen.is_some_and(|meta| self.settings.patience.is_young(meta.modified));
+            if !live || !patience.pause(again).await {
+                return Err(failed(error));
+            }
+            again += 1;
         }
     }
 }

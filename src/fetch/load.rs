@@ -5,10 +5,11 @@
 //! read again for about a second; after that, and everywhere else at once, it is an error that names the object.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use super::pins::Identity;
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks};
 use crate::cache::Missing;
@@ -17,7 +18,7 @@ use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
 use crate::model::pipeline::Framing;
-use crate::store::{Store, StoreError};
+use crate::store::{Meta, Store, StoreError};
 
 /// Chunks up to this many bytes, stored and plain, are decoded where they are: handing them to another thread takes
 /// longer than the work.
@@ -56,8 +57,7 @@ impl Fetcher {
     ) -> Loaded {
         let recipe = file.recipe(id).map_err(Missing::Failed)?;
         if let Some(size) = recipe.raw_len.filter(|&size| size > limits::DECODED_CHUNK_BYTES) {
-            let limit = limits::DECODED_CHUNK_BYTES;
-            return Err(Missing::Failed(FetchError::TooLarge { id, size, limit }));
+            return Err(Missing::Failed(file.too_large(id, size)));
         }
         match &found {
             Found::Nowhere => Err(Missing::Absent),
@@ -65,7 +65,9 @@ impl Fetcher {
             Found::Computed(_, initializer) => match self.patiently(file, id, recipe, &found, framing).await {
                 Err(Missing::Absent) => {
                     let coordinates = recipe.grid.coordinates(id.number);
-                    let fault = |reason: String| Missing::Failed(FetchError::Initializer { id, reason });
+                    let fault = |reason: String| {
+                        Missing::Failed(FetchError::Initializer { chunk: Box::new(file.name(id)), reason })
+                    };
                     let bytes = file
                         .map
                         .compute(id.dataset, &coordinates, initializer)
@@ -96,32 +98,40 @@ impl Fetcher {
         let (Found::Object(location) | Found::Range(location, _) | Found::Computed(location, _)) = found else {
             return Err(Missing::Absent);
         };
-        let store = file.stores.get(&location.bucket).await.map_err(|error| Missing::Failed(error.into()))?;
-        let mut patience = self.settings.patience.iter();
+        let linked = matches!(found, Found::Range(..));
+        let unlinked = |error: StoreError| match linked {
+            true => file.unlinked(id.dataset, location, error),
+            false => error.into(),
+        };
+        let store = file.stores.get(&location.bucket).await.map_err(|error| Missing::Failed(unlinked(error)))?;
+        let patience = self.settings.patience.for_question(&store);
+        let mut again = 0;
         let mut before: Option<Option<ETag>> = None;
         loop {
             let (etag, modified, error) = match self.attempt(file, id, (recipe, framing), found, location, &store).await
             {
                 Ok(bytes) => return Ok(bytes),
                 Err(Failure::Torn { etag, modified, error }) => (etag, modified, error),
+                Err(Failure::Other(FetchError::Store(error))) if linked => {
+                    return Err(Missing::Failed(unlinked(error)));
+                }
                 Err(Failure::Other(FetchError::Store(error))) if error.is_not_found() => {
-                    return Err(match found {
-                        Found::Range(..) => Missing::Failed(error.into()),
+                    return Err(match file.pins.holds_chunk(id) {
                         // It was there when this version first read it.
-                        _ if file.pins.holds_chunk(id) => {
-                            Missing::Failed(FetchError::Stale { location: location.clone() })
-                        }
-                        _ => Missing::Absent,
+                        true => Missing::Failed(FetchError::Stale { location: location.clone() }),
+                        false => Missing::Absent,
                     });
                 }
                 Err(Failure::Other(error)) => return Err(Missing::Failed(error)),
             };
             let changing = before.as_ref().is_some_and(|before| *before != etag);
-            let live = !store.capabilities().atomic_put && (changing || self.is_young(modified));
-            let Some(pause) = patience.next().filter(|_| live) else { return Err(Missing::Failed(error)) };
-            tracing::debug!(%location, %error, ?pause, "perhaps being written: reading it again");
+            let live = changing || self.settings.patience.is_young(modified);
+            if !live || !patience.pause(again).await {
+                return Err(Missing::Failed(error));
+            }
+            again += 1;
+            tracing::debug!(%location, %error, again, "perhaps being written: reading it again");
             before = Some(etag);
-            tokio::time::sleep(*pause).await;
         }
     }
 
@@ -134,29 +144,38 @@ impl Fetcher {
         location: &Location,
         store: &Store,
     ) -> Result<Bytes, Failure> {
+        let linked = matches!(found, Found::Range(..));
         let stored = match found {
             Found::Range(_, range) => {
                 let size = range.end.saturating_sub(range.start);
-                let limit = limits::DECODED_CHUNK_BYTES;
-                if size > limit {
-                    return Err(Failure::Other(FetchError::TooLarge { id, size, limit }));
+                if size > limits::DECODED_CHUNK_BYTES {
+                    return Err(Failure::Other(file.too_large(id, size)));
                 }
-                let pinned = file.pins.location(location);
-                store.get_range(&location.key, range.clone(), pinned.as_ref()).await
+                let condition = file.pins.condition(location)?;
+                store.get_range(&location.key, range.clone(), condition.as_ref()).await
             }
             _ => store.get_if(&location.key, None, limits::DECODED_CHUNK_BYTES).await,
         };
         let object = match stored {
             Ok(object) => object,
+            Err(StoreError::Changed { location }) if linked => return Err(file.pins.changed(&location).into()),
             Err(StoreError::Changed { location }) => return Err(FetchError::Stale { location }.into()),
             Err(error @ (StoreError::Busy { .. } | StoreError::Range { .. })) => {
-                return Err(self.torn(store, error).await);
+                let seen = self.seen(store, location).await;
+                if let Some(meta) = seen.as_ref().filter(|_| linked) {
+                    file.pins.check_location(location, &Identity::of(meta))?;
+                }
+                let (etag, modified) = seen.map_or((None, SystemTime::UNIX_EPOCH), |meta| (meta.etag, meta.modified));
+                return Err(Failure::Torn { etag, modified, error: error.into() });
             }
             Err(error) => return Err(error.into()),
         };
-        let etag = object.meta.etag;
-        if !matches!(found, Found::Range(..)) {
-            file.pins.check_chunk(id, etag.as_ref(), location)?;
+        let (identity, meta) = (Identity::of(&object.meta), object.meta);
+        if linked {
+            file.pins.check_location(location, &identity)?;
+            file.judge(id.dataset, location, &meta)?;
+        } else {
+            file.pins.check_chunk(id, &identity, location)?;
         }
         let made = match framing {
             Some(framing) => self.framed(recipe, object.bytes, framing).await,
@@ -164,43 +183,24 @@ impl Fetcher {
         };
         match made {
             Ok(plain) => {
-                match found {
-                    Found::Range(..) => file.pins.pin_location(location, etag.as_ref())?,
-                    _ => file.pins.pin_chunk(id, etag.as_ref(), location)?,
+                match linked {
+                    true => file.pins.pin_location(location, &identity)?,
+                    false => file.pins.pin_chunk(id, &identity, location)?,
                 }
                 Ok(plain)
             }
             Err(reason) => Err(Failure::Torn {
-                etag,
-                modified: object.meta.modified,
+                etag: meta.etag,
+                modified: meta.modified,
                 error: FetchError::Undecodable { location: location.clone(), reason },
             }),
         }
     }
 
-    /// A failure of an object that is shorter than it should be, or was being written: whether to wait depends on when
-    /// it was last written.
-    pub(super) async fn when_written(&self, store: &Store, location: &Location) -> (Option<ETag>, SystemTime) {
-        match store.head(&location.key).await {
-            Ok(meta) => (meta.etag, meta.modified),
-            Err(_) => (None, SystemTime::UNIX_EPOCH),
-        }
-    }
-
-    async fn torn(&self, store: &Store, error: StoreError) -> Failure {
-        let (StoreError::Busy { location } | StoreError::Range { location, .. }) = &error else {
-            return error.into();
-        };
-        let (etag, modified) = self.when_written(store, location).await;
-        Failure::Torn { etag, modified, error: error.into() }
-    }
-
-    /// Whether an object last written then may still be being written. Clocks of file servers differ, so a time in the
-    /// near future counts as now.
-    pub(super) fn is_young(&self, modified: SystemTime) -> bool {
-        let now = SystemTime::now();
-        let apart = now.duration_since(modified).or_else(|_| modified.duration_since(now));
-        apart.unwrap_or(Duration::MAX) < self.settings.young
+    /// What the store says now of an object that is shorter than it should be, or was being written: whether to wait
+    /// depends on when it was last written.
+    pub(super) async fn seen(&self, store: &Store, location: &Location) -> Option<Meta> {
+        store.head(&location.key).await.ok()
     }
 
     /// Stored bytes, plain. Never on a thread that serves requests, unless it is a trifle.
@@ -226,17 +226,26 @@ impl Fetcher {
         size: u64,
         work: impl FnOnce() -> Result<Bytes, CodecError> + Send + 'static,
     ) -> Result<Bytes, String> {
+        match self.aside(size, work).await {
+            Ok(bytes) => bytes.map_err(|error| error.to_string()),
+            Err(stopped) => Err(stopped),
+        }
+    }
+
+    /// As [`on_decoder`](Self::on_decoder), for any work on bytes.
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        size: u64,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
         if size <= INLINE {
-            return work().map_err(|error| error.to_string());
+            return Ok(work());
         }
         let permit = Arc::clone(&self.decoders).acquire_owned().await.map_err(|closed| closed.to_string())?;
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             work()
         });
-        match done.await {
-            Ok(bytes) => bytes.map_err(|error| error.to_string()),
-            Err(stopped) => Err(format!("the decoder stopped: {stopped}")),
-        }
+        done.await.map_err(|stopped| format!("the decoder stopped: {stopped}"))
     }
 }

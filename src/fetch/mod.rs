@@ -8,10 +8,12 @@
 //! * [`load`](self::load): one chunk's stored bytes, made plain; torn writes are waited out;
 //! * [`stored`](self::stored): one chunk's stored bytes as they are, for readers who undo the filters themselves;
 //! * [`blocks`](self::blocks): huge unfiltered chunks, of which only the wanted part is read;
-//! * [`pins`](self::pins): one version never mixes two states of an object.
+//! * [`pins`](self::pins): one version never mixes two states of an object;
+//! * [`links`](self::links): what is to be told of data that lie in other objects.
 
 mod blocks;
 pub mod error;
+mod links;
 mod load;
 mod pins;
 mod resolve;
@@ -22,18 +24,22 @@ mod tests;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-pub use error::FetchError;
+pub use error::{ChunkName, FetchError};
 pub use resolve::Found;
 
 use crate::cache::{CacheSettings, Missing, PieceCache, PieceId, PiecePart};
-use crate::model::chunk::{ChunkId, ChunkMap, ChunkRecipe};
+use crate::model::chunk::{ChunkId, ChunkMap, ChunkRecipe, ChunkSource, Rows};
+use crate::model::hierarchy::ObjectId;
+use crate::model::limits;
 use crate::model::location::{ETag, Location};
-use crate::store::{StoreError, Stores};
+use crate::model::paths::Paths;
+use crate::store::{Meta, Patience, StoreError, Stores};
+use links::Links;
 use pins::Pins;
 
 /// How chunks are fetched.
@@ -48,11 +54,8 @@ pub struct FetchSettings {
     pub whole_up_to: u64,
     /// Bytes of such a block. 4 MiB: large enough that a request's latency does not count, four of the kernel's reads.
     pub block: u64,
-    /// Pauses before a torn chunk is read again, together about a second: HSDS writes files in place, and a chunk is
-    /// written in well under that.
-    pub patience: Vec<Duration>,
-    /// An object written less than this ago may still be being written.
-    pub young: Duration,
+    /// How long a torn chunk is read again.
+    pub patience: Patience,
 }
 
 impl Default for FetchSettings {
@@ -62,10 +65,22 @@ impl Default for FetchSettings {
             decoders: std::thread::available_parallelism().map_or(1, usize::from),
             whole_up_to: 8 << 20,
             block: 4 << 20,
-            patience: [50, 100, 200, 300, 350].map(Duration::from_millis).to_vec(),
-            young: Duration::from_secs(10),
+            patience: Patience::default(),
         }
     }
+}
+
+/// What is known of the file that chunks belong to, for whom an error or a problem is told.
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    /// The file, as people name it.
+    pub file: String,
+    /// Paths of its objects.
+    pub paths: Arc<Paths>,
+    /// When what describes it was last written. Linked data are to be older.
+    pub modified: Option<SystemTime>,
+    /// Linked data that are not older are refused rather than told of.
+    pub strict: bool,
 }
 
 /// The chunks of one open version of a file.
@@ -74,15 +89,22 @@ pub struct FileChunks {
     version: u64,
     map: Arc<dyn ChunkMap>,
     stores: Arc<Stores>,
+    about: About,
     pins: Pins,
+    links: Links,
 }
 
 impl FileChunks {
     /// The chunks that `map` describes. Each call makes a version of its own: nothing is shared with another.
-    pub fn new(map: Arc<dyn ChunkMap>, stores: Arc<Stores>) -> Arc<FileChunks> {
+    pub fn new(map: Arc<dyn ChunkMap>, stores: Arc<Stores>, about: About) -> Arc<FileChunks> {
         static VERSIONS: AtomicU64 = AtomicU64::new(0);
         let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
-        Arc::new(FileChunks { version, map, stores, pins: Pins::default() })
+        Arc::new(FileChunks { version, map, stores, about, pins: Pins::default(), links: Links::default() })
+    }
+
+    /// The same chunks for new readers: nothing is known yet of any.
+    pub fn renewed(&self) -> Arc<FileChunks> {
+        FileChunks::new(Arc::clone(&self.map), Arc::clone(&self.stores), self.about.clone())
     }
 
     /// What the source knows of the chunks.
@@ -95,8 +117,31 @@ impl FileChunks {
         &self.stores
     }
 
+    /// A chunk as people know it.
+    pub fn name(&self, id: ChunkId) -> ChunkName {
+        let grid = self.map.recipe(id.dataset).map(|recipe| &recipe.grid).filter(|grid| id.number < grid.total());
+        let coordinates = grid.map(|grid| grid.coordinates(id.number));
+        let key = match coordinates.as_ref().map(|coordinates| self.map.locate(id.dataset, coordinates)) {
+            Some(ChunkSource::Object(key) | ChunkSource::Computed { object: key, .. }) => Some(key.to_string()),
+            Some(ChunkSource::Range(location, _)) => Some(location.to_string()),
+            Some(ChunkSource::Table { .. } | ChunkSource::Fill) | None => None,
+        };
+        let coordinates = match coordinates.as_deref() {
+            // A scalar's only chunk has no coordinate and is called 0.
+            Some([]) => "0".to_owned(),
+            Some(coordinates) => coordinates.iter().map(u64::to_string).collect::<Vec<_>>().join("_"),
+            None => format!("number {}", id.number),
+        };
+        ChunkName { dataset: self.path(id.dataset), number: id.number, coordinates, key }
+    }
+
+    /// Path of an object in its file.
+    fn path(&self, object: ObjectId) -> String {
+        self.about.paths.of(object)
+    }
+
     fn recipe(&self, id: ChunkId) -> Result<&ChunkRecipe, FetchError> {
-        let outside = |reason: &str| FetchError::Outside { id, reason: reason.to_owned() };
+        let outside = |reason: &str| self.outside(id, reason.to_owned());
         let recipe = self.map.recipe(id.dataset).ok_or_else(|| outside("no dataset with data"))?;
         if id.number >= recipe.grid.total() {
             return Err(outside("past the end of the chunk grid"));
@@ -104,8 +149,39 @@ impl FileChunks {
         Ok(recipe)
     }
 
+    fn outside(&self, id: ChunkId, reason: String) -> FetchError {
+        FetchError::Outside { chunk: Box::new(self.name(id)), reason }
+    }
+
+    fn too_large(&self, id: ChunkId, size: u64) -> FetchError {
+        FetchError::TooLarge { chunk: Box::new(self.name(id)), size, limit: limits::DECODED_CHUNK_BYTES }
+    }
+
     fn piece(&self, chunk: ChunkId, part: PiecePart) -> PieceId {
         PieceId { version: self.version, chunk, part }
+    }
+}
+
+/// What a plain object was when a listing or a look-up told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its identity, where the store gave one.
+    pub etag: Option<ETag>,
+    /// Its bytes.
+    pub size: u64,
+    /// When it was last written, where the store said so.
+    pub modified: Option<SystemTime>,
+}
+
+impl Expected {
+    /// Whether an answer is of that object: by its tag, and where either was told without one, by time and length.
+    fn is(&self, meta: &Meta) -> bool {
+        // Listings tell times more exactly than the header of an answer does.
+        let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        match (&self.etag, &meta.etag) {
+            (Some(one), Some(other)) => one.names_same(other),
+            _ => self.size == meta.size && self.modified.is_none_or(|then| seconds(then) == seconds(meta.modified)),
+        }
     }
 }
 
@@ -123,15 +199,32 @@ pub enum Plain {
 pub struct Fetcher {
     settings: FetchSettings,
     cache: PieceCache,
+    /// Where the rows of chunk tables begin, by the table's chunk and the dataset that asks.
+    rows: moka::future::Cache<(PieceId, ObjectId), Arc<Rows>>,
     decoders: Arc<Semaphore>,
 }
+
+/// Bytes of lists of rows. A list takes half a byte a row, so that this holds those of sixteen million rows.
+const ROWS: u64 = 8 << 20;
 
 impl Fetcher {
     /// A fetcher with an empty cache.
     pub fn new(settings: FetchSettings) -> Fetcher {
         let cache = PieceCache::new(&settings.cache);
         let decoders = Arc::new(Semaphore::new(settings.decoders.clamp(1, Semaphore::MAX_PERMITS)));
-        Fetcher { settings, cache, decoders }
+        /// The key and what the cache itself keeps.
+        const ENTRY: u64 = 200;
+        let weigh = |_: &(PieceId, ObjectId), rows: &Arc<Rows>| {
+            let bytes = match &**rows {
+                Rows::Unknown => 0,
+                Rows::At(begins) => 8 * begins.len() as u64,
+            };
+            // The longest list is kept while it is used: half the budget is the most that one counts.
+            u32::try_from((bytes + ENTRY).min(ROWS / 2)).unwrap_or(u32::MAX)
+        };
+        let policy = moka::policy::EvictionPolicy::lru();
+        let rows = moka::future::Cache::builder().max_capacity(ROWS).weigher(weigh).eviction_policy(policy).build();
+        Fetcher { settings, cache, rows, decoders }
     }
 
     /// Plain bytes of a chunk in the source's form: `want`, in bytes of the plain chunk, or the whole chunk.
@@ -157,24 +250,26 @@ impl Fetcher {
             Err(Missing::Failed(error)) => return Err(error),
         };
         let want = want.unwrap_or(0..bytes.len() as u64);
-        slice(&bytes, &want).map(Plain::Bytes).ok_or_else(|| FetchError::Outside {
-            id,
-            reason: format!("bytes {}..{} of {}", want.start, want.end, bytes.len()),
-        })
+        slice(&bytes, &want)
+            .map(Plain::Bytes)
+            .ok_or_else(|| file.outside(id, format!("bytes {}..{} of {}", want.start, want.end, bytes.len())))
     }
 
-    /// Bytes of a plain object, exactly `want`; [`FetchError::Stale`] where its identity is not `etag` any more.
+    /// Bytes of a plain object, exactly `want`; [`FetchError::Stale`] where it is not the one expected any more.
     pub async fn object_range(
         &self,
         stores: &Stores,
         location: &Location,
-        etag: Option<&ETag>,
+        expected: &Expected,
         want: Range<u64>,
     ) -> Result<Bytes, FetchError> {
         let store = stores.get(&location.bucket).await?;
-        match store.get_range(&location.key, want, etag).await {
-            Ok(object) => Ok(object.bytes),
-            Err(StoreError::Changed { location }) => Err(FetchError::Stale { location }),
+        let condition = expected.etag.as_ref().filter(|etag| etag.is_strong());
+        match store.get_range(&location.key, want, condition).await {
+            Ok(object) if expected.is(&object.meta) => Ok(object.bytes),
+            Ok(_) | Err(StoreError::Changed { .. } | StoreError::NotFound { .. } | StoreError::Range { .. }) => {
+                Err(FetchError::Stale { location: location.clone() })
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -1,25 +1,73 @@
 //! Identities that one version of a file was read with: an object that was once read must stay the one it was.
 //!
 //! A heap of variable-length data and the chunk that points into it, or two halves of a chunk, must come from the same
-//! bytes. So the first successful fetch pins the object's entity tag for this version, and another tag later is
-//! [`FetchError::Stale`].
+//! bytes. So the first successful fetch pins what was found for this version, and anything else later is
+//! [`FetchError::Stale`]. Answers are compared though `If-Match` was sent: not every service heeds it.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use super::FetchError;
 use crate::model::chunk::ChunkId;
 use crate::model::location::{ETag, Location};
+use crate::store::Meta;
+
+/// What tells one state of an object from another.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    etag: Option<ETag>,
+    modified: SystemTime,
+    size: u64,
+}
+
+impl Identity {
+    pub(super) fn of(meta: &Meta) -> Identity {
+        Identity { etag: meta.etag.clone(), modified: meta.modified, size: meta.size }
+    }
+
+    /// Whether two answers are of one state: by their tags, and where either came without one, by when the object was
+    /// written and its bytes.
+    fn is(&self, other: &Identity) -> bool {
+        match (&self.etag, &other.etag) {
+            (Some(one), Some(other)) => one.names_same(other),
+            _ => (self.modified, self.size) == (other.modified, other.size),
+        }
+    }
+
+    /// The tag that a request can be bound to.
+    fn condition(&self) -> Option<&ETag> {
+        self.etag.as_ref().filter(|etag| etag.is_strong())
+    }
+
+    fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        match &self.etag {
+            Some(etag) => etag.hash(&mut hasher),
+            None => (self.modified, self.size).hash(&mut hasher),
+        }
+        hasher.finish()
+    }
+}
+
+/// An object that is read in part.
+#[derive(Debug)]
+enum Pin {
+    /// It was this one.
+    Is(Identity),
+    /// Two answers differed: whatever comes now may belong to neither.
+    Changed,
+}
 
 /// The pins of one version.
 #[derive(Debug, Default)]
 pub(super) struct Pins {
-    /// Chunks that are objects of their own, by a hash of their tag: a file may have tens of millions, and these are
-    /// compared but never sent.
+    /// Chunks that are objects of their own, by a hash of their identity: a file may have tens of millions, and these
+    /// are compared but never sent.
     chunks: Mutex<HashMap<ChunkId, u64>>,
     /// Objects that are read in part, whose tag is sent along.
-    locations: Mutex<HashMap<Location, ETag>>,
+    locations: Mutex<HashMap<Location, Pin>>,
 }
 
 /// The maps are whole after every single insertion, so a panic elsewhere leaves nothing half done.
@@ -27,18 +75,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn digest(etag: &ETag) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    etag.hash(&mut hasher);
-    hasher.finish()
+fn stale(location: &Location) -> FetchError {
+    FetchError::Stale { location: location.clone() }
 }
 
 impl Pins {
-    /// Whether the chunk was read before with another tag. A store without tags pins nothing.
-    pub fn check_chunk(&self, id: ChunkId, etag: Option<&ETag>, location: &Location) -> Result<(), FetchError> {
-        let held = lock(&self.chunks).get(&id).copied();
-        match (held, etag) {
-            (Some(held), Some(etag)) if held != digest(etag) => Err(FetchError::Stale { location: location.clone() }),
+    /// Whether the chunk was read before as another object.
+    pub fn check_chunk(&self, id: ChunkId, identity: &Identity, location: &Location) -> Result<(), FetchError> {
+        match lock(&self.chunks).get(&id) {
+            Some(held) if *held != identity.digest() => Err(stale(location)),
             _ => Ok(()),
         }
     }
@@ -48,29 +93,58 @@ impl Pins {
         lock(&self.chunks).contains_key(&id)
     }
 
-    /// Pins the chunk's tag, or compares it with the one that another reader pinned meanwhile.
-    pub fn pin_chunk(&self, id: ChunkId, etag: Option<&ETag>, location: &Location) -> Result<(), FetchError> {
-        let Some(etag) = etag else { return Ok(()) };
-        let held = *lock(&self.chunks).entry(id).or_insert_with(|| digest(etag));
-        if held == digest(etag) { Ok(()) } else { Err(FetchError::Stale { location: location.clone() }) }
+    /// Pins the chunk, or compares it with what another reader pinned meanwhile.
+    pub fn pin_chunk(&self, id: ChunkId, identity: &Identity, location: &Location) -> Result<(), FetchError> {
+        let digest = identity.digest();
+        let held = *lock(&self.chunks).entry(id).or_insert(digest);
+        if held == digest { Ok(()) } else { Err(stale(location)) }
     }
 
-    /// The tag to send along.
-    pub fn location(&self, location: &Location) -> Option<ETag> {
-        lock(&self.locations).get(location).cloned()
+    /// Whether the object was read before.
+    pub fn holds_location(&self, location: &Location) -> bool {
+        lock(&self.locations).contains_key(location)
     }
 
-    /// Pins an object's tag, or compares it with the one that another reader pinned meanwhile.
-    pub fn pin_location(&self, location: &Location, etag: Option<&ETag>) -> Result<(), FetchError> {
-        let Some(etag) = etag else { return Ok(()) };
+    /// The tag to send along; an error at once where the object is known to have changed.
+    pub fn condition(&self, location: &Location) -> Result<Option<ETag>, FetchError> {
+        match lock(&self.locations).get(location) {
+            None => Ok(None),
+            Some(Pin::Is(identity)) => Ok(identity.condition().cloned()),
+            Some(Pin::Changed) => Err(stale(location)),
+        }
+    }
+
+    /// Whether an object that is read in part was read before as another one: from then on it is not read again.
+    pub fn check_location(&self, location: &Location, identity: &Identity) -> Result<(), FetchError> {
+        match lock(&self.locations).get_mut(location) {
+            None => Ok(()),
+            Some(Pin::Is(held)) if held.is(identity) => Ok(()),
+            Some(pin) => {
+                *pin = Pin::Changed;
+                Err(stale(location))
+            }
+        }
+    }
+
+    /// Pins an object that is read in part, or compares it with what another reader pinned meanwhile.
+    pub fn pin_location(&self, location: &Location, identity: &Identity) -> Result<(), FetchError> {
         let mut locations = lock(&self.locations);
-        match locations.get(location) {
-            Some(held) if held != etag => Err(FetchError::Stale { location: location.clone() }),
-            Some(_) => Ok(()),
+        match locations.get_mut(location) {
+            Some(Pin::Is(held)) if held.is(identity) => Ok(()),
+            Some(pin) => {
+                *pin = Pin::Changed;
+                Err(stale(location))
+            }
             None => {
-                locations.insert(location.clone(), etag.clone());
+                locations.insert(location.clone(), Pin::Is(identity.clone()));
                 Ok(())
             }
         }
+    }
+
+    /// The store says that the object is not the one any more that it was asked for.
+    pub fn changed(&self, location: &Location) -> FetchError {
+        lock(&self.locations).insert(location.clone(), Pin::Changed);
+        stale(location)
     }
 }

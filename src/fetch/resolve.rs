@@ -1,10 +1,13 @@
 //! From a chunk's id to the object or range that holds its stored bytes.
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::{FetchError, Fetcher, FileChunks};
 use crate::cache::{Missing, PiecePart};
-use crate::model::chunk::{ChunkId, ChunkSource, Initializer};
+use crate::model::chunk::{ChunkId, ChunkSource, Initializer, Rows};
 use crate::model::hierarchy::ObjectId;
 use crate::model::location::{Key, Location};
 
@@ -33,8 +36,9 @@ impl Fetcher {
     pub(super) async fn resolve(&self, file: &FileChunks, id: ChunkId) -> Result<Found, FetchError> {
         let coordinates = file.recipe(id)?.grid.coordinates(id.number);
         match file.map.locate(id.dataset, &coordinates) {
-            ChunkSource::Table { table, row } => self.through_table(file, id, table, &row).await,
-            source => found(file, source).ok_or_else(|| unreachable_table(id)),
+            // On the heap: the commonest reads go past no table, and every one would carry room for it.
+            ChunkSource::Table { table, row } => Box::pin(self.through_table(file, id, table, &row)).await,
+            source => found(file, source).ok_or_else(|| unreachable_table(file, id)),
         }
     }
 
@@ -45,7 +49,7 @@ impl Fetcher {
         table: ObjectId,
         row: &[u64],
     ) -> Result<Found, FetchError> {
-        let fault = |reason: &str| FetchError::Table { id, reason: reason.to_owned() };
+        let fault = |reason: &str| FetchError::Table { chunk: Box::new(file.name(id)), reason: reason.to_owned() };
         let grid = &file.map.recipe(table).ok_or_else(|| fault("it is no dataset with data"))?.grid;
         if row.len() != grid.dims().len() || row.iter().zip(grid.dims()).any(|(at, dim)| at >= dim) {
             return Err(fault("it is smaller than the chunk grid it describes"));
@@ -63,12 +67,13 @@ impl Fetcher {
         let chunk = ChunkId { dataset: table, number };
         let source = match file.map.locate(table, &coordinates) {
             ChunkSource::Table { .. } => return Err(fault("its own chunks lie behind a chunk table")),
-            source => found(file, source).ok_or_else(|| unreachable_table(id))?,
+            source => found(file, source).ok_or_else(|| unreachable_table(file, id))?,
         };
         let piece = file.piece(chunk, PiecePart::Plain);
         match self.cache.get_or_load(piece, self.load_found(file, chunk, source, None)).await {
             Ok(plain) => {
-                let source = file.map.table_row(id.dataset, table, &plain, inside);
+                let rows = self.rows(file, id.dataset, chunk, &plain).await;
+                let source = file.map.table_row(id.dataset, table, &plain, &rows, inside);
                 found(file, source.map_err(|bad| fault(&bad.to_string()))?)
                     .ok_or_else(|| fault("a row of it leads to another table"))
             }
@@ -76,6 +81,19 @@ impl Fetcher {
             Err(Missing::Absent) => Ok(Found::Nowhere),
             Err(Missing::Failed(error)) => Err(error),
         }
+    }
+}
+
+impl Fetcher {
+    /// Where the rows of a table's chunk begin. Rows of different lengths are walked over once, not once for each row.
+    async fn rows(&self, file: &FileChunks, dataset: ObjectId, table: ChunkId, plain: &Bytes) -> Arc<Rows> {
+        let (map, bytes) = (Arc::clone(&file.map), plain.clone());
+        let make = async {
+            let made = self.aside(plain.len() as u64, move || map.table_rows(dataset, table.dataset, &bytes)).await;
+            // Without the list each row is looked for from the front, which gives the same answers.
+            Arc::new(made.unwrap_or(Rows::Unknown))
+        };
+        self.rows.get_with((file.piece(table, PiecePart::Plain), dataset), make).await
     }
 }
 
@@ -91,6 +109,6 @@ fn found(file: &FileChunks, source: ChunkSource) -> Option<Found> {
     })
 }
 
-fn unreachable_table(id: ChunkId) -> FetchError {
-    FetchError::Table { id, reason: "it leads to another table".to_owned() }
+fn unreachable_table(file: &FileChunks, id: ChunkId) -> FetchError {
+    FetchError::Table { chunk: Box::new(file.name(id)), reason: "it leads to another table".to_owned() }
 }

@@ -54,9 +54,7 @@ impl Fetcher {
                     move || frame(&framing, plain)
                 })
                 .await;
-            framed.map_err(|reason| {
-                Missing::Failed(FetchError::Outside { id, reason: format!("its fill value: {reason}") })
-            })
+            framed.map_err(|reason| Missing::Failed(file.outside(id, format!("its fill value: {reason}"))))
         };
         match self.cache.get_or_load(file.piece(any, PiecePart::StoredFill), make).await {
             Ok(bytes) => Ok(bytes),

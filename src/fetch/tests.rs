@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
 use crate::model::chunk::{BadChunk, ChunkSource, Initializer};
@@ -15,9 +15,9 @@ use crate::model::pipeline::{Decode, Pipeline};
 use crate::store::root::bucket_of;
 use crate::store::{Requests, Store, StoreSettings};
 
-const DATA: ObjectId = ObjectId(1);
+pub(super) const DATA: ObjectId = ObjectId(1);
 const TABLE: ObjectId = ObjectId(2);
-const MINUTES_AGO: Duration = Duration::from_secs(600);
+pub(super) const MINUTES_AGO: Duration = Duration::from_secs(600);
 
 /// Dataset 1, one-dimensional; dataset 2 is a table of pairs of u64, offset and size, of a file `linked`.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl ChunkMap for Map {
         let default = || ChunkSource::Object(Key::new(format!("{}/c{}", dataset.0, coordinates[0])));
         self.sources.get(&(dataset, coordinates[0])).cloned().unwrap_or_else(default)
     }
-    fn table_row(&self, _: ObjectId, _: ObjectId, plain: &[u8], row: u64) -> Result<ChunkSource, BadChunk> {
+    fn table_row(&self, _: ObjectId, _: ObjectId, plain: &[u8], _: &Rows, row: u64) -> Result<ChunkSource, BadChunk> {
         let word = |at: u64| {
             let at = at as usize;
             plain.get(at..at + 8).map(|word| u64::from_le_bytes(word.try_into().unwrap()))
@@ -45,6 +45,9 @@ impl ChunkMap for Map {
             return Err(BadChunk { at: row * 16, reason: "no such row".to_owned() });
         };
         Ok(ChunkSource::Range(self.linked.clone(), offset..offset + size))
+    }
+    fn targets(&self) -> Vec<(ObjectId, Location)> {
+        vec![(DATA, self.linked.clone())]
     }
     fn elements(&self, _: ObjectId, plain: Bytes) -> Result<Elements, BadChunk> {
         Ok(Elements::plain(plain))
@@ -57,7 +60,7 @@ impl ChunkMap for Map {
     }
 }
 
-fn recipe(total: u64, chunk: u64, element: u64, steps: &[Decode]) -> ChunkRecipe {
+pub(super) fn recipe(total: u64, chunk: u64, element: u64, steps: &[Decode]) -> ChunkRecipe {
     ChunkRecipe {
         grid: Grid::new(&[total], &[chunk]).unwrap(),
         raw_len: Some(chunk * element),
@@ -65,18 +68,18 @@ fn recipe(total: u64, chunk: u64, element: u64, steps: &[Decode]) -> ChunkRecipe
     }
 }
 
-struct World {
-    directory: tempfile::TempDir,
-    store: Arc<Store>,
-    fetcher: Arc<Fetcher>,
-    file: Arc<FileChunks>,
+pub(super) struct World {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) store: Arc<Store>,
+    pub(super) fetcher: Arc<Fetcher>,
+    pub(super) file: Arc<FileChunks>,
 }
 
-fn world(data: ChunkRecipe, sources: impl IntoIterator<Item = ((ObjectId, u64), ChunkSource)>) -> World {
+pub(super) fn world(data: ChunkRecipe, sources: impl IntoIterator<Item = ((ObjectId, u64), ChunkSource)>) -> World {
     world_with(data, sources, FetchSettings::default(), |store| store)
 }
 
-fn world_with(
+pub(super) fn world_with(
     data: ChunkRecipe,
     sources: impl IntoIterator<Item = ((ObjectId, u64), ChunkSource)>,
     settings: FetchSettings,
@@ -90,34 +93,34 @@ fn world_with(
         sources: sources.into_iter().collect(),
         linked: Location { bucket, key: Key::new("linked") },
     };
-    let file = FileChunks::new(Arc::new(map), Arc::new(Stores::new(Arc::clone(&store))));
+    let file = FileChunks::new(Arc::new(map), Arc::new(Stores::new(Arc::clone(&store))), About::default());
     World { directory, store, fetcher: Arc::new(Fetcher::new(settings)), file }
 }
 
 impl World {
-    fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
+    pub(super) fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
-    fn path(&self, key: &str) -> std::path::PathBuf {
+    pub(super) fn path(&self, key: &str) -> std::path::PathBuf {
         self.directory.path().join(key)
     }
-    async fn chunk(&self, number: u64, want: Option<Range<u64>>) -> Result<Plain, FetchError> {
+    pub(super) async fn chunk(&self, number: u64, want: Option<Range<u64>>) -> Result<Plain, FetchError> {
         self.fetcher.chunk(&self.file, ChunkId { dataset: DATA, number }, want).await
     }
-    async fn bytes(&self, number: u64, want: Option<Range<u64>>) -> Bytes {
+    pub(super) async fn bytes(&self, number: u64, want: Option<Range<u64>>) -> Bytes {
         match self.chunk(number, want).await.unwrap() {
             Plain::Bytes(bytes) => bytes,
             Plain::Absent => panic!("absent"),
         }
     }
-    fn counted(&self) -> Requests {
+    pub(super) fn counted(&self) -> Requests {
         self.store.counters()
     }
 }
 
-fn age(path: &Path) {
+pub(super) fn age(path: &Path) {
     fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::now() - MINUTES_AGO).unwrap();
 }
 
@@ -202,7 +205,7 @@ async fn a_chunk_that_changed_within_a_version_is_stale_and_new_to_the_next() {
     world.fetcher.cached_bytes().await;
     world.put("1/c0", [2; 8]);
     assert!(matches!(world.chunk(0, None).await, Err(FetchError::Stale { .. })));
-    let next = FileChunks::new(Arc::clone(world.file.map()), Arc::clone(world.file.stores()));
+    let next = world.file.renewed();
     let id = ChunkId { dataset: DATA, number: 0 };
     assert_eq!(world.fetcher.chunk(&next, id, None).await.unwrap(), Plain::Bytes(vec![2; 8].into()));
     world.fetcher.cached_bytes().await;
@@ -324,7 +327,7 @@ async fn a_chunk_table_is_read_once_for_all_its_rows() {
     assert_eq!(world.chunk(7, None).await.unwrap(), Plain::Absent);
     // A link to nothing is no absent chunk.
     fs::remove_file(world.path("linked")).unwrap();
-    assert!(matches!(world.chunk(3, None).await, Err(FetchError::Store(StoreError::NotFound { .. }))));
+    assert!(matches!(world.chunk(3, None).await, Err(FetchError::Gone { .. })));
 }
 
 #[tokio::test]
@@ -373,11 +376,12 @@ async fn plain_objects_are_read_in_part_and_bound_to_their_identity() {
     let world = world(recipe(8, 8, 1, &[]), []);
     world.put("notes.txt", b"hello");
     let key = Key::new("notes.txt");
-    let etag = world.store.head(&key).await.unwrap().etag;
+    let meta = world.store.head(&key).await.unwrap();
+    let expected = Expected { etag: meta.etag, size: meta.size, modified: Some(meta.modified) };
     let (stores, location) = (world.file.stores(), world.store.location(&key));
-    let read = world.fetcher.object_range(stores, &location, etag.as_ref(), 1..3).await.unwrap();
+    let read = world.fetcher.object_range(stores, &location, &expected, 1..3).await.unwrap();
     assert_eq!(read, &b"el"[..]);
     world.put("notes.txt", b"hello again");
-    let error = world.fetcher.object_range(stores, &location, etag.as_ref(), 1..3).await.unwrap_err();
+    let error = world.fetcher.object_range(stores, &location, &expected, 1..3).await.unwrap_err();
     assert!(matches!(error, FetchError::Stale { .. }));
 }

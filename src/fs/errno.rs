@@ -69,11 +69,22 @@ impl Failure {
         }
     }
 
+    /// What the line is about: lines about the same are not written for every request.
+    pub(super) fn subject(&self, request: &'static str) -> String {
+        match self {
+            Failure::Namespace(error) => error.subject(),
+            other => format!("{request} {other:?}"),
+        }
+    }
+
     /// Why, for the log; `None` for what is an everyday answer and no fault.
     pub(super) fn log_line(&self) -> Option<String> {
         match self {
             Failure::Namespace(error) if error.is_not_found() => None,
-            Failure::Namespace(error) => Some(error.to_string()),
+            Failure::Namespace(error) => Some(match error.remedy() {
+                Some(remedy) => format!("{error}; {remedy}"),
+                None => error.to_string(),
+            }),
             Failure::UnknownInode => Some("the kernel asked for an inode it had forgotten".to_owned()),
             Failure::UnknownHandle => Some("the kernel used a handle that is not open".to_owned()),
             Failure::Deadline => Some("not answered within the deadline".to_owned()),

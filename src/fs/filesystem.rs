@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fuser::{
     BsdFileFlags, FileAttr, FileHandle as Fh, FileType, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags,
@@ -15,7 +15,7 @@ use fuser::{
 
 use super::attributes::LASTING;
 use super::errno::{Failure, NO_DEVICE, NOT_OURS, READ_ONLY};
-use super::handles::{Access, DirectoryHandle, FileHandle};
+use super::handles::{DirectoryHandle, FileHandle, Mode};
 use super::{Adapter, xattr};
 use crate::namespace::{EntryKind, NamespaceError, Node, Whence};
 
@@ -40,7 +40,7 @@ pub(super) struct Filesystem {
 }
 
 /// What a LOOKUP is answered.
-struct Found {
+struct Looked {
     attributes: FileAttr,
     attributes_for: Duration,
     entry_for: Duration,
@@ -76,13 +76,13 @@ impl fuser::Filesystem for Filesystem {
                     adapter.inodes.remember(number, node.clone(), folder, None);
                     let attributes = adapter.settings.ownership.of_folder(number, inner);
                     let time = adapter.namespace.believed_for(&node);
-                    Found { attributes, attributes_for: time, entry_for: time }
+                    Looked { attributes, attributes_for: time, entry_for: time }
                 }
                 Node::File(file) => {
                     let measured = adapter.measure(file, &folder).await?;
                     let stat = measured.exact.then_some(measured.stat);
                     adapter.inodes.remember(measured.number, node.clone(), folder, stat);
-                    Found {
+                    Looked {
                         attributes: adapter.settings.ownership.of_file(measured.number, measured.stat),
                         attributes_for: if measured.exact { LASTING } else { Duration::ZERO },
                         entry_for: adapter.namespace.believed_for(&node),
@@ -142,19 +142,22 @@ impl fuser::Filesystem for Filesystem {
         });
     }
 
-    fn open(&self, _request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if flags.acc_mode() != OpenAccMode::O_RDONLY || flags.0 & libc::O_TRUNC != 0 {
             return reply.error(READ_ONLY);
         }
         let adapter = self.adapter.clone();
+        let thread = request.pid();
         let work = async move {
             let file = adapter.inodes.file(number.0)?;
-            let version = adapter.namespace.open_found(&file).await?;
+            let mut version = adapter.namespace.open_found(&file).await?;
             if version.id().0 != number.0 {
-                return Err(Failure::Superseded);
+                let reopened = adapter.files.version(number.0);
+                let again = adapter.superseded.again(thread, number.0, Instant::now());
+                version = reopened.filter(|_| again).ok_or(Failure::Superseded)?;
             }
             adapter.inodes.measured(number.0, version.stat());
-            Ok(adapter.files.open(FileHandle { version, access: Access::Read }))
+            Ok(adapter.files.open(FileHandle { version, mode: Mode::Read }))
         };
         self.adapter.answer("OPEN", number.0, work, |result| match result {
             // The pages of an inode are those of its one version.
@@ -188,8 +191,8 @@ impl fuser::Filesystem for Filesystem {
 
     fn flush(&self, _request: &Request, _number: INodeNo, handle: Fh, _owner: LockOwner, reply: ReplyEmpty) {
         // One descriptor of the handle was closed. A reader has nothing to hand in.
-        match self.adapter.files.get(handle.0).map(|open| open.access) {
-            Ok(Access::Read) => reply.ok(),
+        match self.adapter.files.get(handle.0).map(|open| open.mode) {
+            Ok(Mode::Read) => reply.ok(),
             Err(failure) => reply.error(failure.errno()),
         }
     }
@@ -339,13 +342,13 @@ impl fuser::Filesystem for Filesystem {
             _ => return reply.error(Failure::NoAttribute.errno()),
         };
         let adapter = self.adapter.clone();
-        let work = async move { adapter.extended(number.0).await?.remove(&wanted).ok_or(Failure::NoAttribute) };
+        let work = async move { adapter.extended(number.0, &wanted).await };
         self.adapter.answer("GETXATTR", number.0, work, move |result| sized(reply, size, result));
     }
 
     fn listxattr(&self, _request: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
         let adapter = self.adapter.clone();
-        let work = async move { Ok(xattr::names(&adapter.extended(number.0).await?)) };
+        let work = async move { Ok(xattr::names(&adapter.inodes.get(number.0)?.node)) };
         self.adapter.answer("LISTXATTR", number.0, work, move |result| sized(reply, size, result));
     }
 

@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::errno::Failure;
 use crate::namespace::{Folder, Listing, Version};
 
 /// How a file was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Access {
+pub(super) enum Mode {
     /// For reading.
     Read,
 }
@@ -21,7 +22,7 @@ pub(super) struct FileHandle {
     /// The bytes it sees, whatever becomes of the name.
     pub version: Arc<Version>,
     /// How it was opened.
-    pub access: Access,
+    pub mode: Mode,
 }
 
 /// An open directory.
@@ -68,5 +69,43 @@ impl<T: Clone> Handles<T> {
     /// How many are open.
     pub(super) fn len(&self) -> usize {
         self.lock().len()
+    }
+}
+
+impl Handles<FileHandle> {
+    /// The version of this number, while somebody has it open.
+    pub(super) fn version(&self, number: u64) -> Option<Arc<Version>> {
+        self.lock().values().find(|open| open.version.id().0 == number).map(|open| open.version.clone())
+    }
+}
+
+/// OPENs that were refused because the name leads to another version by now.
+///
+/// The kernel then looks the name up again and opens what it leads to. Where there is no name, because a program opens
+/// what it has open already (`/proc/self/fd/N`), the same OPEN comes a second time: that one is for the version which
+/// is open.
+#[derive(Debug, Default)]
+pub(super) struct Superseded {
+    /// By the thread that opens, which does one thing at a time, and the inode.
+    refused: Mutex<HashMap<(u32, u64), Instant>>,
+}
+
+impl Superseded {
+    /// How long after a refusal the second OPEN may come: the kernel sends it at once, on a machine however busy.
+    const SECOND: Duration = Duration::from_secs(10);
+    /// Refusals remembered; they are as rare as changes of files.
+    const REMEMBERED: usize = 1024;
+
+    /// Notes a refusal. Whether the same was refused just before.
+    pub(super) fn again(&self, thread: u32, number: u64, now: Instant) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= Self::REMEMBERED {
+            refused.retain(|_, when| now.saturating_duration_since(*when) < Self::SECOND);
+        }
+        if refused.len() >= Self::REMEMBERED {
+            refused.clear();
+        }
+        let before = refused.insert((thread, number), now);
+        before.is_some_and(|when| now.saturating_duration_since(when) < Self::SECOND)
     }
 }

@@ -12,6 +12,7 @@
 //! * flock and fcntl locks are the kernel's own business as long as we do not claim them.
 
 mod attributes;
+mod complaints;
 mod errno;
 mod filesystem;
 mod handles;
@@ -19,21 +20,22 @@ mod inodes;
 mod session;
 mod xattr;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuser::Errno;
 use tokio::runtime::Handle;
 
 pub use attributes::Ownership;
-pub use session::{Access, Detach, Mount, MountError, detach, is_ours, mount, source_name};
+pub use session::{Audience, Detach, Mount, MountError, detach, is_ours, mount, source_name};
 
 use crate::namespace::{File, Folder, Namespace, Node, NodeId, Stat};
+use complaints::Complaints;
 use errno::Failure;
-use handles::{DirectoryHandle, FileHandle, Handles};
+use handles::{DirectoryHandle, FileHandle, Handles, Superseded};
 use inodes::Inodes;
+use xattr::Told;
 
 /// How the file system behaves; resolved once by the configuration.
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ struct Adapter {
     inodes: Inodes,
     files: Handles<FileHandle>,
     directories: Handles<DirectoryHandle>,
+    superseded: Superseded,
+    complaints: Arc<Complaints>,
 }
 
 /// What is told of a file by number: the inode, its size, and whether that is more than an estimate.
@@ -73,7 +77,16 @@ struct Measured {
 impl Adapter {
     fn new(namespace: Arc<Namespace>, settings: FsSettings, runtime: Handle) -> Self {
         let inodes = Inodes::new(namespace.root().clone());
-        Adapter { namespace, settings, runtime, inodes, files: Handles::new(), directories: Handles::new() }
+        Adapter {
+            namespace,
+            settings,
+            runtime,
+            inodes,
+            files: Handles::new(),
+            directories: Handles::new(),
+            superseded: Superseded::default(),
+            complaints: Arc::default(),
+        }
     }
 
     /// Answers a request in a task of its own, within the deadline. `request` names it in the log.
@@ -85,11 +98,14 @@ impl Adapter {
         send: impl FnOnce(Result<T, Errno>) + Send + 'static,
     ) {
         let deadline = self.settings.deadline;
+        let complaints = self.complaints.clone();
         self.runtime.spawn(async move {
             let result = tokio::time::timeout(deadline, work).await.unwrap_or(Err(Failure::Deadline));
             send(result.map_err(|failure| {
                 let errno = failure.errno();
-                if let Some(reason) = failure.log_line() {
+                let line = failure.log_line();
+                let line = line.and_then(|line| complaints.line(failure.subject(request), &line, Instant::now()));
+                if let Some(reason) = line {
                     tracing::warn!(request, inode = number, errno = errno.code(), "{reason}");
                 }
                 errno
@@ -97,16 +113,24 @@ impl Adapter {
         });
     }
 
-    /// Extended attributes of an inode.
-    async fn extended(&self, number: u64) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-        let source = &self.settings.source;
-        match self.inodes.get(number)?.node {
-            Node::Folder(folder) => Ok(xattr::of_folder(&format!("{source}/{}", folder.path()))),
-            Node::File(file) => match self.namespace.open(&file).await {
-                Ok(version) => Ok(xattr::of_version(source, &version)),
-                Err(error) => Ok(xattr::of_broken(source, file.path(), &error)),
-            },
-        }
+    /// The value of an extended attribute. A file is opened only for what is told of its content.
+    async fn extended(&self, number: u64, name: &str) -> Result<Vec<u8>, Failure> {
+        let node = self.inodes.get(number)?.node;
+        let told = xattr::find(&node, name).ok_or(Failure::NoAttribute)?;
+        let file = match (&node, told) {
+            (Node::File(file), Told::Fact(_) | Told::Problems) => file,
+            _ => {
+                let url = format!("{}/{}", self.settings.source, node.path());
+                return Ok(xattr::text(url.trim_end_matches('/')));
+            }
+        };
+        Ok(match (self.namespace.open(file).await, told) {
+            (Ok(version), Told::Problems) => xattr::lines(self.namespace.problems(&version).await),
+            (Ok(version), Told::Fact(name)) => xattr::text(version.facts().get(name).map_or("", String::as_str)),
+            // Why it cannot be opened is its problem.
+            (Err(error), Told::Problems) => xattr::lines([error]),
+            _ => Vec::new(),
+        })
     }
 
     /// Inode and size of a file. It is opened for that, unless somebody walks through the large folder it is in.
@@ -121,7 +145,11 @@ impl Adapter {
             Err(error) if error.is_not_found() => Err(error.into()),
             Err(error) => {
                 // The name is there, and whoever opens it is told why it cannot be read.
-                tracing::warn!("{error}");
+                let failure = Failure::from(error);
+                let line = failure.log_line().unwrap_or_default();
+                if let Some(line) = self.complaints.line(failure.subject("LOOKUP"), &line, Instant::now()) {
+                    tracing::warn!("{line}");
+                }
                 Ok(Measured { number: file.current().0, stat: attributes::ESTIMATE, exact: false })
             }
         }

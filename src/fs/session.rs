@@ -18,7 +18,7 @@ use crate::namespace::Namespace;
 
 /// Who may use the mount.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
+pub enum Audience {
     /// Whoever mounted it.
     Owner,
     /// Everybody, within the modes shown.
@@ -66,7 +66,7 @@ pub fn mount(
     namespace: Arc<Namespace>,
     mountpoint: &Path,
     settings: FsSettings,
-    access: Access,
+    audience: Audience,
     runtime: Handle,
 ) -> Result<Mount, MountError> {
     let refused = |error: io::Error| MountError::Refused {
@@ -82,9 +82,9 @@ pub fn mount(
         MountOption::Subtype(SUBTYPE.to_owned()),
         MountOption::FSName(source_name(&settings.source)),
     ];
-    config.acl = match access {
-        Access::Owner => SessionACL::Owner,
-        Access::All => SessionACL::All,
+    config.acl = match audience {
+        Audience::Owner => SessionACL::Owner,
+        Audience::All => SessionACL::All,
     };
     let end = Arc::new(End::default());
     let adapter = Arc::new(Adapter::new(namespace, settings, runtime));

@@ -1,8 +1,6 @@
 //! Extended attributes `user.h5mount.*`: what is known of a file beside its bytes.
 
-use std::collections::BTreeMap;
-
-use crate::namespace::{NamespaceError, Version};
+use crate::namespace::{FileKind, Node};
 
 /// What every name starts with.
 pub(super) const PREFIX: &str = "user.h5mount.";
@@ -13,36 +11,48 @@ const VALUE_BYTES: usize = 64 << 10;
 /// Names of the facts that are shown; the rest is for `h5mount info`.
 const FACTS: [&str; 7] = ["root", "owner", "acls", "dialect", "schema", "layout_version", "version"];
 
-/// All of a file, by name.
-pub(super) fn of_version(source: &str, version: &Version) -> BTreeMap<String, Vec<u8>> {
-    let mut all = of_folder(&format!("{source}/{}", version.path()));
-    for name in FACTS {
-        if let Some(value) = version.facts().get(name) {
-            all.insert(format!("{PREFIX}{name}"), cut(value, VALUE_BYTES));
-        }
-    }
-    if !version.problems().is_empty() {
-        let lines: Vec<String> = version.problems().iter().map(ToString::to_string).collect();
-        all.insert(format!("{PREFIX}problems"), fit(&lines));
-    }
-    all
+/// What an attribute is told from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Told {
+    /// The path: nothing is read for it.
+    Source,
+    /// A fact of this name about the version that is current.
+    Fact(&'static str),
+    /// The problems of that version.
+    Problems,
 }
 
-/// All of a file that cannot be opened: why.
-pub(super) fn of_broken(source: &str, path: &str, error: &NamespaceError) -> BTreeMap<String, Vec<u8>> {
-    let mut all = of_folder(&format!("{source}/{path}"));
-    all.insert(format!("{PREFIX}problems"), fit(&[error.to_string()]));
-    all
+/// The attributes that `node` has. They follow from what it is, not from what is in it, so that listing the names of
+/// attributes, as `ls -l` does for every file, reads nothing. One that has nothing to tell is empty.
+pub(super) fn all_of(node: &Node) -> impl Iterator<Item = (&'static str, Told)> {
+    let described = match node {
+        Node::Folder(_) => false,
+        Node::File(file) => *file.kind() == FileKind::Described,
+    };
+    let facts = FACTS.into_iter().map(|name| (name, Told::Fact(name)));
+    let of_version = facts.chain([("problems", Told::Problems)]).filter(move |_| described);
+    [("source", Told::Source)].into_iter().chain(of_version)
 }
 
-/// All of a folder.
-pub(super) fn of_folder(url: &str) -> BTreeMap<String, Vec<u8>> {
-    BTreeMap::from([(format!("{PREFIX}source"), cut(url.trim_end_matches('/'), VALUE_BYTES))])
+/// What the attribute of this name is told from; `None` where `node` has none of this name.
+pub(super) fn find(node: &Node, name: &str) -> Option<Told> {
+    let name = name.strip_prefix(PREFIX)?;
+    all_of(node).find(|(known, _)| *known == name).map(|(_, told)| told)
 }
 
 /// Names, each ended by NUL, as listxattr wants them.
-pub(super) fn names(all: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
-    all.keys().flat_map(|name| name.bytes().chain([0])).collect()
+pub(super) fn names(node: &Node) -> Vec<u8> {
+    all_of(node).flat_map(|(name, _)| PREFIX.bytes().chain(name.bytes()).chain([0])).collect()
+}
+
+/// The value of a fact, or of the URL of a file or folder.
+pub(super) fn text(value: &str) -> Vec<u8> {
+    cut(value, VALUE_BYTES)
+}
+
+/// The value of a list, a line each.
+pub(super) fn lines(list: impl IntoIterator<Item = impl ToString>) -> Vec<u8> {
+    fit(&list.into_iter().map(|line| line.to_string()).collect::<Vec<_>>())
 }
 
 /// The text, or as much of it as fits into `room` bytes and a mark that it goes on.
@@ -78,6 +88,7 @@ fn fit(lines: &[String]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::namespace::{Namespace, NodeId};
 
     #[test]
     fn a_long_list_of_problems_ends_with_their_number() {
@@ -103,8 +114,10 @@ mod tests {
 
     #[test]
     fn names_end_with_a_zero_byte() {
-        let all = of_folder("file:///store/home/");
-        assert_eq!(names(&all), b"user.h5mount.source\0");
-        assert_eq!(all["user.h5mount.source"], b"file:///store/home");
+        let folder = Node::Folder(Namespace::folder_for_tests(NodeId(1), "home"));
+        assert_eq!(names(&folder), b"user.h5mount.source\0");
+        assert_eq!(find(&folder, "user.h5mount.source"), Some(Told::Source));
+        assert_eq!(find(&folder, "user.h5mount.problems"), None);
+        assert_eq!(find(&folder, "security.selinux"), None);
     }
 }

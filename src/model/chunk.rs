@@ -70,6 +70,21 @@ pub struct ChunkRecipe {
     pub decode: Pipeline,
 }
 
+/// Where the rows of a chunk of a chunk table begin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Rows {
+    /// Not known, or not worth a list, as where all rows have the same length.
+    Unknown,
+    /// At these bytes, as far as the chunk can be read; of every [`Rows::STRIDE`]th row.
+    At(Vec<u64>),
+}
+
+impl Rows {
+    /// Rows from one remembered place to the next: few enough to walk over, and the list stays a small part of the
+    /// chunk, whose rows take some hundred bytes each.
+    pub const STRIDE: u64 = 16;
+}
+
 /// What a source knows of one file's chunks. Pure: no call waits, and equal arguments give equal answers.
 pub trait ChunkMap: Send + Sync + fmt::Debug {
     /// How the chunks of `dataset` are made plain. `None` where the object is no dataset or has no data.
@@ -78,9 +93,28 @@ pub trait ChunkMap: Send + Sync + fmt::Debug {
     /// Where chunk `coordinates` (in chunks of the recipe's grid) of `dataset` comes from.
     fn locate(&self, dataset: ObjectId, coordinates: &[u64]) -> ChunkSource;
 
+    /// Where the rows of a chunk of `table` begin. `plain` is that table chunk, decoded.
+    fn table_rows(&self, dataset: ObjectId, table: ObjectId, plain: &[u8]) -> Rows {
+        let _ = (dataset, table, plain);
+        Rows::Unknown
+    }
+
     /// What row `row` (its position in C order inside the chunk) of a chunk of `table` says about a chunk of `dataset`.
-    /// `plain` is that table chunk, decoded.
-    fn table_row(&self, dataset: ObjectId, table: ObjectId, plain: &[u8], row: u64) -> Result<ChunkSource, BadChunk>;
+    /// `rows` is what [`table_rows`](Self::table_rows) said of `plain`.
+    fn table_row(
+        &self,
+        dataset: ObjectId,
+        table: ObjectId,
+        plain: &[u8],
+        rows: &Rows,
+        row: u64,
+    ) -> Result<ChunkSource, BadChunk>;
+
+    /// Objects elsewhere that the description itself names as holding data, by dataset. Those that only rows of a chunk
+    /// table name are not among them.
+    fn targets(&self) -> Vec<(ObjectId, Location)> {
+        Vec::new()
+    }
 
     /// Plain bytes of one chunk of `dataset` as element values. Called only where the datatype
     /// [needs placement](super::datatype::Datatype::needs_placement).

@@ -71,4 +71,15 @@ impl ETag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether both name the same state of an object. Some services quote a tag in one answer and not in another.
+    pub fn names_same(&self, other: &ETag) -> bool {
+        self.0.trim_matches('"') == other.0.trim_matches('"')
+    }
+
+    /// Whether equal tags mean equal bytes. Weak tags (`W/"…"`) mean equal content only, and no request can be bound
+    /// to one.
+    pub fn is_strong(&self) -> bool {
+        !self.0.starts_with("W/")
+    }
 }

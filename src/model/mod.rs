@@ -14,6 +14,7 @@ pub mod hyperslab;
 pub mod limits;
 pub mod location;
 pub mod name;
+pub mod paths;
 pub mod pipeline;
 pub mod problem;
 pub mod selection;

@@ -3,9 +3,9 @@
 //! A listing is read once, by a task of its own; readers take entries by position and wait only for
 //! what has not arrived yet. Positions are stable, so a directory handle of the kernel is a listing and a number.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as MapEntry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use futures::StreamExt;
@@ -33,6 +33,26 @@ struct State {
     entries: Vec<Arc<Entry>>,
     index: HashMap<String, usize>,
     end: Option<Result<(), NamespaceError>>,
+    /// Names whose entries were found to be outdated.
+    doubted: HashSet<String>,
+}
+
+/// The task that reads a listing. However it ends, its readers are told.
+struct Reading {
+    /// Weak: when nobody wants the listing any more, reading on would be in vain.
+    listing: Weak<Listing>,
+    path: String,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let Some(listing) = self.listing.upgrade() else { return };
+        listing
+            .lock()
+            .end
+            .get_or_insert_with(|| Err(NamespaceError::Stopped { path: super::error::shown(&self.path) }));
+        listing.grown.notify_waiters();
+    }
 }
 
 /// What a listing knows of a name so far.
@@ -50,14 +70,14 @@ impl Listing {
     /// Starts to read the listing of `path`.
     pub(crate) fn start(source: Arc<dyn Source>, path: String) -> Arc<Listing> {
         let listing = Arc::new(Listing { state: Mutex::default(), grown: Notify::new(), started: Instant::now() });
-        // The task holds the listing weakly: when nobody wants it any more, reading on would be in vain.
-        let weak = Arc::downgrade(&listing);
+        let reading = Reading { listing: Arc::downgrade(&listing), path };
         tokio::spawn(async move {
-            let mut batches = source.list(&path).ready_chunks(BATCH);
+            let path = &reading.path;
+            let mut batches = source.list(path).ready_chunks(BATCH);
             loop {
                 let batch = batches.next().await;
-                let Some(listing) = weak.upgrade() else { return };
-                let more = listing.add(&path, batch);
+                let Some(listing) = reading.listing.upgrade() else { return };
+                let more = listing.add(path, batch);
                 listing.grown.notify_waiters();
                 if !more {
                     return;
@@ -119,6 +139,9 @@ impl Listing {
     /// What is known of `name` without waiting.
     pub fn known(&self, name: &str) -> Known {
         let state = self.lock();
+        if state.doubted.contains(name) {
+            return Known::Unknown;
+        }
         match (state.index.get(name).and_then(|&at| state.entries.get(at)), &state.end) {
             // What it is could not be found out then; it may be by now.
             (Some(entry), _) if entry.kind == EntryKind::Unclear => Known::Unknown,
@@ -126,6 +149,11 @@ impl Listing {
             (None, Some(Ok(()))) => Known::Absent,
             _ => Known::Unknown,
         }
+    }
+
+    /// Forgets what is known of `name`, though whoever walks through the listing still meets it.
+    pub(crate) fn doubt(&self, name: &str) {
+        self.lock().doubted.insert(name.to_owned());
     }
 
     /// Up to `most` entries from position `from`; waits for the first of them. Empty: the listing ends there.

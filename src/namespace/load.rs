@@ -5,20 +5,22 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::error::{NamespaceError, shown};
-use super::node::{File, FileKind, NodeId, Record};
+use super::node::{File, FileKind, Node, NodeId, Record};
 use super::version::{Content, Stat, Version};
 use super::{Freshness, Namespace};
-use crate::fetch::FileChunks;
+use crate::fetch::{About, Expected, Fetcher, FileChunks};
 use crate::layout::{self, LAYOUT_VERSION};
 use crate::model::datatype::Datatype;
 use crate::model::hierarchy::{DataLayout, Hierarchy, Object, ObjectId, ObjectKind};
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
+use crate::model::paths::Paths;
 use crate::model::problem::Problem;
 use crate::source::{Body, Contents, Fingerprint, Freshness as Compared};
+use crate::store::Stores;
 
 impl Namespace {
     /// The current version of `file`. Many openers at once cause one load; an unchanged file is not loaded again while
@@ -49,6 +51,7 @@ impl Namespace {
         }
         let result = match &file.kind {
             FileKind::Described => self.open_described(file, &mut gate, &before, compared).await,
+            FileKind::Plain { .. } if before.stale.load(Ordering::Relaxed) => self.open_plain_anew(file).await,
             FileKind::Plain { .. } => Ok(self.open_plain(file, before.id)),
         };
         match result {
@@ -105,8 +108,7 @@ impl Namespace {
                 let recent = before.checked.is_some_and(|then| then.elapsed() < compared);
                 let version = if version.was_read() && !told && !recent {
                     // Its chunks may be others by now, and what was read is in caches, the kernel's among them.
-                    let chunks = |seen: &FileChunks| FileChunks::new(seen.map().clone(), self.stores.clone());
-                    Arc::new(version.renewed(self.table.number(), chunks))
+                    Arc::new(version.renewed(self.table.number()))
                 } else {
                     version
                 };
@@ -114,6 +116,7 @@ impl Namespace {
                 record.id = version.id;
                 record.version = Arc::downgrade(&version);
                 record.read = version.read.clone();
+                record.stale = version.stale.clone();
                 record.checked = Some(asked);
                 Ok(version)
             }
@@ -128,6 +131,7 @@ impl Namespace {
                     version: Arc::downgrade(&version),
                     checked: Some(asked),
                     read: version.read.clone(),
+                    stale: version.stale.clone(),
                     failure: None,
                 };
                 Ok(version)
@@ -139,7 +143,7 @@ impl Namespace {
     fn start(&self, file: &File, before: &Record) -> Loading {
         let held = before.version.upgrade().filter(|version| !version.is_stale()).zip(before.fingerprint.clone());
         let (source, stores, path) = (self.source.clone(), self.stores.clone(), file.path.clone());
-        let (options, strict) = (self.settings.present, self.settings.strict);
+        let (options, strict, fetcher) = (self.settings.present, self.settings.strict, self.fetcher.clone());
         let begun = Instant::now();
         let work = async move {
             if let Some((version, fingerprint)) = held {
@@ -153,11 +157,16 @@ impl Namespace {
             let asked = Instant::now();
             let contents = source.open(&path).await.map_err(|error| NamespaceError::source(&path, error))?;
             let fingerprint = contents.fingerprint.clone();
-            let chunks = FileChunks::new(contents.chunks.clone(), stores);
-            let ended = NamespaceError::Ended { path: shown(&path) };
+            let place = path.clone();
             // Planning takes time in proportion to the objects, so it runs aside.
-            let version = tokio::task::spawn_blocking(move || build(path, contents, chunks, &options, strict)).await;
-            Ok(Found::Loaded { version: Box::new(version.map_err(|_| ended)??), fingerprint, asked })
+            let built = tokio::task::spawn_blocking(move || build(path, contents, stores, &options, strict));
+            let version = built.await.map_err(|error| broken_off(&place, &error))??;
+            if strict {
+                // Links are told of when they are read, unless what they lead to decides whether the file is shown.
+                let problems = problems(&fetcher, &version).await;
+                refuse(&version.path, &problems)?;
+            }
+            Ok(Found::Loaded { version: Box::new(version), fingerprint, asked })
         };
         Loading { begun, task: tokio::spawn(work) }
     }
@@ -174,17 +183,36 @@ impl Namespace {
         if keep { before.id } else { self.table.number() }
     }
 
+    /// What of the file is not shown as it is stored, and what is to be told of its links: the objects they lead to are
+    /// looked at, once for a version.
+    pub async fn problems(&self, version: &Version) -> Vec<Problem> {
+        problems(&self.fetcher, version).await
+    }
+
+    /// A plain object that was found replaced: the store is asked again, whatever is believed of its folder.
+    async fn open_plain_anew(&self, file: &Arc<File>) -> Result<Arc<Version>, NamespaceError> {
+        match self.look_up_anew(&file.path).await? {
+            Node::Folder(folder) => Err(NamespaceError::IsAFolder { path: shown(&folder.path) }),
+            // Never the number of before: the kernel may hold pages of either state under it.
+            Node::File(now) if now.kind == file.kind => Ok(self.open_plain(file, self.table.number())),
+            Node::File(now) => Box::pin(self.open(&now)).await,
+        }
+    }
+
     fn open_plain(&self, file: &Arc<File>, id: NodeId) -> Arc<Version> {
         let FileKind::Plain { key, size, etag, modified } = &file.kind else {
             unreachable!("only called for plain objects")
         };
         let location = Location { bucket: self.stores.home().bucket().clone(), key: key.clone() };
         let stat = Stat { len: (*size).min(limits::FILE_BYTES), stored: *size, modified: *modified };
-        let mut version = Version::new(id, file.path.clone(), Content::Plain { location, etag: etag.clone() }, stat);
+        let expected = Expected { etag: etag.clone(), size: *size, modified: *modified };
+        let mut version = Version::new(id, file.path.clone(), Content::Plain { location, expected }, stat);
         version.weight = VERSION_BYTES;
         let version = Arc::new(version);
         let mut record = file.record();
+        record.id = id;
         record.stat = Some(stat);
+        record.stale = version.stale.clone();
         record.version = Arc::downgrade(&version);
         record.checked = Some(Instant::now());
         record.failure = None;
@@ -219,7 +247,7 @@ impl Loading {
     async fn result(&mut self, path: &str) -> Result<Found, NamespaceError> {
         match (&mut self.task).await {
             Ok(result) => result,
-            Err(_) => Err(NamespaceError::Ended { path: shown(path) }),
+            Err(error) => Err(broken_off(path, &error)),
         }
     }
 }
@@ -247,11 +275,13 @@ const VERSION_BYTES: u64 = 16 << 10;
 fn build(
     path: String,
     contents: Contents,
-    chunks: Arc<FileChunks>,
+    stores: Arc<Stores>,
     options: &layout::PresentOptions,
     strict: bool,
 ) -> Result<Version, NamespaceError> {
-    let Contents { hierarchy, body, mut problems, mut facts, modified, fingerprint, .. } = contents;
+    let Contents { hierarchy, chunks, body, mut problems, mut facts, modified, fingerprint } = contents;
+    let paths = Arc::new(Paths::of_hierarchy(&hierarchy));
+    let chunks = FileChunks::new(chunks, stores, About { file: shown(&path), paths, modified, strict });
     facts.insert("version".to_owned(), digest(&fingerprint));
     let weight = VERSION_BYTES.saturating_add(weigh(&hierarchy));
     let elements = element_bytes(&hierarchy);
@@ -284,8 +314,8 @@ fn build(
         });
     }
     // What the layout left out counts as well.
-    if strict && let Some(first) = problems.first() {
-        return Err(NamespaceError::Strict { path: shown(&path), count: problems.len(), first: first.to_string() });
+    if strict {
+        refuse(&path, &problems)?;
     }
     // Nothing says what the store keeps: the size of all elements is the best guess. Not the file's size: programs look
     // for holes only in a file that takes less room than it is long.
@@ -302,6 +332,31 @@ fn build(
     version.problems = problems;
     version.weight = weight;
     Ok(version)
+}
+
+/// A task that came to no end.
+fn broken_off(path: &str, error: &JoinError) -> NamespaceError {
+    match error.is_panic() {
+        true => NamespaceError::Stopped { path: shown(path) },
+        false => NamespaceError::Ended { path: shown(path) },
+    }
+}
+
+async fn problems(fetcher: &Fetcher, version: &Version) -> Vec<Problem> {
+    if let Some(chunks) = version.chunks() {
+        fetcher.look_at_links(chunks).await;
+    }
+    version.problems()
+}
+
+/// An error where there is any problem.
+fn refuse(path: &str, problems: &[Problem]) -> Result<(), NamespaceError> {
+    match problems.first() {
+        None => Ok(()),
+        Some(first) => {
+            Err(NamespaceError::Strict { path: shown(path), count: problems.len(), first: first.to_string() })
+        }
+    }
 }
 
 /// What tells this version from another: an MD5 over what describes it, in hexadecimal. It only has to differ.

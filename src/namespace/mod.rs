@@ -200,14 +200,36 @@ impl Namespace {
         {
             return Ok(node);
         }
+        self.look_up_anew(&path).await
+    }
+
+    /// What `path` leads to now, by the store and nothing that was seen before.
+    async fn look_up_anew(&self, path: &str) -> Result<Node, NamespaceError> {
         let asked = Instant::now();
-        match self.source.find(&path).await {
-            Ok(Some(entry)) => Ok(self.node(path, &entry, asked)),
+        match self.source.find(path).await {
+            Ok(Some(entry)) => Ok(self.node(path.to_owned(), &entry, asked)),
             Ok(None) => {
-                self.table.remove(&path);
-                Err(absent())
+                self.table.remove(path);
+                Err(NamespaceError::NotFound { path: shown(path) })
             }
-            Err(error) => Err(NamespaceError::source(&path, error)),
+            Err(error) => Err(NamespaceError::source(path, error)),
+        }
+    }
+
+    /// Forgets what was seen of `path`, since it is another object by now: the next look-up asks the store.
+    fn doubt(&self, path: &str) {
+        self.table.remove(path);
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = match folder {
+            "" => Some(self.root.clone()),
+            folder => match self.table.get(folder) {
+                Some((Node::Folder(folder), _)) => Some(folder),
+                // A folder that nobody holds has no listing.
+                _ => None,
+            },
+        };
+        if let Some(listing) = folder.and_then(|folder| node::lock(&folder.listing).clone()) {
+            listing.doubt(name);
         }
     }
 

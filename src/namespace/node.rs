@@ -125,6 +125,8 @@ pub(crate) struct Record {
     pub checked: Option<Instant>,
     /// Whether bytes of it were handed out.
     pub read: Arc<AtomicBool>,
+    /// Whether its version was found to be another one than the store's.
+    pub stale: Arc<AtomicBool>,
     /// The last load's failure, and when.
     pub failure: Option<(Instant, NamespaceError)>,
 }
@@ -138,6 +140,7 @@ impl File {
             version: Weak::new(),
             checked: None,
             read: Arc::default(),
+            stale: Arc::default(),
             failure: None,
         };
         File { path, kind, owner, gate: tokio::sync::Mutex::default(), record: Mutex::new(record) }

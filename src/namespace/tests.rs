@@ -1,6 +1,8 @@
 //! The tree over a source that counts what it is asked.
 
+mod placing;
 mod round_trips;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,7 +13,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 
 use super::*;
 use crate::fetch::FetchSettings;
-use crate::model::chunk::{BadChunk, ChunkMap, ChunkRecipe, ChunkSource, Initializer};
+use crate::model::chunk::{BadChunk, ChunkMap, ChunkRecipe, ChunkSource, Initializer, Rows};
 use crate::model::dataspace::Dataspace;
 use crate::model::datatype::{ByteOrder, Datatype, Integer};
 use crate::model::elements::Elements;
@@ -52,7 +54,7 @@ impl ChunkMap for Map {
     fn locate(&self, _: ObjectId, coordinates: &[u64]) -> ChunkSource {
         ChunkSource::Object(Key::new(format!("{}.{}", self.name, coordinates[0])))
     }
-    fn table_row(&self, _: ObjectId, _: ObjectId, _: &[u8], _: u64) -> Result<ChunkSource, BadChunk> {
+    fn table_row(&self, _: ObjectId, _: ObjectId, _: &[u8], _: &Rows, _: u64) -> Result<ChunkSource, BadChunk> {
         Err(BadChunk { at: 0, reason: "no table".into() })
     }
     fn elements(&self, _: ObjectId, _: bytes::Bytes) -> Result<Elements, BadChunk> {

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::node::NodeId;
-use crate::fetch::FileChunks;
+use crate::fetch::{Expected, FileChunks};
 use crate::layout::Image;
 use crate::model::hierarchy::ObjectId;
-use crate::model::location::{ETag, Location};
+use crate::model::location::Location;
 use crate::model::problem::Problem;
 
 /// Size and times of a file.
@@ -37,7 +37,7 @@ pub struct Version {
     /// Some of its bytes were handed out.
     pub(crate) read: Arc<AtomicBool>,
     /// Something of it was found changed in the store, so that it cannot be read to its end.
-    stale: AtomicBool,
+    pub(crate) stale: Arc<AtomicBool>,
 }
 
 /// Where the bytes of a version come from.
@@ -65,8 +65,8 @@ pub(crate) enum Content {
     Plain {
         /// The object.
         location: Location,
-        /// Its identity when the version was made.
-        etag: Option<ETag>,
+        /// What it was when the version was made.
+        expected: Expected,
     },
 }
 
@@ -81,7 +81,7 @@ impl Version {
             problems: Vec::new(),
             weight: 0,
             read: Arc::default(),
-            stale: AtomicBool::new(false),
+            stale: Arc::default(),
         }
     }
 
@@ -115,9 +115,18 @@ impl Version {
         &self.facts
     }
 
-    /// What of the file is not shown as it is stored.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
+    /// What of the file is not shown as it is stored, and what was met so far of the objects it is linked to.
+    pub fn problems(&self) -> Vec<Problem> {
+        let linked = self.chunks().map(|chunks| chunks.problems()).unwrap_or_default();
+        self.problems.iter().cloned().chain(linked).collect()
+    }
+
+    /// Its chunks, unless it is an object shown as it is.
+    pub(crate) fn chunks(&self) -> Option<&Arc<FileChunks>> {
+        match &self.content {
+            Content::Image { chunks, .. } | Content::Bytes { chunks, .. } => Some(chunks),
+            Content::Plain { .. } => None,
+        }
     }
 
     /// Where its structures and chunks lie, for an HDF5 file made of a hierarchy.
@@ -128,15 +137,16 @@ impl Version {
         }
     }
 
-    /// The same version for new readers: another number, and nothing known yet of any chunk. `chunks` are those of the
-    /// same description.
-    pub(crate) fn renewed(&self, id: NodeId, chunks: impl Fn(&FileChunks) -> Arc<FileChunks>) -> Version {
+    /// The same version for new readers: another number, and nothing known yet of any chunk.
+    pub(crate) fn renewed(&self, id: NodeId) -> Version {
         let content = match &self.content {
-            Content::Image { image, chunks: seen } => Content::Image { image: image.clone(), chunks: chunks(seen) },
-            Content::Bytes { dataset, piece, fill, chunks: seen } => {
-                Content::Bytes { dataset: *dataset, piece: *piece, fill: *fill, chunks: chunks(seen) }
+            Content::Image { image, chunks } => Content::Image { image: image.clone(), chunks: chunks.renewed() },
+            Content::Bytes { dataset, piece, fill, chunks } => {
+                Content::Bytes { dataset: *dataset, piece: *piece, fill: *fill, chunks: chunks.renewed() }
             }
-            Content::Plain { location, etag } => Content::Plain { location: location.clone(), etag: etag.clone() },
+            Content::Plain { location, expected } => {
+                Content::Plain { location: location.clone(), expected: expected.clone() }
+            }
         };
         let mut version = Version::new(id, self.path.clone(), content, self.stat);
         version.facts = self.facts.clone();

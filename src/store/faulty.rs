@@ -14,6 +14,16 @@ type Fault = Arc<dyn Fn(&Key) -> Option<StoreError> + Send + Sync>;
 struct Faulty {
     inner: Arc<dyn Backend>,
     fault: Fault,
+    lacks: Lacks,
+}
+
+/// What a service does not do, though it answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lacks {
+    /// It gives no entity tags.
+    pub tags: bool,
+    /// It does not heed `If-Match`.
+    pub conditions: bool,
 }
 
 impl fmt::Debug for Faulty {
@@ -25,7 +35,13 @@ impl fmt::Debug for Faulty {
 impl Store {
     /// This store, but requests for objects fail where `fault` says so.
     pub(crate) fn failing(self, fault: impl Fn(&Key) -> Option<StoreError> + Send + Sync + 'static) -> Store {
-        let backend = Faulty { inner: self.backend, fault: Arc::new(fault) };
+        let backend = Faulty { inner: self.backend, fault: Arc::new(fault), lacks: Lacks::default() };
+        Store::with_backend(&self.bucket, Arc::new(backend), self.settings)
+    }
+
+    /// This store, as a lesser service would be.
+    pub(crate) fn lacking(self, lacks: Lacks) -> Store {
+        let backend = Faulty { inner: self.backend, fault: Arc::new(|_| None), lacks };
         Store::with_backend(&self.bucket, Arc::new(backend), self.settings)
     }
 }
@@ -33,6 +49,11 @@ impl Store {
 impl Faulty {
     fn check(&self, key: &Key) -> Result<(), StoreError> {
         (self.fault)(key).map_or(Ok(()), Err)
+    }
+
+    fn meta(&self, mut meta: Meta) -> Meta {
+        meta.etag = meta.etag.filter(|_| !self.lacks.tags);
+        meta
     }
 }
 
@@ -42,14 +63,16 @@ impl Backend for Faulty {
         self.inner.capabilities()
     }
 
-    async fn get(&self, key: &Key, get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
+    async fn get(&self, key: &Key, mut get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
         self.check(key)?;
-        self.inner.get(key, get, permit).await
+        get.if_match = get.if_match.filter(|_| !self.lacks.conditions && !self.lacks.tags);
+        let object = self.inner.get(key, get, permit).await?;
+        Ok(Object { meta: self.meta(object.meta), ..object })
     }
 
     async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
         self.check(key)?;
-        self.inner.head(key, permit).await
+        self.inner.head(key, permit).await.map(|meta| self.meta(meta))
     }
 
     async fn list(

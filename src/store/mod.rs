@@ -15,7 +15,7 @@ pub mod counters;
 mod credentials;
 pub mod error;
 #[cfg(test)]
-mod faulty;
+pub(crate) mod faulty;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod patience;
@@ -189,8 +189,8 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
         permit: OwnedSemaphorePermit,
     ) -> Result<Listing, StoreError>;
 
-    /// All keys that begin with `prefix`, in batches; a directory is one too, with a `/` behind. Takes no permit: whoever reads the stream makes requests between
-    /// two batches, and they would wait for each other.
+    /// All keys that begin with `prefix`, in batches; a directory is one too, with a `/` behind. Takes no permit:
+    /// whoever reads the stream makes requests between two batches, and they would wait for each other.
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
 
     /// Where it is asked for; `None` where nothing is asked over a network.

@@ -82,7 +82,7 @@ impl Stores {
 }
 
 /// Kinds of stores that linked data may lie in, by the schemes of their URLs.
-const CLOUDS: [&[&str]; 3] = [&["s3", "s3a"], &["az", "azure", "abfs", "abfss"], &["gs"]];
+const CLOUDS: [&[&str]; 3] = [&["s3"], &["az", "abfs", "abfss"], &["gs"]];
 
 /// Why data linked from `home` may not lie in `other`; `None` where it may.
 ///

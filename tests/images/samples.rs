@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use h5mount::config::Place;
-use h5mount::fetch::{FetchSettings, FileChunks};
+use h5mount::fetch::{About, FetchSettings, FileChunks};
 use h5mount::model::hierarchy::{Hierarchy, LinkTarget, ObjectId, ObjectKind};
 use h5mount::namespace::NamespaceSettings;
 use h5mount::service::{self, House};
@@ -52,7 +52,7 @@ pub async fn open(version: &str, settings: NamespaceSettings) -> Sample {
         let path = format!("{FOLDER}/{}", entry.name);
         let contents = house.source.open(&path).await.unwrap();
         if contents.body == Body::Hierarchy {
-            let chunks = FileChunks::new(contents.chunks.clone(), house.stores.clone());
+            let chunks = FileChunks::new(contents.chunks.clone(), house.stores.clone(), About::default());
             files.push(File { path, contents, chunks });
         }
     }

@@ -168,14 +168,49 @@ def test_holes_read_as_zeros(bucket, tmp_path):
 def test_extended_attributes(mount, bucket):
     """`user.h5mount.*` says where a file comes from and what is wrong with it."""
     path = mount / "folder/file.h5"
+    names = set(os.listxattr(path))
     with h5py.File(path):
-        names = set(os.listxattr(path))
+        assert set(os.listxattr(path)) == names  # they do not depend on what is open
+    assert os.getxattr(path, "user.h5mount.problems") == b""
     root = json.loads((bucket.folder / "folder/file.h5/.domain.json").read_text())["root"]
     values = {name: os.getxattr(path, name).decode() for name in names}
     assert all(name.startswith("user.h5mount.") for name in names)
     assert root in values.values()
     assert any(str(bucket.folder) in value for value in values.values())
     assert error_of(os.getxattr, path, "user.other") == errno.ENODATA
+
+
+def test_names_of_attributes_are_listed_without_reading_a_file(bucket, tmp_path):
+    """`ls -l` asks for them of every file in a folder; only a value makes us look into one."""
+    root = "g-%08x-00000000-0000-000000-000000"  # of no object: reading what describes the file would fail
+    for number in range(300):
+        folder = bucket.folder / ("many/%03d.h5" % number)
+        folder.mkdir(parents=True)
+        (folder / ".domain.json").write_text(json.dumps({"root": root % number, "acls": {}}))
+    with mounting.mounted(bucket.folder, folder=tmp_path / "run") as mount:
+        for entry in list(os.scandir(mount / "many")):  # all names first, as `ls` does
+            assert "user.h5mount.problems" in os.listxattr(entry.path)
+            assert error_of(os.getxattr, entry.path, "security.capability") == errno.ENODATA
+            assert error_of(os.getxattr, entry.path, "system.posix_acl_access") in (errno.ENODATA, errno.EOPNOTSUPP)
+            assert os.getxattr(entry.path, "user.h5mount.source").endswith(entry.name.encode())
+        assert ".h5" not in mount.log()
+        assert b"00000007" in os.getxattr(mount / "many/007.h5", "user.h5mount.problems")
+
+
+def test_what_is_open_can_be_opened_again_after_its_name_leads_elsewhere(mount, bucket):
+    """`/proc/self/fd/N` has no name to be looked up: it opens the version that is open, the name opens the new one."""
+    path = mount / "folder/file.h5"
+    with open(path, "rb") as held:
+        before = held.read()
+        domain = writer.Domain(bucket, "folder/file.h5", seed="another")
+        domain.dataset("y", writer.F64, (5,), (5,))
+        domain.write()
+        for _ in range(3):
+            with open(path, "rb") as named:
+                assert named.read() != before
+            with open("/proc/self/fd/%d" % held.fileno(), "rb") as again:
+                assert os.fstat(again.fileno()).st_ino == os.fstat(held.fileno()).st_ino
+                assert again.read() == before
 
 
 def test_a_changed_file_is_another_inode_and_open_files_keep_theirs(mount, bucket):
@@ -493,7 +528,11 @@ def test_a_chunk_that_cannot_be_decoded_fails_alone(bucket, tmp_path):
             assert error_text(lambda: file["x"][25])
             assert file["x"][15] == 1 and file["x"][35] == 3
             assert error_text(lambda: file["x"][...])
-        assert domain.chunk_key(number, (2,)) in mount.log()
+            for _ in range(20):
+                assert error_text(lambda: file["x"][25])
+        log = mount.log()
+        assert domain.chunk_key(number, (2,)) in log and "/x chunk 2" in log
+        assert log.count("chunk 2") == 1  # not a line for each attempt
 
 
 def error_text(call):

@@ -215,6 +215,19 @@ def test_a_chunk_is_read_once_and_alone(bucket, made):
             assert watch.most("_".join(map(str, index))) == 1, present
 
 
+def test_listing_a_folder_again_and_again_takes_no_more_memory(bucket):
+    """What a listing needs is bounded by its names, and given back to the next one."""
+    twins.folders(bucket, 20000)
+    with mounting.mounted(bucket.folder, "--store-root", bucket.folder, "--metadata-ttl", "0") as mount:
+        start = mount.memory()
+        for _ in range(8):
+            assert len(os.listdir(mount / "many")) == 20000
+        held = mount.memory() - start
+        conftest.COUNTED["memory, MiB, eight listings of 20,000 domains"] = held >> 20
+        # Two listings of 500 bytes a name, and a quarter of a MiB for each of some 200 threads.
+        assert held < 2 * 20000 * 500 + 200 * (1 << 18), held
+
+
 @pytest.mark.long
 def test_a_folder_of_100000_domains(bucket, made):
     """Names and kinds come from the listing and from reading ahead, never one after the other."""

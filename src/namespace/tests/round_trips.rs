@@ -358,10 +358,27 @@ async fn one_element_of_a_linked_file_takes_six_trips_with_the_mount() {
             .await;
         assert_eq!(&bytes[..], [7; 4]);
         // The domain; the root group; datasets and tables; the table's rows; the range.
-        assert!(mounting.trips == 1 && cold.trips <= 5, "{base}: {} {:?}", cold.trips, cold.asked);
+        assert!(mounting.trips == 1 && cold.trips == 5, "{base}: {} {:?}", cold.trips, cold.asked);
         assert_eq!(cold.of("GET sources"), 1);
         let metadata = cold.asked.iter().filter(|asked| asked.ends_with(".dataset.json")).count();
         assert_eq!(metadata, 52, "each is read once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn folders_on_the_way_cost_a_trip_each_where_no_listing_named_them() {
+    for (listed, trips) in [(true, 6), (false, 7)] {
+        let (mounted, _) = s2("nsrdb/v3/nsrdb_2020.h5").mount("", LONG).await;
+        if listed {
+            mounted.namespace.list(mounted.namespace.root()).all().await.unwrap();
+        }
+        let (_, cold) = mounted
+            .cost(async {
+                let version = mounted.open("nsrdb/v3/nsrdb_2020.h5").await;
+                mounted.first_bytes(&version, 1).await
+            })
+            .await;
+        assert_eq!(cold.trips, trips, "{:?}", cold.asked);
     }
 }
 

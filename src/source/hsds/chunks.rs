@@ -12,7 +12,7 @@ use super::linked::{Linked, TableRow, file_location};
 use super::stream;
 use super::types::integer_bytes;
 use super::value::float_bytes;
-use crate::model::chunk::{BadChunk, ChunkMap, ChunkRecipe, ChunkSource, Initializer};
+use crate::model::chunk::{BadChunk, ChunkMap, ChunkRecipe, ChunkSource, Initializer, Rows};
 use crate::model::datatype::Datatype;
 use crate::model::elements::Elements;
 use crate::model::hierarchy::ObjectId;
@@ -123,7 +123,33 @@ impl ChunkMap for HsdsChunks {
         }
     }
 
-    fn table_row(&self, dataset: ObjectId, table: ObjectId, plain: &[u8], row: u64) -> Result<ChunkSource, BadChunk> {
+    fn targets(&self) -> Vec<(ObjectId, Location)> {
+        let datasets = (0..).map(ObjectId).zip(&self.datasets);
+        datasets
+            .filter_map(|(id, dataset)| match &dataset.as_ref()?.place {
+                Place::Contiguous { file, .. } | Place::Listed { file, .. } | Place::Table { file: Some(file), .. } => {
+                    Some((id, file.clone()))
+                }
+                Place::Table { file: None, .. } | Place::Nowhere | Place::Objects { .. } => None,
+            })
+            .collect()
+    }
+
+    fn table_rows(&self, dataset: ObjectId, table: ObjectId, plain: &[u8]) -> Rows {
+        match self.dataset(dataset).map(|chunks| &chunks.place) {
+            Some(Place::Table { table: own, rows, .. }) if *own == table => rows.rows(plain),
+            _ => Rows::Unknown,
+        }
+    }
+
+    fn table_row(
+        &self,
+        dataset: ObjectId,
+        table: ObjectId,
+        plain: &[u8],
+        places: &Rows,
+        row: u64,
+    ) -> Result<ChunkSource, BadChunk> {
         let bad = |reason: &str| BadChunk { at: 0, reason: reason.into() };
         let chunks = self.dataset(dataset).ok_or_else(|| bad("no dataset asks for it"))?;
         let Place::Table { table: own, rows, file } = &chunks.place else {
@@ -132,7 +158,7 @@ impl ChunkMap for HsdsChunks {
         if *own != table {
             return Err(bad("the dataset has another chunk table"));
         }
-        let row = rows.read(plain, row)?;
+        let row = rows.read(plain, places, row)?;
         if row.size == 0 {
             return Ok(ChunkSource::Fill);
         }

@@ -89,7 +89,7 @@ impl HsdsSource {
     /// What a page of a listing says of the objects; `None` where it cannot say it: there is more than a page by now, it
     /// may not be listed, or its tags are not those of the objects.
     async fn by_page(&self, below: &Key, objects: &Objects<'_>) -> Result<Option<Freshness>, SourceError> {
-        let Some(listed) = self.page(below).await? else { return Ok(None) };
+        let Some(listed) = self.pages(below, 1).await? else { return Ok(None) };
         let (inside, outside): (Objects<'_>, Objects<'_>) =
             objects.iter().partition(|(key, _)| key.as_str().starts_with(below.as_str()));
         for (key, was) in inside {
@@ -105,11 +105,13 @@ impl HsdsSource {
         self.looked_at(&outside).await.map(Some)
     }
 
-    /// All keys that begin so, if a page of a listing holds them: `None` where there are more, or they may not be listed.
-    pub(super) async fn page(&self, below: &Key) -> Result<Option<HashMap<Key, Meta>>, StoreError> {
-        let listed = self.store.list_below(below.as_str()).take(PAGE + 1).try_collect::<Vec<_>>().await;
+    /// All keys that begin so, if so many pages of a listing hold them: `None` where there are more, or they may not be
+    /// listed.
+    pub(super) async fn pages(&self, below: &Key, pages: usize) -> Result<Option<HashMap<Key, Meta>>, StoreError> {
+        let most = pages.saturating_mul(PAGE);
+        let listed = self.store.list_below(below.as_str()).take(most.saturating_add(1)).try_collect::<Vec<_>>().await;
         match listed {
-            Ok(listed) if listed.len() <= PAGE => Ok(Some(listed.into_iter().collect())),
+            Ok(listed) if listed.len() <= most => Ok(Some(listed.into_iter().collect())),
             Ok(_) | Err(StoreError::Forbidden { .. } | StoreError::Unsupported { .. }) => {
                 self.crowded().insert(below.clone());
                 Ok(None)
@@ -127,7 +129,7 @@ impl HsdsSource {
 }
 
 /// Keys of a page of a listing: what every service gives at least.
-const PAGE: usize = 1000;
+pub(super) const PAGE: usize = 1000;
 
 /// The identity of an object now; `None` where it is absent.
 pub(super) async fn now(store: &Store, key: &Key) -> Result<Option<ETag>, StoreError> {

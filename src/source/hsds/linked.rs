@@ -8,7 +8,7 @@ use super::document::unsigned;
 use super::fault::Fault;
 use super::id::{Id, IdKind};
 use super::stream::stored_size;
-use crate::model::chunk::BadChunk;
+use crate::model::chunk::{BadChunk, Rows};
 use crate::model::datatype::{ByteOrder, Compound, Datatype, Integer};
 use crate::model::location::{Bucket, Key, Location};
 
@@ -201,12 +201,35 @@ impl TableRow {
         Ok(TableRow { fields, size })
     }
 
+    /// Where the rows of a chunk begin, unless that is a multiplication.
+    pub fn rows(&self, plain: &[u8]) -> Rows {
+        if self.size.is_some() {
+            return Rows::Unknown;
+        }
+        let (mut begins, mut at, mut row) = (Vec::new(), 0, 0);
+        // A field takes at least its count of four bytes, so the list is bounded by the chunk.
+        while at < plain.len() as u64 {
+            if row % Rows::STRIDE == 0 {
+                begins.push(at);
+            }
+            let Ok(next) = self.skip(plain, at) else { break };
+            (at, row) = (next, row + 1);
+        }
+        Rows::At(begins)
+    }
+
     /// Row `row` of a chunk's plain bytes.
-    pub fn read(&self, plain: &[u8], row: u64) -> Result<Row, BadChunk> {
-        let mut at = match self.size {
-            Some(size) => row.saturating_mul(size),
-            // Rows of different lengths: walk over those before.
-            None => (0..row).try_fold(0, |at, _| self.skip(plain, at))?,
+    pub fn read(&self, plain: &[u8], rows: &Rows, row: u64) -> Result<Row, BadChunk> {
+        let mut at = match (self.size, rows) {
+            (Some(size), _) => row.saturating_mul(size),
+            // Rows of different lengths: walk over those before, from the nearest one whose place is known.
+            (None, Rows::At(begins)) => {
+                let nearest = usize::try_from(row / Rows::STRIDE).ok().and_then(|at| begins.get(at));
+                let past = || BadChunk { at: 0, reason: "a row of the chunk table passes its end".into() };
+                let begin = *nearest.ok_or_else(past)?;
+                (0..row % Rows::STRIDE).try_fold(begin, |at, _| self.skip(plain, at))?
+            }
+            (None, Rows::Unknown) => (0..row).try_fold(0, |at, _| self.skip(plain, at))?,
         };
         let mut read = Row { offset: 0, size: 0, file_uri: None };
         for field in &self.fields {

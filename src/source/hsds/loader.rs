@@ -26,10 +26,6 @@ use crate::model::name::Name;
 use crate::source::{Contents, Fingerprint, SourceError};
 use crate::store::{Meta, StoreError, Waiting};
 
-/// Keys that are believed to fit one page of a listing: what every service gives at least, less some that may have come
-/// since they were counted.
-const PAGE_KEYS: u64 = 960;
-
 /// The objects of a file.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
@@ -181,15 +177,17 @@ impl HsdsSource {
 }
 
 impl HsdsSource {
-    /// The summary of a file, as far as a page of the listing vouches for it; `None` where it does not. It only serves
+    /// The summary of a file, as far as the listing vouches for it; `None` where it does not. It only serves
     /// to save requests, so a failure is none.
     ///
-    /// The page has to hold all keys; the summary as it was read, and written after every object, not in the same
+    /// The pages have to hold all keys; the summary as it was read, and written after every object, not in the same
     /// second; and exactly the objects that the summary has. An entry that is not all of its object is left away.
-    async fn summary(&self, root: Id, below: Key) -> Option<Summed> {
+    async fn summary(&self, root: Id, below: Key, pages: usize) -> Option<Summed> {
         let key = key::summary(&root)?;
-        let (summary, listed) = tokio::join!(self.store.get_if(&key, None, limits::DOCUMENT_BYTES), self.page(&below));
-        let (summary, listed) = (summary.ok()?, listed.ok()??);
+        // Where there is none, the listing is not waited for.
+        let (summary, listed) =
+            tokio::try_join!(self.store.get_if(&key, None, limits::DOCUMENT_BYTES), self.pages(&below, pages)).ok()?;
+        let listed = listed?;
         let its = listed.get(&key).filter(|its| identity(its) == identity(&summary.meta))?;
         let beside = [Some(&key), key::info(&root).as_ref()].map(|key| key.cloned());
         let documents = listed.iter().filter(|(key, _)| key.as_str().ends_with(".json"));
@@ -373,14 +371,13 @@ impl<'a> Reading<'a> {
         self.loaded.fingerprint.tells_of_chunks = counted;
         self.loaded.fingerprint.objects.insert(key, tag);
         // Where nobody counted, a page of the listing may be enough all the same.
-        let fits = |statistics: &Statistics| statistics.keys.is_some_and(|keys| keys <= PAGE_KEYS);
-        if statistics.as_ref().map_or(!counted, fits) && self.source.reads_ahead() {
+        if statistics.as_ref().map_or(!counted, Statistics::fit_a_page) && self.source.reads_ahead() {
             self.loaded.fingerprint.page = key::below(&root);
         }
-        // Whether the summary is good is a page of the listing to say.
-        match &self.loaded.fingerprint.page {
-            Some(below) if self.held && counted && self.source.may_fit(below) => {
-                let summary = self.source.summary(root, below.clone());
+        // Whether the summary is good is for the listing to say, as long as that takes less than the objects would.
+        match (key::below(&root), statistics.as_ref().and_then(Statistics::pages)) {
+            (Some(below), Some(pages)) if self.held && self.source.may_fit(&below) => {
+                let summary = self.source.summary(root, below, pages);
                 self.asides.push(summary.map(|found| Ok(Aside::Summary(found))).boxed());
             }
             _ => self.held = false,

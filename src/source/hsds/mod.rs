@@ -108,7 +108,17 @@ impl HsdsSource {
         let mut source = HsdsSource::new(store, settings);
         // That a folder may not be listed is told now, not by an error of the first `ls`.
         let (entry, listed) = tokio::join!(source.find_entry(path), source.store.holds_any(path));
-        let entry = entry?.ok_or_else(|| SourceError::NotFound { path: path.to_owned() })?;
+        let entry = entry?;
+        // A web server: nobody can tell a folder from nothing, and neither could be shown.
+        if !source.store.capabilities().listing
+            && entry.as_ref().is_none_or(|entry| matches!(entry.kind, EntryKind::Folder))
+        {
+            let what = source.store.location(&Key::new(path)).to_string();
+            let reason =
+                "no such file; if it is a folder: this kind of store cannot be listed, name a file by its path";
+            return Err(StoreError::Unsupported { what, reason: reason.to_owned() }.into());
+        }
+        let entry = entry.ok_or_else(|| SourceError::NotFound { path: path.to_owned() })?;
         match entry.kind {
             EntryKind::Folder => match listed {
                 Err(error) if !is_nothing(&error) => return Err(error.into()),

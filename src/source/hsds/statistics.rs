@@ -8,12 +8,18 @@ use super::id::{Id, IdKind};
 
 /// Objects of a file beside what the statistics count: the statistics themselves and the summary.
 const BESIDE: u64 = 2;
+/// Keys of a page of a listing.
+const PAGE_KEYS: u64 = 1000;
+/// Keys that may have come since the others were counted.
+const SPARE: u64 = 40;
 
 /// What the statistics say.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
     /// Keys below the root; `None` where a count is missing.
     pub keys: Option<u64>,
+    /// Groups, datasets and committed types among them.
+    pub objects: u64,
     /// Datasets, those that no link leads to among them.
     pub datasets: Vec<Id>,
 }
@@ -26,8 +32,28 @@ impl Statistics {
         let counted = [count("num_groups"), count("num_datatypes"), count("num_chunks")];
         let listed = Some(datasets.len() as u64 + BESIDE);
         let keys = counted.into_iter().chain([listed]).try_fold(0u64, |sum, count| sum.checked_add(count?));
+        let objects =
+            counted[..2].iter().flatten().fold(datasets.len() as u64, |sum, count| sum.saturating_add(*count));
         let datasets = datasets.filter_map(|(id, _)| Id::parse_bare(IdKind::Dataset, id)).collect();
-        Statistics { keys, datasets }
+        Statistics { keys, objects, datasets }
+    }
+
+    /// Whether all keys fit one page of a listing.
+    pub fn fit_a_page(&self) -> bool {
+        self.listed().is_some_and(|pages| pages <= 1)
+    }
+
+    /// Pages of a listing of all keys, some of which may have come since they were counted.
+    fn listed(&self) -> Option<u64> {
+        Some(self.keys?.saturating_add(SPARE).div_ceil(PAGE_KEYS))
+    }
+
+    /// Pages of a listing of all keys, where reading these takes less time than reading the objects many at a time: one,
+    /// or one for every 128 objects. (They come one after the other, and hold chunks as well.)
+    pub fn pages(&self) -> Option<usize> {
+        let pages = self.listed()?;
+        let worth = (self.objects / 128).max(1);
+        usize::try_from(pages).ok().filter(|_| pages <= worth)
     }
 }
 
@@ -42,8 +68,11 @@ mod tests {
         let whole = of(&format!(
             r#"{{"num_groups": 2, "num_datatypes": 1, "num_chunks": 10, "datasets": {{"{id}": {{}}, "x": {{}}}}}}"#
         ));
-        assert_eq!(whole, Statistics { keys: Some(17), datasets: vec![Id::parse(id).unwrap()] });
-        assert_eq!(of("{}"), Statistics { keys: None, datasets: vec![] });
+        assert_eq!(whole, Statistics { keys: Some(17), objects: 5, datasets: vec![Id::parse(id).unwrap()] });
+        assert_eq!(of("{}"), Statistics { keys: None, objects: 0, datasets: vec![] });
+        assert_eq!((whole.pages(), of("{}").pages()), (Some(1), None));
+        let many = |objects, keys| Statistics { keys: Some(keys), objects, datasets: vec![] }.pages();
+        assert_eq!((many(1000, 1002), many(100, 1002), many(1000, 90_000)), (Some(2), None, None));
         assert_eq!(of(r#"{"num_groups": 18446744073709551615, "num_datatypes": 1, "num_chunks": 1}"#).keys, None);
     }
 }

@@ -1,7 +1,7 @@
 //! Consolidated metadata (`.summary.json`): what HSDS 1.0 writes after a scan, all objects of a file in one.
 //!
 //! It is a cache and may be outdated, and it leaves things away: of an object it keeps `type`, `shape`, `attributes`,
-//! `links` and `creationProperties`, word for word, and nothing else. An object's own document has its ids and two times
+//! `links` and `creationProperties`, word for word, and nothing else (another writer may keep more). An object's own document has its ids and two times
 //! beside these, and may have more: the top-level `layout` of servers before 1.0, which decides where chunks are. So
 //! each entry is believed only if the object has exactly as many bytes as the entry and what is always left away take:
 //! [`Entry::is_all_of`].
@@ -24,8 +24,9 @@ pub struct Entry {
     id_bytes: u64,
 }
 
-/// What an object's document holds beside the members of its entry, with ids and times left away.
-const AROUND: &str = r#""id": "", "root": "", "created": , "lastModified": , "#;
+/// Members of an object's document that its entry may leave away: ids, and times.
+const IDS: [&str; 2] = ["id", "root"];
+const TIMES: [&str; 2] = ["created", "lastModified"];
 /// Characters of a time: whole seconds, up to a double's shortest text. In between there is no room for a `layout` that
 /// says anything (25 characters).
 const TIME: Range<u64> = 10..19;
@@ -33,8 +34,13 @@ const TIME: Range<u64> = 10..19;
 impl Entry {
     /// Whether an object of `size` bytes holds nothing that the entry does not, but for ids and times.
     pub fn is_all_of(&self, size: u64) -> bool {
-        let least = self.bytes + AROUND.len() as u64 + 2 * self.id_bytes;
-        (least + 2 * TIME.start..=least + 2 * (TIME.end - 1)).contains(&size)
+        let absent = |name: &&&str| !self.document.as_map().contains_key(**name);
+        // Each with its quotes, `: ` and `, `.
+        let member = |name: &str, value: u64| name.len() as u64 + 2 + 2 + 2 + value;
+        let ids: u64 = IDS.iter().filter(absent).map(|name| member(name, self.id_bytes + 2)).sum();
+        let times = |time: u64| TIMES.iter().filter(absent).map(|name| member(name, time)).sum::<u64>();
+        let least = self.bytes + ids;
+        (least + times(TIME.start)..=least + times(TIME.end - 1)).contains(&size)
     }
 }
 

@@ -470,7 +470,11 @@ async fn a_file_is_opened_and_its_chunks_are_fetched() {
     let ObjectKind::Group(root) = &contents.hierarchy.objects[0].kind else { panic!() };
     let external = root.links.iter().find(|link| link.name.as_bytes() == b"x").unwrap();
     assert!(matches!(&external.target, LinkTarget::External { file, .. } if file.as_bytes() == b"../bob/y.h5"));
-    let file = FileChunks::new(contents.chunks, Arc::new(crate::store::Stores::new(Arc::clone(world.source.store()))));
+    let file = FileChunks::new(
+        contents.chunks,
+        Arc::new(crate::store::Stores::new(Arc::clone(world.source.store()))),
+        crate::fetch::About::default(),
+    );
     let fetcher = Fetcher::new(FetchSettings::default());
     let chunk = |number| ChunkId { dataset: ObjectId(1), number };
     assert_eq!(fetcher.chunk(&file, chunk(0), Some(5..8)).await.unwrap(), Plain::Bytes(vec![7; 3].into()));

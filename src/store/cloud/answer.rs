@@ -99,8 +99,10 @@ impl Answer {
 
     /// Whether it is a page for people, as proxies and sign-in pages send.
     pub fn is_html(&self) -> bool {
-        self.header(header::CONTENT_TYPE.as_str())
-            .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("text/html"))
+        // Some servers call nothing at all a page: the answer to a write, or to a HEAD.
+        let kind = self.header(header::CONTENT_TYPE.as_str()).unwrap_or_default();
+        let empty = self.status == 204 || self.header(header::CONTENT_LENGTH.as_str()) == Some("0");
+        kind.to_ascii_lowercase().starts_with("text/html") && !empty
     }
 
     /// How long the service wants us to wait: seconds or a date.

@@ -296,3 +296,68 @@ impl Azure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn a_container_is_named_in_two_ways() {
+        let name = |url| Name::parse(url).map(|name| (name.account, name.container, name.host));
+        let parts = |account: &str, container: &str, host: Option<&str>| {
+            Some((account.to_owned(), container.to_owned(), host.map(str::to_owned)))
+        };
+        assert_eq!(name("az://account/box"), parts("account", "box", None));
+        let spark = name("abfss://box@account.dfs.core.usgovcloudapi.net");
+        assert_eq!(spark, parts("account", "box", Some("account.blob.core.usgovcloudapi.net")));
+        for url in ["az://account", "az:///box", "abfss://box@account", "az://Account/box", "az://account/box/more"] {
+            assert_eq!(name(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_found_at_an_endpoint() {
+        for (endpoint, url) in [
+            ("http://127.0.0.1:10000/devstore", "http://127.0.0.1:10000/devstore"),
+            ("http://127.0.0.1:10000", "http://127.0.0.1:10000/devstore"),
+            ("https://devstore.blob.example.org/", "https://devstore.blob.example.org"),
+        ] {
+            assert_eq!(at_account(endpoint, "devstore").as_deref(), Some(url));
+        }
+        assert_eq!(at_account("ftp://host", "devstore"), None);
+    }
+
+    #[test]
+    fn a_connection_string_says_what_variables_say_and_they_win() {
+        let mut access = Access::default();
+        let text = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abc==;BlobEndpoint=http://h/a";
+        access.variables.insert("AZURE_STORAGE_CONNECTION_STRING".to_owned(), text.to_owned());
+        let said = settings(&access);
+        assert_eq!(of(&said, AzureConfigKey::AccessKey).as_deref(), Some("abc=="));
+        assert_eq!(of(&said, AzureConfigKey::Endpoint).as_deref(), Some("http://h/a"));
+        access.variables.insert("AZURE_STORAGE_KEY".to_owned(), "def==".to_owned());
+        assert_eq!(of(&settings(&access), AzureConfigKey::AccessKey).as_deref(), Some("def=="));
+    }
+
+    #[test]
+    fn absence_is_only_what_says_so() {
+        let answer = |status, code: &str, host: &str| {
+            let document = format!("<Error><Code>{code}</Code><Message>words</Message></Error>");
+            Answer::new(Asked::Get, host.to_owned(), status, HeaderMap::new(), document.as_bytes())
+        };
+        let azure = |anonymous| Azure { anonymous, host: "a.blob.core.windows.net".to_owned() };
+        let meaning =
+            |anonymous, status, code| azure(anonymous).meaning(&answer(status, code, "a.blob.core.windows.net"));
+        assert_eq!(meaning(false, 404, "BlobNotFound"), Meaning::Absent);
+        assert_eq!(meaning(false, 404, "ContainerNotFound"), Meaning::NoBucket);
+        // What is not public does not exist, for those who do not say who they are.
+        assert!(matches!(meaning(true, 404, "ResourceNotFound"), Meaning::Denied(Denial::Rights, _)));
+        assert!(matches!(meaning(false, 404, "SomethingElse"), Meaning::Failed(_)));
+        assert!(matches!(meaning(false, 409, "BlobArchived"), Meaning::Denied(Denial::Archived, _)));
+        assert!(matches!(meaning(false, 503, "ServerBusy"), Meaning::Busy(_)));
+        let other = azure(false).meaning(&answer(401, "invalid_client", "login.microsoftonline.com"));
+        assert!(matches!(other, Meaning::Denied(Denial::Credentials, _)));
+    }
+}

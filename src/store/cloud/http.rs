@@ -36,16 +36,14 @@ const REDIRECTS: usize = 5;
 /// [`StoreError::Unsupported`] for what is not one.
 pub fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Service, StoreError> {
     let refuse = |what: &str, reason: String| StoreError::Unsupported { what: what.to_owned(), reason };
-    let url = reqwest::Url::parse(bucket.as_str()).ok().filter(|url| url.has_host() && url.path() == "/");
-    let fine = url.is_some_and(|url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty());
-    if !fine {
+    let Some(url) = root(bucket.as_str()) else {
         return Err(refuse(bucket.as_str(), "not a web server: http(s)://host[:port]/path/of/a/file".to_owned()));
-    }
+    };
     if let Credentials::Profile(profile) = &access.credentials {
         return Err(refuse(profile, "web servers are asked without credentials; profiles are for s3://…".to_owned()));
     }
     let store = HttpBuilder::new()
-        .with_url(bucket.as_str())
+        .with_url(url)
         .with_client_options(Wire::options())
         .with_http_connector(Following(wire.clone()))
         .with_retry(no_retries())
@@ -67,6 +65,20 @@ pub fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Service, St
         renew: None,
         elsewhere: None,
     })
+}
+
+/// URL of the store's root: a server, or a folder of one. The bucket's name has the folder as it is, not percent-encoded.
+fn root(name: &str) -> Option<reqwest::Url> {
+    let (scheme, rest) = name.split_once("://")?;
+    let (host, folder) = rest.split_once('/').unwrap_or((rest, ""));
+    let mut url = reqwest::Url::parse(&format!("{scheme}://{host}")).ok()?;
+    let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    if !plain || !url.has_host() || !url.username().is_empty() || url.password().is_some() {
+        return None;
+    }
+    let folders = folder.split('/').filter(|part| !part.is_empty());
+    url.path_segments_mut().ok()?.pop_if_empty().extend(folders);
+    Some(url)
 }
 
 /// A wire that follows redirects, to other hosts too: nothing secret is sent along.
@@ -226,7 +238,11 @@ impl Dialect for Web {
             // A folder: what it sends to is an index, no file. Any other redirect was followed already.
             301 | 302 | 303 | 307 | 308 => match answer.header("location") {
                 Some(to) if to.split(['?', '#']).next().is_some_and(|path| path.ends_with('/')) => Meaning::Absent,
-                _ => Meaning::of_status(answer),
+                to => Meaning::Failed(format!(
+                    "{} sends on to {}: more than {REDIRECTS} times, or to where a file is not asked for",
+                    answer.host,
+                    to.unwrap_or("nowhere"),
+                )),
             },
             405 | 501 => Meaning::Unable(format!("{} does not know this kind of request", answer.host)),
             _ => match Meaning::of_status(answer) {
@@ -242,5 +258,56 @@ impl Dialect for Web {
         (answer.is_html() && answer.asked != Asked::Write).then(|| {
             format!("{}. Or it is the index of a folder: web servers cannot be listed, name a file", html(answer))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_a_server_or_a_folder_of_one() {
+        for (name, url) in [
+            ("http://127.0.0.1:8000", "http://127.0.0.1:8000/"),
+            ("https://host/a b/%41?", "https://host/a%20b/%2541%3F"),
+        ] {
+            assert_eq!(root(name).unwrap().as_str(), url, "{name}");
+        }
+        for name in ["http://", "http://user:secret@host", "http://host?x", "host", "http://host:port"] {
+            assert!(root(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_followed_to_a_file_and_never_to_less_secrecy() {
+        let to = |from: &str, location: &str| {
+            let answer = http::Response::builder().status(302).header("location", location);
+            let answer = answer.body(object_store::client::HttpResponseBody::from(Bytes::new())).unwrap();
+            target(&from.parse().unwrap(), &answer).map(|to| to.to_string())
+        };
+        assert_eq!(to("http://h/a/b", "/c").as_deref(), Some("http://h/c"));
+        assert_eq!(to("http://h/a/b", "c%20d").as_deref(), Some("http://h/a/c%20d"));
+        assert_eq!(to("http://h/a", "https://other/x?sig=1").as_deref(), Some("https://other/x?sig=1"));
+        for (from, location) in
+            [("https://h/a", "http://h/a"), ("http://h/a", "/a/"), ("http://h/a", "file:///etc/passwd")]
+        {
+            assert_eq!(to(from, location), None, "{from} {location}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_an_entity_tag_is_known_by_time_and_length() {
+        let mut meta = ObjectMeta {
+            location: Path::from("x"),
+            last_modified: Default::default(),
+            size: 5,
+            e_tag: None,
+            version: None,
+        };
+        assert_eq!(identity(&meta), None);
+        meta.last_modified += std::time::Duration::from_secs(16);
+        assert_eq!(identity(&meta).as_deref(), Some("W/\"10-5\""));
+        meta.e_tag = Some("\"tag\"".to_owned());
+        assert_eq!(identity(&meta).as_deref(), Some("\"tag\""));
     }
 }

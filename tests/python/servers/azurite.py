@@ -47,7 +47,7 @@ class Azurite:
         """Variables that let a program in."""
         return {"AZURE_STORAGE_ACCOUNT_KEY": KEY}
 
-    def start(self):
+    def __enter__(self):
         """Starts it and waits until it answers."""
         with open(self.folder / "azurite.log", "ab") as log:
             self.process = subprocess.Popen(
@@ -63,6 +63,9 @@ class Azurite:
                 self.stop()
                 raise RuntimeError("azurite does not answer: " + (self.folder / "azurite.log").read_text()[-2000:])
             time.sleep(0.05)
+
+    def __exit__(self, *_):
+        self.stop()
 
     def stop(self):
         """Ends it."""

@@ -68,13 +68,11 @@ class Server(http.server.ThreadingHTTPServer):
             self.generations += 1
             self.buckets[bucket][key] = Stored(data, self.generations)
 
-    def start(self):
-        """Serves in a thread."""
+    def __enter__(self):
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 
-    def stop(self):
-        """Ends."""
+    def __exit__(self, *_):
         self.shutdown()
         self.server_close()
 

@@ -33,13 +33,11 @@ class Server(http.server.ThreadingHTTPServer):
         """Where it answers."""
         return "http://127.0.0.1:%d" % self.server_address[1]
 
-    def start(self):
-        """Serves in a thread."""
+    def __enter__(self):
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
 
-    def stop(self):
-        """Ends."""
+    def __exit__(self, *_):
         self.shutdown()
         self.server_close()
 

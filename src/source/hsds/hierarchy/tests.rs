@@ -258,7 +258,8 @@ fn chunk_tables_say_where_linked_chunks_are() {
         plain.extend((uri.len() as u32).to_le_bytes());
         plain.extend(uri.bytes());
     }
-    let row = |number| assembled.chunks.table_row(data, rows, &plain, number);
+    let places = assembled.chunks.table_rows(data, rows, &plain);
+    let row = |number| assembled.chunks.table_row(data, rows, &plain, &places, number);
     let place = |bucket: &str, key: &str| Location { bucket: Bucket::new(bucket), key: Key::new(key) };
     assert_eq!(row(0), Ok(ChunkSource::Range(place("file:///srv/data", "b.h5"), 100..116)));
     assert_eq!(row(1), Ok(ChunkSource::Fill));
@@ -273,6 +274,42 @@ fn chunk_tables_say_where_linked_chunks_are() {
         assert!(links(&assembled, 0).is_empty());
         assert!(assembled.problems[0].reason.contains("chunk table"), "{}", assembled.problems[0]);
     }
+}
+
+#[test]
+fn rows_that_name_a_file_each_are_found_without_walking_over_those_before() {
+    use crate::model::chunk::Rows;
+    use crate::source::hsds::linked::TableRow;
+    let fields = [
+        ("offset", json!("H5T_STD_I64LE")),
+        ("size", json!("H5T_STD_I32LE")),
+        ("file_uri", json!({"class": "H5T_STRING", "length": "H5T_VARIABLE"})),
+    ];
+    let fields: Vec<_> = fields.iter().map(|(name, of)| json!({"name": name, "type": of})).collect();
+    let table = one(json!({"type": {"class": "H5T_COMPOUND", "fields": fields}}));
+    let TypeUse::Own(datatype) = &the_dataset(&table, 1).datatype else { panic!("a committed type") };
+    let rows = TableRow::of(datatype).unwrap();
+    // Walking to each row from the front would take two hundred million steps, and minutes.
+    const ROWS: u64 = 20_000;
+    let mut plain = Vec::new();
+    for number in 0..ROWS {
+        let uri = format!("s3://bucket/{}", "x".repeat(number as usize % 50));
+        plain.extend((number as i64).to_le_bytes());
+        plain.extend(7i32.to_le_bytes());
+        plain.extend((uri.len() as u32).to_le_bytes());
+        plain.extend(uri.bytes());
+    }
+    let places = rows.rows(&plain);
+    let Rows::At(begins) = &places else { panic!("rows of different lengths need a list") };
+    assert_eq!(begins.len() as u64, ROWS.div_ceil(Rows::STRIDE));
+    for number in 0..ROWS {
+        let row = rows.read(&plain, &places, number).unwrap();
+        assert_eq!((row.offset, row.file_uri.unwrap().len()), (number, 12 + number as usize % 50));
+    }
+    for number in [0, 1, 15, 16, 17, 999] {
+        assert_eq!(rows.read(&plain, &places, number), rows.read(&plain, &Rows::Unknown, number));
+    }
+    assert!(rows.read(&plain, &places, ROWS).is_err() && rows.read(&plain, &places, u64::MAX).is_err());
 }
 
 #[test]
@@ -491,7 +528,8 @@ proptest! {
                 }
                 let _ = assembled.chunks.elements(object, stream.clone().into());
                 for table in 0..4 {
-                    let _ = assembled.chunks.table_row(object, ObjectId(table), &stream, number.into());
+                    let places = assembled.chunks.table_rows(object, ObjectId(table), &stream);
+                    let _ = assembled.chunks.table_row(object, ObjectId(table), &stream, &places, number.into());
                 }
             }
         }

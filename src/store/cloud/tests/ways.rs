@@ -10,7 +10,7 @@ async fn where_a_bucket_is_asked_for_follows_from_its_name_and_the_endpoint() {
     let store = store(&server).await;
     store.get(&Key::new("a")).await.unwrap();
     assert_eq!((log(&server.log()[0]), server.log()[0].path()), (host, "/bucket/a".to_owned()));
-    for (name, reason) in [("s3://a/b", "not the name"), ("ftp://x", "not a kind")] {
+    for (name, reason) in [("s3://a b", "not the name"), ("ftp://x", "not a kind")] {
         let error = Store::open(&Bucket::new(name)).await.unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }

@@ -93,7 +93,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// Neither a flag nor a file says it.
-    #[error("no {what}: name it on the command line or in a file (--config)")]
+    #[error("no {what}: name it on the command line, or for a mount in a file (--config)")]
     Missing {
         /// What.
         what: &'static str,

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::inspect::{Columns, Opened, bytes, counted, plain, print, print_json, run};
-use super::paths::{Paths, resolve};
+use super::paths::{Astray, Paths, resolve};
 use super::wording::{filters, shape, type_use};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::fetch::{FetchError, FileChunks, Found};
@@ -42,7 +42,7 @@ Examples:
 JSON: {source, dataset, type, shape, chunk, filters, selection, selected (elements), chunk_count, chunk_bytes (plain), \
 chunks}. Each of chunks has chunk (coordinates), number, elements (selected in it), state (stored, linked, computed, \
 absent, unreadable), and where there is one object, offset, length (bytes in it), reason (unreadable). Exits 1 if a \
-chunk is unreadable; 2 if the selection is none, or SOURCE is no file of the store; 3 if the file holds no such dataset.";
+chunk is unreadable, 2 if the selection means nothing, 3 if SOURCE is no file of the store or holds no such data.";
 
 /// Questions to the store at a time.
 const AT_ONCE: usize = 32;
@@ -53,7 +53,7 @@ impl Explain {
         run(log, async {
             let opened = Opened::open(&self.source).await?;
             if opened.kind != EntryKind::File {
-                return Err(Failed::new(Exit::Usage, format!("{}: not an HDF5 file of the store", opened.place)));
+                return Err(Failed::new(Exit::Source, format!("{}: not an HDF5 file of the store", opened.place)));
             }
             let contents = opened.contents(&opened.place.path).await?;
             let subject = Subject::find(&contents.hierarchy, &self.selection)?;
@@ -154,9 +154,18 @@ impl Subject {
             _ => (text, ""),
         };
         let path = path.trim_end();
-        let id = resolve(hierarchy, path).ok_or_else(|| {
-            let hint = "list what there is with: h5mount ls -r FILE";
-            Failed::new(Exit::Source, format!("{}: no such object in the file; {hint}", plain(path)))
+        let id = resolve(hierarchy, path).map_err(|astray| match astray {
+            Astray::Outside { file, path: there } => {
+                let reason = format!("an external link, to {} in {}: explain that file", plain(&there), plain(&file));
+                Failed::new(Exit::Source, format!("{}: {reason}", plain(path)))
+            }
+            Astray::Nowhere if path.contains('[') && !path.ends_with(']') => {
+                Failed::new(Exit::Usage, format!("{}: the selection does not end; a `]` is missing", plain(path)))
+            }
+            Astray::Nowhere => {
+                let hint = "list what there is with: h5mount ls -r FILE";
+                Failed::new(Exit::Source, format!("{}: no such object in the file; {hint}", plain(path)))
+            }
         })?;
         let Some(ObjectKind::Dataset(dataset)) = hierarchy.get(id).map(|object| &object.kind) else {
             return Err(Failed::new(Exit::Source, format!("{}: no dataset", plain(path))));

@@ -38,8 +38,8 @@ Examples:
   h5mount ls -lr /data/hsds/bucket/home/ann/run7.h5
       every group and dataset of a file, with chunks, filters and attributes
 
-JSON: {\"source\", \"entries\"} for a folder, {\"source\", \"objects\", \"problems\"} for a file. An entry has path, kind \
-(folder, file, plain), owner, modified (seconds since 1970), size (plain files). An object has path, kind (group, \
+JSON: {\"source\", \"entries\"} for a folder, {\"source\", \"objects\", \"problems\"} for a file. An entry has path (from the \
+store's root, where lines have names as seen from SOURCE), kind (folder, file, plain), owner, modified (seconds since 1970), size (plain files). An object has path, kind (group, \
 dataset, datatype, link), type, shape, max_shape, chunk, filters, fill, attributes, target, same_as (the path under which \
 the object is listed already); what does not apply is left out. Attributes are {name, type, shape, value}.";
 

@@ -30,7 +30,7 @@ use crate::telemetry::{self, Output};
 
 /// Shows datasets that HSDS keeps in an object store as ordinary HDF5 files.
 #[derive(Debug, Parser)]
-#[command(name = "h5mount", version, max_term_width = 100, after_help = AFTER, disable_help_subcommand = true)]
+#[command(name = "h5mount", version, max_term_width = 100, after_help = AFTER, override_usage = USAGE)]
 pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
@@ -39,6 +39,8 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
+
+const USAGE: &str = "h5mount [mount] [OPTIONS] SOURCE MOUNTPOINT\n       h5mount COMMAND [OPTIONS] ...";
 
 const AFTER: &str = "\
 `mount` is what is done when no command is named:
@@ -51,7 +53,8 @@ const AFTER: &str = "\
   h5dump -H /mnt/data/home/ann/run7.h5           any HDF5 program reads it
   h5mount unmount /mnt/data                      end it (or press Ctrl-C)
 
-`h5mount mount --help` explains every flag. Exit codes:
+`h5mount mount --help` explains every flag. Errors are a line of text on standard error, with --json too.
+Exit codes:
 0 done, 1 faults found, 2 usage, 3 source, 4 mount, 5 system.";
 
 /// Commands.
@@ -161,6 +164,11 @@ fn missing_command(arguments: &[OsString]) -> Option<usize> {
         if program.find_subcommand(text).is_some() {
             return None;
         }
+        // Help, and what looks like a command and is no place: of these clap says more than a store that is not there.
+        let word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase());
+        if text == "help" || argument == first && word && !std::path::Path::new(text).exists() {
+            return None;
+        }
         let ours = ["--log-format", "--log-file"];
         if ours.contains(&text) {
             // The flag's value is no command.
@@ -232,7 +240,13 @@ mod tests {
         for line in ["h5mount", "h5mount /store", "h5mount --no-such-flag /store /mnt", "h5mount --filters x a b"] {
             assert!(parsed(line).unwrap_err().use_stderr() || line == "h5mount", "{line}");
         }
-        assert!(!parsed("h5mount --help").unwrap_err().use_stderr());
+        for line in ["h5mount --help", "h5mount help", "h5mount help ls"] {
+            assert!(!parsed(line).unwrap_err().use_stderr(), "{line}");
+        }
+        let mistyped = parsed("h5mount chekc x").unwrap_err().to_string();
+        assert!(mistyped.contains("unrecognized subcommand 'chekc'") && mistyped.contains("'check'"), "{mistyped}");
+        let negative = parsed("h5mount mount --metadata-ttl -1 a b").unwrap_err().to_string();
+        assert!(negative.contains("not negative"), "{negative}");
     }
 
     #[test]

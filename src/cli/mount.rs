@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::inspect::print;
 use super::{Exit, Failed, start_log, store_settings};
 use crate::config::{self, ConfigError, LogOptions, MountOptions};
 use crate::fetch::FetchSettings;
@@ -61,7 +60,7 @@ impl Mount {
         if self.background && !self.background_copy {
             let started = in_background(self.arguments)?;
             if let Some(log) = &started.log {
-                print(&format!("mounted; its log is {log}\n"))?;
+                eprintln!("h5mount: mounted; its log is {log}");
             }
             return Ok(started.exit);
         }

@@ -85,6 +85,9 @@ fn is_scheme(text: &str) -> bool {
 }
 
 fn on_disk(source: &str, path: &Path, root: Option<&str>) -> Result<Place, ConfigError> {
+    if source.is_empty() {
+        return Err(ConfigError::Missing { what: "SOURCE" });
+    }
     let absent = |path: &Path| {
         let path = path.display().to_string();
         move |error| ConfigError::Source { path, error }

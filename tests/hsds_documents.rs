@@ -38,7 +38,6 @@ fn open(server: &str, file: &str) -> Assembled {
     let context = Context {
         bucket: Bucket::new("file:///srv/hsdstest"),
         shuffle_only: ShuffleOnly::Raw,
-        object_times: true,
         resolve_external: Box::new(Clone::clone),
     };
     let assembled = assemble(&root, objects, missing, &context).unwrap();

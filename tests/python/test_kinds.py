@@ -147,7 +147,8 @@ def clouds(stores, azure, tmp_path_factory):
     with contextlib.ExitStack() as stack:
         running = {}
         for version, store in stores.items():
-            container = BUCKET + version.replace(".", "")
+            # The older store has linked data, whose links name the bucket.
+            container = BUCKET if version == "0.9.4" else BUCKET + "2"
             azure.make(container)
             azure.load(container, store)
             source = "az://%s/%s" % (azurite.ACCOUNT, container)
@@ -161,8 +162,11 @@ def clouds(stores, azure, tmp_path_factory):
         yield running
 
 
-@pytest.mark.parametrize("name", DOMAINS)
-@pytest.mark.parametrize("kind", ["azure", "google", "web"])
+# Linked data names a bucket, and a web server has none.
+WAYS = [(kind, name) for kind in ("azure", "google", "web") for name in DOMAINS if (kind, name[6:]) != ("web", "linked.h5")]
+
+
+@pytest.mark.parametrize("kind, name", WAYS, ids=["-".join(way) for way in WAYS])
 def test_every_object_is_as_the_server_answered(kind, name, stores, clouds, interpreters, sources, tmp_path):
     """Every object of every domain of the sample stores; from a web server, each file by its path."""
     version, domain = name[:5], name[6:]
@@ -172,6 +176,9 @@ def test_every_object_is_as_the_server_answered(kind, name, stores, clouds, inte
             source = "%s/home/admin/%s" % (mount.url, domain)
             mount = File(stack.enter_context(mounting.mounted(source, folder=tmp_path / "mount")))
         found = differences(name, READER, stores[version], mount, interpreters, sources, tmp_path, kind)
+        if kind == "web":
+            # Links to files beside the only one that is shown stay as they are stored.
+            found = [line for line in found if ": external: expected" not in line]
         assert not found, "\n".join(found)
 
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::attribute::attribute;
 use super::chunks::{DatasetChunks, HsdsChunks, Place};
 use super::creation::fill;
-use super::document::{Document, float};
+use super::document::Document;
 use super::fault::Fault;
 use super::id::{Id, IdKind, SchemaVersion};
 use super::order;
@@ -36,8 +36,6 @@ pub struct Context {
     pub bucket: Bucket,
     /// How shuffle without a compressor is read.
     pub shuffle_only: ShuffleOnly,
-    /// Whether objects carry the time of their last change.
-    pub object_times: bool,
     /// The name to present for the file of an external link.
     pub resolve_external: Box<dyn Fn(&Name) -> Name + Send + Sync>,
 }
@@ -86,12 +84,7 @@ pub fn assemble(
         resolve_external: context.resolve_external.as_ref(),
         netcdf,
     };
-    let mut assembler = Assembler {
-        walk: Walk::from_root(root, given).map_err(error)?,
-        netcdf,
-        times: context.object_times,
-        budget: VALUES_BYTES,
-    };
+    let mut assembler = Assembler { walk: Walk::from_root(root, given).map_err(error)?, netcdf, budget: VALUES_BYTES };
     let facts = assembler.facts(root);
     let count = assembler.walk.nodes.len();
     let mut hierarchy = Hierarchy { objects: Vec::with_capacity(count) };
@@ -110,7 +103,6 @@ pub fn assemble(
 struct Assembler<'a> {
     walk: Walk<'a>,
     netcdf: bool,
-    times: bool,
     /// Bytes that values may still take.
     budget: u64,
 }
@@ -120,10 +112,9 @@ impl Assembler<'_> {
         let document = self.walk.nodes[id.0 as usize].document;
         let attributes_tracked = order::tracked(document, self.netcdf);
         let attributes = self.attributes(id, document, attributes_tracked);
-        let modified = document.get("lastModified").filter(|_| self.times).and_then(float);
-        let modified = modified.filter(|time| (0.0..4294967296.0).contains(time));
         let (kind, chunks) = self.kind(id, document, attributes_tracked);
-        (Object { kind, attributes, attributes_tracked, modified: modified.map(|time| time as u32) }, chunks)
+        // Consolidated metadata has no times of change, and what is shown may not depend on where it was read.
+        (Object { kind, attributes, attributes_tracked, modified: None }, chunks)
     }
 
     fn kind(&mut self, id: ObjectId, document: &Document, tracked: bool) -> (ObjectKind, Option<DatasetChunks>) {

@@ -61,7 +61,9 @@ pub fn file_location(uri: &str, home: &Bucket) -> Result<Location, Fault> {
             let bucket = Bucket::new(format!("{scheme}://{bucket}/{container}"));
             return Ok(Location { bucket, key: Key::new(key) });
         }
-        ("" | "file", "file") => {
+        ("", "http" | "https") => return Err(fault("names a bucket, and a web server has none")),
+        // Containers of one account lie side by side like directories.
+        ("" | "file", "file") | ("", "az") => {
             let (parent, _) = home.as_str().rsplit_once('/').ok_or_else(|| fault("has no bucket beside it"))?;
             Bucket::new(format!("{parent}/{bucket}"))
         }
@@ -291,4 +293,18 @@ fn slice(plain: &[u8], begin: u64, end: u64) -> Result<&[u8], BadChunk> {
     range
         .and_then(|(begin, end)| plain.get(begin..end))
         .ok_or_else(|| BadChunk { at: begin, reason: "a row of the chunk table passes its end".into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_without_a_scheme_names_a_bucket_beside_the_store() {
+        let at = |home: &str| file_location("box/a/b.h5", &Bucket::new(home)).map(|at| at.to_string());
+        assert_eq!(at("s3://home").unwrap(), "s3://box/a/b.h5");
+        assert_eq!(at("az://account/home").unwrap(), "az://account/box/a/b.h5");
+        assert_eq!(at("file:///data/home").unwrap(), "file:///data/box/a/b.h5");
+        assert!(at("https://host").is_err());
+    }
 }

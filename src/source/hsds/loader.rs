@@ -47,7 +47,6 @@ impl HsdsSource {
         let context = Context {
             bucket: self.store.bucket().clone(),
             shuffle_only: self.settings.shuffle_only,
-            object_times: self.settings.object_times,
             resolve_external: self.resolver(path),
         };
         let Loaded { objects, missing, fingerprint, modified, .. } = loaded;
@@ -128,7 +127,7 @@ impl HsdsSource {
             reading.reach(root);
             reading.ask();
             // All others perhaps come at once.
-            reading.held = !self.settings.object_times && self.reads_ahead() && key::summary(&root).is_some();
+            reading.held = self.reads_ahead() && key::summary(&root).is_some();
             reading.finish().await?;
         }
         let young = loaded.modified.is_some_and(|modified| self.settings.patience.is_young(modified));

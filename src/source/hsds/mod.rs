@@ -61,9 +61,6 @@ pub struct HsdsSettings {
     pub patience: Patience,
     /// How datasets with the shuffle filter and no compressor are read.
     pub shuffle_only: hierarchy::ShuffleOnly,
-    /// Whether objects of a presented file carry the time of their last change. Consolidated metadata leaves these times
-    /// away, so it can stand for the objects' own documents only where they are not shown.
-    pub object_times: bool,
     /// Bytes of JSON of one file, all objects together. Parsed, it takes several times that in memory.
     pub file_bytes: u64,
 }
@@ -74,7 +71,6 @@ impl Default for HsdsSettings {
             in_flight: 64,
             patience: Patience::default(),
             shuffle_only: hierarchy::ShuffleOnly::default(),
-            object_times: true,
             file_bytes: 1 << 30,
         }
     }

@@ -38,12 +38,12 @@ fn sample() -> Memory {
     memory
 }
 
-fn source(memory: &Memory, object_times: bool) -> HsdsSource {
-    HsdsSource::new(Arc::new(memory.store()), HsdsSettings { object_times, ..HsdsSettings::default() })
+fn source(memory: &Memory) -> HsdsSource {
+    HsdsSource::new(Arc::new(memory.store()), HsdsSettings::default())
 }
 
 async fn files(memory: &Memory) -> Vec<String> {
-    let entries: Vec<Entry> = source(memory, true).list(FOLDER).try_collect().await.unwrap();
+    let entries: Vec<Entry> = source(memory).list(FOLDER).try_collect().await.unwrap();
     let files = entries.into_iter().filter(|entry| entry.kind == EntryKind::File);
     files.map(|entry| format!("{FOLDER}/{}", entry.name)).collect()
 }
@@ -66,8 +66,8 @@ fn shown(contents: &Contents) -> (String, Vec<u8>) {
 }
 
 /// What is shown of a file, the round trips to open it, and how often its own objects were asked for.
-async fn open(memory: &Memory, path: &str, object_times: bool) -> ((String, Vec<u8>), u128, usize) {
-    let source = source(memory, object_times);
+async fn open(memory: &Memory, path: &str) -> ((String, Vec<u8>), u128, usize) {
+    let source = source(memory);
     memory.asked();
     let begun = Instant::now();
     let contents = source.open(path).await.unwrap();
@@ -88,15 +88,13 @@ async fn what_is_shown_is_the_same_with_a_summary_and_without() {
     summaries(&without).iter().for_each(|key| without.remove(key));
     let mut used = BTreeMap::new();
     for path in files(&with).await {
-        for object_times in [false, true] {
-            let (one, trips, own) = open(&with, &path, object_times).await;
-            let (other, ..) = open(&without, &path, object_times).await;
-            assert!(one == other, "{path}: {}\n{}", one.0, other.0);
-            if !object_times && own == 0 {
-                // The domain; the root group and the statistics; the summary and a page of the listing.
-                assert!(trips <= 3, "{path}: {trips}");
-                used.insert(path.clone(), trips);
-            }
+        let (one, trips, own) = open(&with, &path).await;
+        let (other, ..) = open(&without, &path).await;
+        assert!(one == other, "{path}: {}\n{}", one.0, other.0);
+        if own == 0 {
+            // The domain; the root group and the statistics; the summary and a page of the listing.
+            assert!(trips <= 3, "{path}: {trips}");
+            used.insert(path.clone(), trips);
         }
     }
     // Of the fourteen samples nine have a summary; one is a file that was given to the store by hand.
@@ -106,10 +104,10 @@ async fn what_is_shown_is_the_same_with_a_summary_and_without() {
 #[tokio::test(start_paused = true)]
 async fn a_summary_that_may_be_outdated_is_not_used() {
     let path = "home/admin/layouts.h5";
-    let fresh = open(&sample(), path, false).await;
+    let fresh = open(&sample(), path).await;
     assert_eq!(fresh.2, 0, "used");
     let memory = sample();
-    let (_, root_id, _) = source(&memory, true).load_file(path).await.unwrap();
+    let (_, root_id, _) = source(&memory).load_file(path).await.unwrap();
     // As old as one of its objects.
     let below = key::below(&root_id).unwrap();
     let dataset =
@@ -122,23 +120,23 @@ async fn a_summary_that_may_be_outdated_is_not_used() {
         (meta.modified, store.get(&Key::new(&dataset)).await.unwrap().bytes)
     };
     memory.put_at(&dataset, bytes.clone(), written);
-    assert!(open(&memory, path, false).await.2 > 0);
+    assert!(open(&memory, path).await.2 > 0);
     memory.put_at(&dataset, bytes.clone(), written - Duration::from_secs(1));
-    assert_eq!(open(&memory, path, false).await.2, 0);
+    assert_eq!(open(&memory, path).await.2, 0);
     // An object it does not have, though nothing leads there.
     let stray = format!("{}d/0000-000000-000001/.dataset.json", below.as_str());
     memory.put(&stray, "{}");
-    assert!(open(&memory, path, false).await.2 > 0);
+    assert!(open(&memory, path).await.2 > 0);
     memory.remove(&stray);
     // An object that holds more than the summary says is read itself, and only it.
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     let more = text.replacen('{', r#"{"layout": {"class": "H5D_CHUNKED", "dims": [1]}, "#, 1);
     memory.put_at(&dataset, more, written - Duration::from_secs(1));
-    assert_eq!(open(&memory, path, false).await.2, 1);
+    assert_eq!(open(&memory, path).await.2, 1);
     // A listing that spells tags otherwise vouches for nothing.
     memory.put_at(&dataset, bytes, written - Duration::from_secs(1));
     memory.set_tags_of_listings("0x");
-    assert!(open(&memory, path, false).await.2 > 0);
+    assert!(open(&memory, path).await.2 > 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,13 +161,13 @@ async fn a_thousand_objects_come_in_two_trips_and_the_listing_with_a_summary() {
     let info =
         format!(r#"{{"num_groups": 1, "num_datatypes": 0, "num_chunks": 0, "datasets": {{{}}}}}"#, datasets.join(", "));
     memory.put(format!("{HOME}/.info.json"), info);
-    let (without, trips, own) = open(&memory, "x.h5", false).await;
+    let (without, trips, own) = open(&memory, "x.h5").await;
     // The summary was looked for in vain; then the datasets, 64 at a time.
     assert_eq!((trips, own), (3 + 999_u128.div_ceil(64), 999));
     let entries: Vec<String> = ids.iter().map(|id| format!(r#""{id}": {{{scalar}}}"#)).collect();
     let summary = format!(r#"{{"{ROOT}": {{{group}}}, {}}}"#, entries.join(", "));
     memory.put_at(format!("{HOME}/.summary.json"), summary, SystemTime::now());
-    let (with, trips, own) = open(&memory, "x.h5", false).await;
+    let (with, trips, own) = open(&memory, "x.h5").await;
     assert!(with == without);
     // Two and the two pages of the listing: a thousand objects and two more.
     assert_eq!((trips, own), (4, 0));

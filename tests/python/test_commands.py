@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -133,6 +134,31 @@ def test_check_names_an_object_that_is_gone(stores, tmp_path):
     assert number in document["faults"][0]["reason"]
 
 
+def test_a_torn_domain_is_told_of_once_and_waited_for_once(tmp_path):
+    """`ls` of the file, and of the folder around it: one warning, and about the second that a writer is given."""
+    bucket = writer.Bucket(tmp_path / "bucket")
+    writer.Domain(bucket, "folder/file.h5").write()
+    bucket.put("folder/file.h5/.domain.json", b'{"root": "g-')
+    environment = {**os.environ, "RUST_LOG": "warn"}
+    for place in ("folder", "folder/file.h5"):
+        os.utime(bucket.folder / "folder/file.h5/.domain.json")  # perhaps being written just now
+        begun = time.monotonic()
+        done = subprocess.run([mounting.binary(), "ls", bucket.folder / place], capture_output=True, text=True,
+                              timeout=LIMIT, check=False, env=environment)
+        assert done.stderr.count("WARN") == 1 and time.monotonic() - begun < 2.5, done.stderr
+        assert done.returncode == (3 if place.endswith("h5") else 0)
+
+
+def test_check_sums_up_what_one_object_is_the_cause_of(stores, tmp_path):
+    """Hundreds of chunks that lie in one file that is gone: a line for it at the end."""
+    shutil.copytree(stores["0.9.4"], tmp_path / "store")
+    (tmp_path / "store/files/linksrc.h5").unlink()
+    done = h5mount("check", tmp_path / "store/home/admin/linked.h5")
+    summary = [line for line in done.stdout.splitlines() if "faults in one object" in line]
+    assert done.returncode == 1 and len(summary) == 1 and summary[0].endswith("linksrc.h5"), done.stdout
+    assert int(summary[0].split()[0]) == done.stdout.count(" chunk ")
+
+
 def broken_chunk(kind, path):
     """Puts something into a chunk's place that is there and cannot be read as an object."""
     path.unlink()
@@ -199,7 +225,9 @@ def test_explain_leads_into_linked_files(stores):
 
 
 @pytest.mark.parametrize("code, arguments", [
-    (2, ["--no-such-flag"]), (2, ["ls"]), (2, ["ls", "ftp://host/x"]), (2, ["ls", "s3://"]),
+    (2, ["--no-such-flag"]), (2, ["explain", "FILE", "/x[0"]), (2, ["lss", "x"]), (2, ["ls", ""]),
+    (3, ["explain", "FOLDER", "/x"]), (4, ["unmount", "/no/such/mountpoint"]), (0, ["help"]), (0, ["help", "ls"]),
+ (2, ["ls"]), (2, ["ls", "ftp://host/x"]), (2, ["ls", "s3://"]),
     (2, ["ls", "s3://bucket", "--endpoint", "host:9000"]), (2, ["mount", "--config", "/no/such/file"]), (2, ["explain", "FILE", "/x[0, 0, 0, 0, 0, 0]"]),
     (3, ["ls", "/no/such/place"]), (3, ["info", "FOLDER/absent.h5"]), (3, ["check", "/"]),
     (3, ["explain", "FILE", "/absent"]), (4, ["unmount", "FOLDER"]), (4, ["STORE", "/no/such/mountpoint"]),

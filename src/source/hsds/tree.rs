@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, Either, OptionFuture, select};
 use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt};
 use tokio::time::Instant;
 
-use super::documents::Read;
+use super::documents::{Read, identity};
 use super::domain::Domain;
 use super::{HsdsSource, is_no_plain, is_nothing, key};
 use crate::model::location::Key;
@@ -99,7 +99,7 @@ impl HsdsSource {
                 return Ok(Some(entry));
             }
             Ok(Read::Broken { meta, reason }) => {
-                tracing::warn!(key = %domain_key, reason, "shown as a file that cannot be opened");
+                self.tell_broken(&domain_key, &meta, &reason);
                 return Ok(Some(broken(name, Some(meta.modified))));
             }
             // A name that no key can have is not there.
@@ -148,6 +148,13 @@ impl HsdsSource {
         }
     }
 
+    /// Tells once of each version of a domain that cannot be read.
+    fn tell_broken(&self, key: &Key, meta: &Meta, reason: &str) {
+        if self.recent.put_broken(key, identity(meta)) {
+            tracing::warn!(%key, reason, "shown as a file that cannot be opened");
+        }
+    }
+
     /// The entry of a prefix met in a listing; `None` for an empty directory.
     async fn prefix(&self, path: String, name: String) -> Option<Entry> {
         let key = key::domain(&path);
@@ -158,7 +165,7 @@ impl HsdsSource {
                 (!empty).then(|| folder(&name, None, None))
             }
             Ok(Read::Broken { meta, reason }) => {
-                tracing::warn!(%key, reason, "shown as a file that cannot be opened");
+                self.tell_broken(&key, &meta, &reason);
                 Some(broken(&name, Some(meta.modified)))
             }
             Err(error) => {

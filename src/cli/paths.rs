@@ -1,7 +1,22 @@
 //! Paths in a file that somebody typed: to the object they lead to.
 
+use std::path::Path;
+
 use crate::model::hierarchy::{Hierarchy, LinkTarget, ObjectId, ObjectKind};
 pub use crate::model::paths::Paths;
+use crate::source::hsds::key;
+
+/// A path of local disk that goes on into a file: the file, and the path in it. `None` where it ends at something that is
+/// there, or no file is on the way; in a cloud nobody is asked for that.
+pub fn into_file(source: &str) -> Option<(String, String)> {
+    let path = Path::new(source.strip_prefix("file://").unwrap_or(source));
+    if source.contains("://") && !source.starts_with("file://") || path.exists() {
+        return None;
+    }
+    let file = path.ancestors().skip(1).find(|above| above.exists())?;
+    let inside = path.strip_prefix(file).ok()?.to_str()?;
+    file.join(key::domain("").as_str()).is_file().then(|| (file.display().to_string(), format!("/{inside}")))
+}
 
 /// Why a path leads to no object of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,6 +82,20 @@ mod tests {
             attributes: Vec::new(),
             attributes_tracked: false,
             modified: None,
+        }
+    }
+
+    #[test]
+    fn a_path_may_go_on_into_a_file() {
+        let store = tempfile::tempdir().unwrap();
+        let at = |inside: &str| format!("{}/{inside}", store.path().display());
+        std::fs::create_dir_all(at("f.h5")).unwrap();
+        assert_eq!(into_file(&at("f.h5/g/x")), None);
+        std::fs::write(at("f.h5/.domain.json"), "{}").unwrap();
+        assert_eq!(into_file(&at("f.h5/g/x")), Some((at("f.h5"), "/g/x".to_owned())));
+        assert_eq!(into_file(&format!("file://{}", at("f.h5/g"))), Some((at("f.h5"), "/g".to_owned())));
+        for other in [at("f.h5"), at("none/x"), "s3://bucket/f.h5/g".to_owned(), String::new()] {
+            assert_eq!(into_file(&other), None, "{other}");
         }
     }
 

@@ -134,6 +134,20 @@ def test_check_names_an_object_that_is_gone(stores, tmp_path):
     assert number in document["faults"][0]["reason"]
 
 
+def test_ls_goes_on_into_a_file(stores):
+    """`FILE/GROUP` lists the group, as the whole listing has it."""
+    file = stores["1.0.2"] / "home/admin/links.h5"
+    whole = {line["path"]: line for line in told("ls", "-r", file)[1]["objects"]}
+    group = next(path for path, line in whole.items() if line["kind"] == "group" and
+                 any(other.startswith(path + "/") for other in whole))
+    code, document = told("ls", str(file) + group)
+    paths = [line["path"] for line in document["objects"]]
+    assert code == 0 and paths[0] == group and len(paths) > 1
+    assert set(paths) <= whole.keys() and all(path.startswith(group) for path in paths)
+    done = h5mount("ls", file / "no such group")
+    assert done.returncode == 3 and "no such object" in done.stderr
+
+
 def test_a_torn_domain_is_told_of_once_and_waited_for_once(tmp_path):
     """`ls` of the file, and of the folder around it: one warning, and about the second that a writer is given."""
     bucket = writer.Bucket(tmp_path / "bucket")

@@ -1,14 +1,16 @@
 """What networks and services do to a mount: every byte of every sample is the right one, or an error says why not.
 
 Faults are injected by the proxy before the S3 in memory.  A table of all runs is printed at the end and written to
-`target/test-logs/faults.txt`: how many requests, how many of them were repeated, how many bytes were wrong, how many
+`target/test-logs/faults.txt`: how many requests, how many of them met a fault, how many were repetitions, how many bytes were wrong, how many
 reads failed.
 """
 
+import concurrent.futures
 import contextlib
 import errno
 import os
 import subprocess
+import tempfile
 import time
 
 import conftest
@@ -22,7 +24,6 @@ from servers.s3 import S3, flags
 from test_samples import DOMAINS, differences
 
 BUCKET = "hsdstest"
-# Domains that hold what a reader must refuse: their errors are the same on disk.
 FAULTS = {
     "none": {},
     "every 4th 503": {"fail_every": 4},
@@ -36,13 +37,15 @@ FAULTS = {
     "503, cut and stalled at once": {"fail_every": 4, "cut_every": 5, "stall_every": 10, "stall_ms": 5000},
 }
 TABLE = []
+# Requests by fault: those beyond what is asked without any are repetitions.
+ALONE = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def table():
     """Writes down what all runs were like."""
     yield
-    rows = [("fault", "requests", "repeated", "injected", "wrong bytes", "errors", "seconds"), *TABLE]
+    rows = [("fault", "requests", "faults", "retried", "wrong bytes", "errors", "seconds"), *TABLE]
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(str(cell).ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     folder = mounting.REPOSITORY / "target/test-logs"
@@ -67,6 +70,8 @@ def right(mounts):
 
 def wrong_pieces(right, seen):
     """Pieces that differ without an error, and pieces that fail here only."""
+    if isinstance(seen, int):
+        return [], ["cannot be opened: %s" % errno.errorcode[seen]]
     if right[0] != seen[0] or [at for at, _ in right[1]] != [at for at, _ in seen[1]]:
         return ["layout"], []
     pairs = list(zip(right[1], seen[1]))
@@ -78,25 +83,34 @@ def wrong_pieces(right, seen):
 def test_every_byte_of_every_sample(fault, servers, right, stores, interpreters, sources, tmp_path):
     """Whole images beside those from disk; where the faults are combined, every object through libhdf5 too."""
     begun = time.monotonic()
-    requests = repeated = injected = 0
+    requests = injected = 0
     wrong, failed, different = [], [], []
     for version, server in servers.items():
         names = [name for name in DOMAINS if name.startswith(version)]
         with Proxy(server.port, **FAULTS[fault]) as proxy, mounting.mounted(
                 "s3://" + BUCKET, *flags(proxy.endpoint), folder=tmp_path / version) as mount:
-            for name in names:
-                bad, errors = wrong_pieces(right[name], images.pieces(mount / "home/admin" / name[6:]))
-                wrong += [(name, at) for at in bad]
-                failed += [(name, at) for at in errors]
-            if "at once" in fault:
-                for name in names:
-                    different += differences(name, ("3.16", 0), stores[version], mount, interpreters, sources, tmp_path,
-                                             "S3 with faults")
-            entries = [(entry["method"], entry["key"], entry["range"]) for entry in proxy.requests()]
-            requests += len(entries)
-            repeated += len(entries) - len(set(entries))
-            injected += sum(proxy.stats()["faults"].values())
-    TABLE.append((fault, requests, repeated, injected, len(wrong), len(failed) + len(different),
+            with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+                # All files at once: with one after the other, stalled answers would add up to many minutes.
+                whole = pool.map(lambda name: images.pieces_or_error(mount / "home/admin" / name[6:]), names)
+                for name, seen in zip(names, whole):
+                    bad, errors = wrong_pieces(right[name], seen)
+                    wrong += [(name, at) for at in bad]
+                    failed += [(name, at) for at in errors]
+
+                def through_libhdf5(name):
+                    folder = tmp_path / name
+                    folder.mkdir()
+                    return differences(name, ("3.16", 0), stores[version], mount, interpreters, sources, folder,
+                                       "S3 with faults")
+
+                if "at once" in fault:
+                    different += [text for texts in pool.map(through_libhdf5, names) for text in texts]
+            stats = proxy.stats()
+            requests += stats["requests"]
+            injected += sum(stats["faults"].values())
+    ALONE.setdefault(fault, requests)
+    retried = requests - ALONE.get("none", requests)
+    TABLE.append((fault, requests, injected, retried, len(wrong), len(failed) + len(different),
                   "%.1f" % (time.monotonic() - begun)))
     assert not wrong and not failed and not different, (wrong, failed, different)
     if FAULTS[fault]:
@@ -146,10 +160,14 @@ def test_a_store_that_is_away_longer_than_a_request_may_take(servers, right, tmp
                 time.sleep(0.5)
 
 
-def ends_with(*arguments, environment=None, limit=60):
-    """Runs the program without mounting: its exit code and what it says."""
-    done = subprocess.run([mounting.binary(), *map(str, arguments)], capture_output=True, text=True, timeout=limit,
-                          check=False, env={**os.environ, **(environment or {})})
+def refused_mount(*options):
+    """The exit code, and what is said, of a mount that cannot come to be."""
+    with tempfile.TemporaryDirectory() as point:
+        command = [mounting.binary(), "mount", "--request-timeout", "3", *options, "s3://" + BUCKET, point]
+        try:
+            done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60, check=False)
+        finally:
+            mounting.unmount(point)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -157,7 +175,7 @@ def test_nobody_listens_at_the_start():
     """One sentence that names the address and what is wrong."""
     with S3() as server:
         port = server.port
-    code, said = ends_with("ls", "--request-timeout", "3", *flags("http://127.0.0.1:%d" % port), "s3://" + BUCKET)
+    code, said = refused_mount(*flags("http://127.0.0.1:%d" % port))
     assert code not in (0, 101) and code > 0
     assert str(port) in said and "refused" in said.lower(), said
 
@@ -166,7 +184,7 @@ def test_tls_needs_the_authority(servers, right, tmp_path):
     """Without `--ca-bundle` one sentence that names the certificate, with it every byte."""
     certificate = Certificate(tmp_path)
     with Proxy(servers["1.0.2"].port, certificate) as proxy:
-        code, said = ends_with("ls", "--request-timeout", "3", *flags(proxy.endpoint), "s3://" + BUCKET)
+        code, said = refused_mount(*flags(proxy.endpoint))
         assert code not in (0, 101) and "certificate" in said.lower() and "--ca-bundle" in said, said
         with mounting.mounted("s3://" + BUCKET, "--ca-bundle", certificate.authority, *flags(proxy.endpoint),
                               folder=tmp_path) as mount:
@@ -180,14 +198,14 @@ def test_a_certificate_that_has_expired(servers, tmp_path):
         assert plain.stats()["requests"] == 0
     proxy = Proxy(servers["1.0.2"].port, certificate)
     with proxy:
-        code, said = ends_with("ls", "--request-timeout", "3", "--ca-bundle", certificate.authority,
-                               *flags(proxy.endpoint), "s3://" + BUCKET)
+        code, said = refused_mount("--ca-bundle", certificate.authority,
+                               *flags(proxy.endpoint))
     assert code not in (0, 101) and "expired" in said.lower(), said
 
 
 def test_a_wrong_name_is_told(tmp_path):
     """A host that no resolver knows."""
-    code, said = ends_with("ls", "--request-timeout", "3", *flags("http://no-such-host.invalid:9000"), "s3://" + BUCKET)
+    code, said = refused_mount(*flags("http://no-such-host.invalid:9000"))
     assert code not in (0, 101) and "no-such-host.invalid" in said, said
 
 

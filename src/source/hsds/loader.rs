@@ -24,7 +24,7 @@ use crate::model::limits;
 use crate::model::location::{ETag, Key};
 use crate::model::name::Name;
 use crate::source::{Contents, Fingerprint, SourceError};
-use crate::store::{Meta, StoreError, Waiting};
+use crate::store::{Meta, Object, StoreError, Waiting};
 
 /// The objects of a file.
 #[derive(Debug, Default)]
@@ -124,6 +124,11 @@ impl HsdsSource {
             if let Some(folder) = key::datasets(&root).filter(|_| self.reads_ahead()) {
                 reading.asides.push(self.datasets(root, folder).map(|found| Ok(Aside::Datasets(found))).boxed());
             }
+            if let Some(key) = key::summary(&root).filter(|_| self.reads_ahead()) {
+                // Asked for before it is known that there is one: a request where there is none, instead of a round trip.
+                let kept = async move { self.store.get_if(&key, None, limits::DOCUMENT_BYTES).await };
+                reading.asides.push(kept.map(|kept| Ok(Aside::Kept(kept.ok()))).boxed());
+            }
             reading.reach(root);
             reading.ask();
             // All others perhaps come at once.
@@ -181,12 +186,9 @@ impl HsdsSource {
     ///
     /// The pages have to hold all keys; the summary as it was read, and written after every object, not in the same
     /// second; and exactly the objects that the summary has. An entry that is not all of its object is left away.
-    async fn summary(&self, root: Id, below: Key, pages: usize) -> Option<Summed> {
+    async fn summary(&self, summary: Object, root: Id, below: Key, pages: usize) -> Option<Summed> {
         let key = key::summary(&root)?;
-        // Where there is none, the listing is not waited for.
-        let (summary, listed) =
-            tokio::try_join!(self.store.get_if(&key, None, limits::DOCUMENT_BYTES), self.pages(&below, pages)).ok()?;
-        let listed = listed?;
+        let listed = self.pages(&below, pages).await.ok()??;
         let its = listed.get(&key).filter(|its| identity(its) == identity(&summary.meta))?;
         let beside = [Some(&key), key::info(&root).as_ref()].map(|key| key.cloned());
         let documents = listed.iter().filter(|(key, _)| key.as_str().ends_with(".json"));
@@ -226,7 +228,16 @@ struct Told {
 enum Aside {
     Statistics(Option<Told>),
     Datasets(Vec<Id>),
+    Kept(Option<Object>),
     Summary(Option<Summed>),
+}
+
+/// A listing that vouches for a summary.
+#[derive(Debug)]
+struct Pages {
+    root: Id,
+    below: Key,
+    pages: usize,
 }
 
 /// Objects of a file as its summary gives them, each with what the store says of the object itself.
@@ -261,6 +272,10 @@ struct Reading<'a> {
     led: Vec<Id>,
     /// Nothing is asked for until it is known whether there is a summary to believe.
     held: bool,
+    /// The summary as it was read, or that there is none; `None` while nothing is known.
+    kept: Option<Option<Object>>,
+    /// What its listing would take, or that it would take too long; `None` while nothing is known.
+    listing: Option<Option<Pages>>,
     asked: FuturesUnordered<BoxFuture<'a, Answer>>,
     asides: FuturesUnordered<BoxFuture<'a, Result<Aside, StoreError>>>,
 }
@@ -280,6 +295,8 @@ impl<'a> Reading<'a> {
             early_bytes: 0,
             led: Vec::new(),
             held: false,
+            kept: None,
+            listing: None,
             asked: FuturesUnordered::new(),
             asides: FuturesUnordered::new(),
         }
@@ -321,6 +338,10 @@ impl<'a> Reading<'a> {
                         self.note(found);
                     }
                     Aside::Datasets(found) => self.likely.extend(found),
+                    Aside::Kept(found) => {
+                        self.kept = Some(found);
+                        self.consider();
+                    }
                     Aside::Summary(found) => {
                         self.held = false;
                         self.believe(found);
@@ -363,7 +384,8 @@ impl<'a> Reading<'a> {
 
     fn note(&mut self, found: Option<Told>) {
         let Some(Told { key, root, tag, statistics }) = found else {
-            self.held = false;
+            self.listing = Some(None);
+            self.consider();
             return;
         };
         let counted = tag.is_some();
@@ -374,16 +396,29 @@ impl<'a> Reading<'a> {
             self.loaded.fingerprint.page = key::below(&root);
         }
         // Whether the summary is good is for the listing to say, as long as that takes less than the objects would.
-        match (key::below(&root), statistics.as_ref().and_then(Statistics::pages)) {
-            (Some(below), Some(pages)) if self.held && self.source.may_fit(&below) => {
-                let summary = self.source.summary(root, below, pages);
-                self.asides.push(summary.map(|found| Ok(Aside::Summary(found))).boxed());
-            }
-            _ => self.held = false,
-        }
+        let pages = statistics.as_ref().and_then(Statistics::pages);
+        let below = key::below(&root).filter(|below| self.source.may_fit(below));
+        self.listing = Some(below.zip(pages).map(|(below, pages)| Pages { root, below, pages }));
+        self.consider();
         let Some(statistics) = statistics else { return };
         if self.source.reads_ahead() {
             self.likely.extend(statistics.datasets);
+        }
+    }
+
+    /// Looks at the summary once it is known whether there is one and what vouching for it takes; goes on without it
+    /// where there is none.
+    fn consider(&mut self) {
+        match (&mut self.kept, &mut self.listing) {
+            (Some(kept), Some(listing)) => match (kept.take(), listing.take()) {
+                (Some(kept), Some(Pages { root, below, pages })) if self.held => {
+                    let summary = self.source.summary(kept, root, below, pages);
+                    self.asides.push(summary.map(|found| Ok(Aside::Summary(found))).boxed());
+                }
+                _ => self.held = false,
+            },
+            (Some(None), _) | (_, Some(None)) => self.held = false,
+            _ => {}
         }
     }
 

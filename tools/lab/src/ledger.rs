@@ -11,6 +11,9 @@ use serde::Serialize;
 /// Requests kept: more than any test makes; older ones are counted but forgotten.
 const KEPT: usize = 200_000;
 
+/// The status of a request whose client hung up before it was answered. Nothing can have waited for it.
+pub const GIVEN_UP: u16 = 499;
+
 /// One request.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
@@ -124,7 +127,7 @@ impl Ledger {
 
     /// Sums of what was answered so far.
     pub fn sums(&self) -> Sums {
-        let done = || self.entries.iter().filter(|entry| entry.status != 0);
+        let done = || self.entries.iter().filter(|entry| !matches!(entry.status, 0 | GIVEN_UP));
         let first = done().map(|entry| entry.arrived).min().unwrap_or(0);
         let last = done().map(|entry| entry.answered).max().unwrap_or(0);
         let mut sums = self.sums.clone();

@@ -28,12 +28,12 @@ use tokio::net::TcpListener;
 pub use self::control::Settings;
 
 use self::answer::{Answer, escaped};
-use self::bucket::{Bucket, Holdings};
+use self::bucket::Holdings;
 
 use self::request::Request;
 use self::rules::{Refusal, Rules};
 use crate::clock;
-use crate::ledger::{Entry, Ledger};
+use crate::ledger::{Entry, GIVEN_UP, Ledger, Ticket};
 
 /// S3 refuses requests signed longer ago, or later, than this.
 const SKEW: i64 = 15 * 60;
@@ -109,7 +109,7 @@ async fn received(incoming: hyper::Request<Incoming>, state: &State) -> Answer {
     let request = Request::of(&parts);
     let mut entry = Entry::new(request.verb(), &request.bucket, request.about());
     (entry.range, entry.condition) = (request.header("range").map(str::to_owned), request.condition());
-    let ticket = state.ledger().arrive(entry);
+    let mut under_way = UnderWay { state, ticket: Some(state.ledger().arrive(entry)) };
     let Settings { delay_ms, clock_ahead, .. } = *state.settings();
     let body = body.collect().await.ok().and_then(|body| objects::plain_body(&request, body.to_bytes()));
     if delay_ms > 0 {
@@ -124,8 +124,28 @@ async fn received(incoming: hyper::Request<Incoming>, state: &State) -> Answer {
         answer.headers_mut().insert(DATE, date);
     }
     let bytes = if request.method == "HEAD" { 0 } else { answer.body().size_hint().lower() };
-    state.ledger().answer(ticket, answer.status().as_u16(), bytes);
+    under_way.ends(answer.status().as_u16(), bytes);
     answer
+}
+
+/// A request that is under way: where its client hangs up before it is answered, the ledger is told all the same.
+struct UnderWay<'a> {
+    state: &'a State,
+    ticket: Option<Ticket>,
+}
+
+impl UnderWay<'_> {
+    fn ends(&mut self, status: u16, bytes: u64) {
+        if let Some(ticket) = self.ticket.take() {
+            self.state.ledger().answer(ticket, status, bytes);
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.ends(GIVEN_UP, 0);
+    }
 }
 
 /// Whether, and how, a request is turned away before anything is done.
@@ -198,7 +218,7 @@ fn carried_out(request: &Request, body: Bytes, state: &State) -> Answer {
 fn of_bucket(request: &Request, body: &[u8], state: &State, holdings: &mut Holdings) -> Answer {
     match request.method.as_str() {
         "PUT" => {
-            holdings.buckets.entry(request.bucket.clone()).or_insert_with(Bucket::default);
+            holdings.buckets.entry(request.bucket.clone()).or_default();
             answer::empty(200, None)
         }
         "DELETE" => {

@@ -1,0 +1,51 @@
+"""moto instead of the S3 in memory: a judge of S3's semantics that others wrote; and a real HSDS that writes to it."""
+
+import conftest
+import images
+import mounting
+import pytest
+from servers.moto import Moto
+from servers.s3 import environment
+from test_samples import DOMAINS, differences
+
+BUCKET = "hsdstest"
+
+
+@pytest.fixture(scope="module", params=[None, 7], ids=["pages-of-1000", "pages-of-7"])
+def clouds(request, stores, tmp_path_factory):
+    """Both sample stores on servers of their own, mounted with signed requests; by version."""
+    running, servers = {}, []
+    try:
+        for version, store in stores.items():
+            servers.append(Moto(request.param).__enter__())
+            servers[-1].load(BUCKET, store)
+            running[version] = mounting.Mount("s3://" + BUCKET, "--endpoint", servers[-1].endpoint,
+                                              folder=tmp_path_factory.mktemp("moto"), environment=environment()).start()
+        yield running
+    finally:
+        for mount in running.values():
+            mount.stop()
+        for server in servers:
+            server.stop()
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_the_image_is_that_of_the_folder(name, clouds, mounts):
+    """Byte by byte."""
+    one, other = (images.pieces_or_error(where[name[:5]] / "home/admin" / name[6:]) for where in (clouds, mounts))
+    assert one == other
+
+
+@pytest.mark.parametrize("version", conftest.VERSIONS)
+def test_the_tree_is_that_of_the_folder(version, clouds, mounts):
+    """Listings of several pages."""
+    one, other = ([str(path.relative_to(where[version].point)) for path in sorted(where[version].point.rglob("*"))]
+                  for where in (clouds, mounts))
+    assert one == other
+
+
+@pytest.mark.parametrize("name", [name for name in DOMAINS if name.endswith(("types.h5", "nc4.nc"))])
+def test_every_object_is_as_the_server_answered(name, clouds, stores, interpreters, sources, tmp_path):
+    """Through libhdf5."""
+    found = differences(name, ("3.16", 0), stores[name[:5]], clouds[name[:5]], interpreters, sources, tmp_path, "moto")
+    assert not found, "\n".join(found)

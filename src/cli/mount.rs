@@ -67,20 +67,25 @@ impl Mount {
         let (background, copy) = (self.background, self.background_copy);
         let options = self.stated()?;
         let log = log.clone().or(options.log.clone());
+        let settings = settings(options.clone())?;
         let kept = if copy { begin_kept(&log, &options)? } else { None };
         if kept.is_none() {
             // In the background only what is wrong is told while the shell still waits.
             start_log(&log, background)?;
         }
-        let settings = settings(options)?;
         if copy {
             background::detach().map_err(service::ServiceError::from)?;
         }
-        service::run(settings, || {
+        let ended = service::run(settings, || {
             if copy && let Err(error) = background::tell_ready(kept.as_deref()) {
                 tracing::warn!("cannot tell that the mount is ready: {error}");
             }
-        })?;
+        });
+        // A mount that was never made says why where it was started, and leaves no log in which nothing stands.
+        if let Some(log) = kept.filter(|log| ended.is_err() && std::fs::metadata(log).is_ok_and(|log| log.len() == 0)) {
+            let _ = std::fs::remove_file(log);
+        }
+        ended?;
         Ok(Exit::Done)
     }
 

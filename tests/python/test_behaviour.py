@@ -388,6 +388,23 @@ def test_a_mount_never_lies_in_what_it_shows_nor_the_reverse(bucket, tmp_path):
     assert "mount somewhere else" in refused(bucket.folder / "folder", bucket.folder, "--nonempty")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_whose_a_mount_is_is_said_to_others(bucket, tmp_path):
+    """Another user who wants to end it learns who can."""
+    small(bucket, "file.h5")
+    base = pathlib.Path("/tmp") / ("h5mount-other-%d" % os.getpid())
+    base.mkdir(mode=0o755)
+    try:
+        shutil.copy(mounting.binary(), base / "h5mount")
+        with mounting.mounted(bucket.folder, "--allow-other", folder=base / "run") as mount:
+            done = subprocess.run([base / "h5mount", "unmount", mount.point], user=65534, group=65534, text=True,
+                                  capture_output=True, timeout=60, check=False)
+            assert done.returncode == 4 and "mounted by root" in done.stderr, done.stderr
+            assert os.listdir(mount.point) == ["file.h5"]
+    finally:
+        shutil.rmtree(base)
+
+
 def test_a_named_log_is_left_to_whoever_named_it(bucket, tmp_path):
     """`--log-file` in the background: lines go there, and no other place is named."""
     small(bucket, "file.h5")

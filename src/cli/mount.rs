@@ -9,6 +9,7 @@ use super::{Exit, Failed, start_log, store_settings};
 use crate::config::{self, ConfigError, LogOptions, MountOptions};
 use crate::fetch::FetchSettings;
 use crate::service::{self, MountSettings, background};
+use crate::store::StoreSettings;
 
 /// Flags of `mount`.
 #[derive(Debug, Args)]
@@ -81,6 +82,10 @@ impl Mount {
     }
 }
 
+/// Part of the time a program waits that requests to a service in a cloud have with all their repetitions. A reader
+/// mostly waits for one of them; the rest is for what comes before and after it.
+const BEFORE: f64 = 0.8;
+
 /// Mounts in the background, as this command line says.
 pub fn in_background(mut arguments: Vec<OsString>) -> Result<Exit, Failed> {
     // Behind `--` it would be a place.
@@ -100,6 +105,9 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
     let mountpoint = options.mountpoint.as_deref().ok_or(ConfigError::Missing { what: "MOUNTPOINT" })?;
     let place = config::place(source, options.store_root.as_deref())?;
     let store = store_settings(&options.clouds, &place)?;
+    // What is wrong with a service is to be known before the program that reads is told that time is up.
+    let cloud_deadline = store.cloud_deadline.min(options.deadline().mul_f64(BEFORE));
+    let store = StoreSettings { cloud_deadline, ..store };
     let mountpoint = std::path::absolute(mountpoint)
         .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", mountpoint.display())))?;
     Ok(MountSettings {

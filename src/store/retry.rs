@@ -43,8 +43,8 @@ const OBEYED: Duration = Duration::from_secs(20);
 const PATIENCE: u32 = 15;
 
 /// A service that is known to be quick is asked again sooner, but never before this: a lost packet is sent again after
-/// 0.2 to 1 s, and S3 itself takes a second now and then.
-const SHORTEST: Duration = Duration::from_secs(1);
+/// 0.2 to 0.4 s. What S3 itself is slow with, one request in hundreds, costs a second one.
+const SHORTEST: Duration = Duration::from_millis(500);
 /// This many times the usual time of a request: of a thousand requests to S3 hardly one takes so long.
 const UNUSUAL: u32 = 20;
 /// Requests whose times are remembered: so many that a few slow ones are not the rule, so few that a line which becomes

@@ -154,7 +154,7 @@ async fn a_quick_service_that_stalls_is_asked_again_soon() {
     }
     let began = Instant::now();
     assert_eq!(&store.get(&Key::new("a")).await.unwrap().bytes[..], b"x");
-    assert!(began.elapsed() < Duration::from_millis(3500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(store.counters().retries, 1);
 }
 

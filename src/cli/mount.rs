@@ -9,6 +9,7 @@ use super::{Exit, Failed, start_log, store_settings};
 use crate::config::{self, ConfigError, LogOptions, MountOptions};
 use crate::fetch::FetchSettings;
 use crate::service::{self, MountSettings, background};
+use crate::store::StoreSettings;
 use crate::telemetry::{self, Kept, Output};
 
 /// Flags of `mount`.
@@ -98,6 +99,10 @@ impl Mount {
     }
 }
 
+/// Part of the time a program waits that requests to a service in a cloud have with all their repetitions. A reader
+/// mostly waits for one of them; the rest is for what comes before and after it.
+const BEFORE: f64 = 0.8;
+
 /// In the copy: begins to log where logs are kept, if nobody named a file. The file, where there is one.
 fn begin_kept(log: &LogOptions, options: &MountOptions) -> Result<Option<PathBuf>, Failed> {
     let Some(mountpoint) = options.mountpoint.as_deref().filter(|_| log.log_file.is_none()) else { return Ok(None) };
@@ -143,6 +148,9 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
     let mountpoint = options.mountpoint.as_deref().ok_or(ConfigError::Missing { what: "MOUNTPOINT" })?;
     let place = config::place(source, options.store_root.as_deref())?;
     let store = store_settings(&options.clouds, &place)?;
+    // What is wrong with a service is to be known before the program that reads is told that time is up.
+    let cloud_deadline = store.cloud_deadline.min(options.deadline().mul_f64(BEFORE));
+    let store = StoreSettings { cloud_deadline, ..store };
     let mountpoint = std::path::absolute(mountpoint)
         .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", mountpoint.display())))?;
     Ok(MountSettings {

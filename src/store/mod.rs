@@ -45,7 +45,7 @@ pub use stores::Stores;
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
-use cloud::Cloud;
+use cloud::{Cloud, Deadlines};
 use posix::Posix;
 use rooted::Rooted;
 
@@ -63,6 +63,9 @@ pub struct StoreSettings {
     /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then; with as
     /// long a wait for its turn, a request ends after four minutes at most, before the kernel's requests fail after five.
     pub cloud_deadline: Duration,
+    /// The same as long as a service has never answered: whoever has just named it may have misspelt it, and waits to be
+    /// told. 10 s: a lost packet or a name server that answers late is overcome by then, a service that restarts is not.
+    pub first_deadline: Duration,
     /// Requests at the same time. 64 saturates a 10 Gbit/s link at 20 ms and 4 MiB a request, and no disk is faster
     /// with more.
     pub in_flight: usize,
@@ -80,6 +83,7 @@ impl Default for StoreSettings {
         StoreSettings {
             deadline: Duration::from_secs(30),
             cloud_deadline: Duration::from_secs(60),
+            first_deadline: Duration::from_secs(10),
             in_flight: 64,
             largest: limits::DECODED_CHUNK_BYTES,
             page: 10_000,
@@ -261,8 +265,9 @@ impl Store {
         let Some(path) = bucket.as_str().strip_prefix("file://") else {
             let counters = Arc::<Counters>::default();
             let deadline = settings.cloud_deadline;
+            let deadlines = Deadlines { first: settings.first_deadline, later: deadline };
             let (whole, prefix) = rooted::parts(bucket);
-            let opened = Cloud::open(&whole, &settings.access, deadline, Arc::clone(&counters)).await?;
+            let opened = Cloud::open(&whole, &settings.access, deadlines, Arc::clone(&counters)).await?;
             let mut backend: Arc<dyn Backend> = Arc::new(Arc::new(opened));
             if !prefix.is_empty() {
                 backend = Arc::new(Rooted::new(backend, prefix));

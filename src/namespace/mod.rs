@@ -14,6 +14,7 @@ pub mod error;
 pub mod listing;
 mod load;
 pub mod node;
+mod preface;
 mod read;
 mod seek;
 pub mod version;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 pub use error::{Cause, NamespaceError};
 pub use listing::Listing;
 pub use node::{File, FileKind, Folder, Node, NodeId};
+pub use preface::Piece;
 pub use seek::Whence;
 pub use version::{Stat, Version};
 

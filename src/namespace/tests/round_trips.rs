@@ -392,6 +392,28 @@ async fn all_metadata_is_read_without_a_request_for_a_chunk() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_preface_is_what_a_read_gives_up_to_the_first_chunk() {
+    for bench in [s2("x.h5"), Bench::flat("x.h5", 1500)] {
+        let (mounted, _) = bench.mount("", LONG).await;
+        let version = mounted.open("x.h5").await;
+        let image = version.image().unwrap();
+        let chunk = image.segments(0..image.len()).find(|part| matches!(part.kind, SegmentKind::Chunk { .. }));
+        let mut end = 0;
+        let (_, cost) = mounted
+            .cost(async {
+                for piece in version.preface() {
+                    let to = piece.at + piece.bytes.len() as u64;
+                    assert_eq!((piece.at, to % 4096), (end, 0));
+                    assert!(mounted.namespace.read(&version, piece.at..to).await.unwrap() == piece.bytes);
+                    end = to;
+                }
+            })
+            .await;
+        assert_eq!((end, cost.asked), (chunk.map_or(image.len(), |part| part.range.start), vec![]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_large_folder_is_listed_with_64_requests_in_flight_across_pages() {
     const DOMAINS: usize = 10_000;
     let bench = Bench::new();

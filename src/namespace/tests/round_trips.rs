@@ -449,6 +449,30 @@ async fn a_name_takes_one_trip_whatever_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn looking_a_known_file_up_and_opening_it_takes_two_requests() {
+    let bench = Bench::flat("home/x.h5", 100);
+    bench.memory.put("home/.domain.json", r#"{"owner": "ann", "acls": {}}"#);
+    let (mounted, _) = bench.mount("", NEVER).await;
+    let Node::Folder(home) = mounted.namespace.resolve("home").await.unwrap() else { panic!("home is a file") };
+    let (file, first) = mounted.open_both("home/x.h5").await;
+    let (again, warm) = mounted.cost(mounted.open_both("home/x.h5")).await;
+    assert_eq!(again.1.id(), first.id());
+    // The folder's domain and the file's, and the page that says it is unchanged.
+    let domains = ["GET home/.domain.json", "GET home/x.h5/.domain.json"].map(str::to_owned);
+    assert_eq!((&warm.asked[..2], warm.asked.len(), warm.trips), (&domains[..], 3, 3), "{:?}", warm.asked);
+    // Another domain in its place costs no request more than any file, and what is no domain any more is looked for.
+    mounted.memory.put("home/x.h5/.domain.json", format!(r#"{{"root": "{ROOT}", "owner": "bob", "acls": {{}}}}"#));
+    let ((_, other), changed) = mounted.cost(mounted.open_both("home/x.h5")).await;
+    assert_ne!(other.id(), first.id());
+    assert_eq!(changed.asked.iter().filter(|asked| asked.ends_with("x.h5/.domain.json")).count(), 1, "{changed:?}");
+    mounted.memory.remove("home/x.h5/.domain.json");
+    mounted.memory.put("home/x.h5", "hello");
+    let node = mounted.namespace.lookup(&home, "x.h5").await.unwrap();
+    assert!(matches!(&node, Node::File(file) if *file.kind() != FileKind::Described));
+    drop(file);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_listing_could_not_tell_is_looked_at_again() {
     let bench = Bench::new();
     bench.domain("x.h5", ROOT);

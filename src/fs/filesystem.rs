@@ -53,6 +53,8 @@ impl fuser::Filesystem for Filesystem {
         let _ = config.set_congestion_threshold(CONGESTED);
         let _ = config.set_max_write(REQUEST_BYTES);
         let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
+        // The bytes of an inode never change: where a size was an estimate, what the kernel has of it stays right.
+        let _ = config.add_capabilities(InitFlags::FUSE_EXPLICIT_INVAL_DATA);
         Ok(())
     }
 
@@ -157,6 +159,7 @@ impl fuser::Filesystem for Filesystem {
                 version = reopened.filter(|_| again).ok_or(Failure::Superseded)?;
             }
             adapter.inodes.measured(number.0, version.stat());
+            adapter.hand_over(number.0, &version).await;
             Ok(adapter.files.open(FileHandle { version, mode: Mode::Read }))
         };
         self.adapter.answer("OPEN", number.0, work, |result| match result {

@@ -109,6 +109,7 @@ pub fn mount(
     };
     let filesystem = Filesystem { adapter: adapter.clone(), ended };
     let session = Session::new(filesystem, mountpoint, &config).map_err(refused)?;
+    let _ = adapter.notifier.set(session.notifier());
     std::thread::Builder::new()
         .name("fuse".to_owned())
         .spawn(move || {

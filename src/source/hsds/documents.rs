@@ -148,6 +148,19 @@ impl Recent {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).get(key) == Some(tag)
     }
 
+    /// Whether the domain is as it `was`, if it was read just now. One that is serves once, here too; another one is
+    /// kept for whoever reads the file anew.
+    pub(super) fn is_still(&self, key: &Key, was: &ETag) -> Option<bool> {
+        let mut domains = self.lock();
+        let (asked, _, meta) = domains.get(key)?;
+        let just_now = asked.elapsed() < Self::KEPT;
+        let same = identity(meta) == *was;
+        if same || !just_now {
+            domains.remove(key);
+        }
+        just_now.then_some(same)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Instant, Domain, Meta)>> {
         // Nothing that panics runs under the lock.
         self.domains.lock().unwrap_or_else(PoisonError::into_inner)

@@ -29,6 +29,15 @@ const BESIDE: &str = "%object";
 /// is always enough to ask for while it is under way, and not a whole bucket in memory.
 const NAMES_AHEAD: usize = 1000;
 
+/// What is known of a path from before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Before {
+    /// Nothing, or that no domain was there.
+    Unknown,
+    /// There was a domain.
+    Domain,
+}
+
 impl HsdsSource {
     /// What a folder holds: pages of the store's listing, and of every prefix in them what its `.domain.json` makes of
     /// it. The next page is asked for while the names of this one are looked into.
@@ -57,8 +66,8 @@ impl HsdsSource {
     }
 
     /// The entry at a path, by asking for the two objects that can make it one, and for a name below it; the last only
-    /// where neither is there, if the store is near.
-    pub(super) async fn find_entry(&self, path: &str) -> Result<Option<Entry>, SourceError> {
+    /// where neither is there, if the store is near. Where there was a domain `before`, that is asked for first.
+    pub(super) async fn find_entry(&self, path: &str, before: Before) -> Result<Option<Entry>, SourceError> {
         let full = self.path_in_store(path);
         let name = path.rsplit('/').next().unwrap_or_default();
         if full.is_empty() {
@@ -80,13 +89,22 @@ impl HsdsSource {
             tokio::join!(self.store.head(&at), below)
         });
         // Where there is a domain, that is the answer, however long the rest takes.
-        let (domain, beside) = match select(domain, beside).await {
-            Either::Left((domain, beside)) => match domain {
-                Ok(Read::Absent) => (domain, Some(beside.await)),
-                Err(error) if is_nothing(&error) => (Ok(Read::Absent), Some(beside.await)),
-                domain => (domain, None),
+        let (domain, beside) = match before {
+            Before::Domain => (domain.await, Either::Left(beside)),
+            Before::Unknown => match select(domain, beside).await {
+                Either::Left((domain, beside)) => (domain, Either::Left(beside)),
+                Either::Right((beside, domain)) => (domain.await, Either::Right(beside)),
             },
-            Either::Right((beside, domain)) => (domain.await, Some(beside)),
+        };
+        let absent = match &domain {
+            Ok(Read::Absent) => true,
+            Err(error) => is_nothing(error),
+            _ => false,
+        };
+        let beside = match beside {
+            Either::Right(found) => Some(found),
+            Either::Left(asking) if absent => Some(asking.await),
+            Either::Left(_) => None,
         };
         match domain {
             Ok(Read::Absent) => {}

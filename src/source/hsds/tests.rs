@@ -536,5 +536,6 @@ async fn all_that_is_torn_or_may_follow_is_waited_for_a_second_in_all() {
     let begun = tokio::time::Instant::now();
     let (_, _, loaded) = source.load_file("x.h5").await.unwrap();
     assert_eq!((loaded.objects.len(), loaded.missing.len()), (2, 3));
-    assert_eq!(begun.elapsed(), Duration::from_secs(1));
+    // A second, and on each level the moments in which an answer is doubted.
+    assert_eq!(begun.elapsed(), Duration::from_millis(1000 + 2 * 60));
 }

@@ -97,6 +97,17 @@ impl Answer {
         ends.and_then(|(start, end)| Some(number(end)? < number(start)?)).unwrap_or(false)
     }
 
+    /// What may be the MD5 of the whole object: the entity tag, as S3 and Google make it of what was uploaded in one piece
+    /// and is not encrypted with a key of its own.
+    pub fn digest(&self) -> Option<[u8; 16]> {
+        let own_key = self.header("x-amz-server-side-encryption").is_some_and(|how| how.starts_with("aws:kms"))
+            || self.header("x-amz-server-side-encryption-customer-algorithm").is_some();
+        let tag = self.header(header::ETAG.as_str()).filter(|_| !own_key)?;
+        let digits = tag.strip_prefix('"')?.strip_suffix('"').filter(|digits| digits.len() == 32)?;
+        let plain = digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        u128::from_str_radix(digits, 16).ok().filter(|_| plain).map(u128::to_be_bytes)
+    }
+
     /// Whether it is a page for people, as proxies and sign-in pages send.
     pub fn is_html(&self) -> bool {
         // Some servers call nothing at all a page: the answer to a write, or to a HEAD.

@@ -99,6 +99,8 @@ pub(super) struct Cloud {
     warned: Mutex<Option<Instant>>,
     /// What is known where a refusal may mean that there is no such object; `None` where it may not.
     granted: Option<denied::Granted>,
+    /// Whether its entity tags are digests.
+    digests: body::Digests,
     /// Folders that were said to hold keys which cannot be shown.
     odd: Mutex<HashSet<String>>,
 }
@@ -151,6 +153,7 @@ impl Cloud {
             warned: Mutex::default(),
             clock_ahead: Mutex::default(),
             granted: None,
+            digests: body::Digests::default(),
             odd: Mutex::default(),
         }
     }

@@ -50,6 +50,12 @@ pub enum ServiceError {
         /// What happened.
         reason: String,
     },
+    /// Ended by a signal before it was mounted.
+    #[error("ended by {name} before the store could be mounted")]
+    Stopped {
+        /// The signal.
+        name: &'static str,
+    },
     /// The system refuses something every program needs.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -156,8 +162,15 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
     let wanted = Wanted { nonempty: settings.nonempty, sources: settings.place.directories() };
     let mountpoint = mountpoint::prepare(&settings.mountpoint, &wanted)?;
     notify::status(&format!("opening {}", settings.place));
-    let house =
-        open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone()).await?;
+    let opened = open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone());
+    let house = tokio::select! {
+        house = opened => house?,
+        // A service that is away is waited for, but not against somebody's will.
+        name = stop.next() => {
+            notify::stopping(&format!("{name}: not mounted"));
+            return Err(ServiceError::Stopped { name });
+        }
+    };
     let fs_settings = FsSettings {
         source: house.url.clone(),
         ownership: Ownership {

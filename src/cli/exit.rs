@@ -49,7 +49,10 @@ impl From<&ServiceError> for Exit {
     fn from(error: &ServiceError) -> Exit {
         match error {
             ServiceError::Store(_) | ServiceError::Source(_) | ServiceError::NotFound { .. } => Exit::Source,
-            ServiceError::Mountpoint(_) | ServiceError::Mount(_) | ServiceError::Silent { .. } => Exit::Mount,
+            ServiceError::Mountpoint(_)
+            | ServiceError::Mount(_)
+            | ServiceError::Silent { .. }
+            | ServiceError::Stopped { .. } => Exit::Mount,
             ServiceError::System(_) => Exit::System,
         }
     }

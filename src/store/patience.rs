@@ -84,6 +84,8 @@ impl Waiting {
     pub async fn doubt(&self, again: usize) -> bool {
         match DOUBTED.get(again) {
             Some(pause) if self.sent => {
+                // Part of the question's time, but no part that may run out: it is the number of answers that counts.
+                self.begun.get_or_init(Instant::now);
                 tokio::time::sleep(*pause).await;
                 true
             }

@@ -13,13 +13,14 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, TryFutureExt};
 
+use super::chunks::HsdsChunks;
 use super::document::Document;
 use super::documents::{Read, identity, parse};
 use super::hierarchy;
 use super::hierarchy::Context;
 use super::id::{Id, IdKind};
 use super::statistics::Statistics;
-use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, key, summary};
+use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, is_refused, key, summary};
 use crate::model::limits;
 use crate::model::location::{ETag, Key};
 use crate::model::name::Name;
@@ -43,6 +44,8 @@ pub(super) struct Loaded {
     pub fingerprint: Fingerprint,
     /// When the youngest of it was written.
     pub modified: Option<SystemTime>,
+    /// When each dataset was written.
+    pub written: HashMap<Id, SystemTime>,
     bytes: u64,
 }
 
@@ -55,7 +58,7 @@ impl HsdsSource {
             shuffle_only: self.settings.shuffle_only,
             resolve_external: self.resolver(path),
         };
-        let Loaded { objects, missing, fingerprint, modified, .. } = loaded;
+        let Loaded { objects, missing, fingerprint, modified, written, .. } = loaded;
         let assembled =
             tokio::task::spawn_blocking(move || hierarchy::assemble(&root, objects, missing, &context)).await;
         let refused = |reason: String| SourceError::Invalid { key: root.metadata_key(), reason };
@@ -64,10 +67,11 @@ impl HsdsSource {
             .map_err(|error| refused(error.to_string()))?;
         let mut facts = domain.facts();
         facts.extend(assembled.facts);
+        let chunks = HsdsChunks { written, ..assembled.chunks };
         Ok(Contents {
             body: h5image::body(&assembled.hierarchy),
             hierarchy: assembled.hierarchy,
-            chunks: Arc::new(assembled.chunks),
+            chunks: Arc::new(chunks),
             fingerprint,
             problems: assembled.problems,
             facts,
@@ -160,9 +164,27 @@ impl HsdsSource {
         capabilities.listing && !capabilities.directories
     }
 
-    /// The scan statistics of a file, with their identity: `None` where there can be none.
+    /// The scan statistics of a file, with their identity: `None` where there can be none, or nobody may know of them.
     async fn statistics(&self, root: Id) -> Result<Option<Told>, StoreError> {
         let Some(key) = key::info(&root) else { return Ok(None) };
+        let asked = match self.counted(root, key.clone()).await {
+            // Where nothing may be listed, what is absent is refused. A store that is to take that for absence needs an
+            // object of the file that it was granted; the first answer may have come before any.
+            Err(error) if is_refused(&error) => {
+                // Whether the root can be read is told where it is.
+                let _granted = self.store.head(&root.metadata_key()).await;
+                self.counted(root, key).await
+            }
+            asked => asked,
+        };
+        match asked {
+            // A file does not need them: without, it is compared object by object.
+            Err(error) if is_refused(&error) => Ok(None),
+            asked => asked.map(Some),
+        }
+    }
+
+    async fn counted(&self, root: Id, key: Key) -> Result<Told, StoreError> {
         let (tag, statistics) = if self.store.capabilities().directories {
             // A look at an object costs next to nothing there, so nothing that they count is of use.
             (freshness::now(&self.store, &key).await?, None)
@@ -177,7 +199,7 @@ impl HsdsSource {
                 Err(error) => return Err(error),
             }
         };
-        Ok(Some(Told { key, root, tag, statistics }))
+        Ok(Told { key, root, tag, statistics })
     }
 
     /// Datasets of a file as one page of their folders names them. It only serves to ask earlier, so a failure is none.
@@ -487,6 +509,9 @@ impl<'a> Reading<'a> {
                     return Err(SourceError::Limit { key, what, limit });
                 }
                 loaded.modified = loaded.modified.max(Some(meta.modified));
+                if id.kind() == IdKind::Dataset {
+                    loaded.written.insert(id, meta.modified);
+                }
                 objects.insert(key.clone(), Some(identity(&meta)));
                 for next in hierarchy::children(&document).into_iter().chain(hierarchy::mentioned(&document)) {
                     self.reach(next);

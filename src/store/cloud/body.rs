@@ -20,9 +20,9 @@ use crate::model::location::{ETag, Key};
 use crate::store::retry::Fault;
 use crate::store::{Get, Object, StoreError};
 
-/// Largest object whose MD5 is computed: documents, and chunks as HSDS makes them (at most 4 MiB). It takes 6 ms then; of
-/// larger ones the time would be felt, and what is short of them fails to decode.
-const DIGESTED: usize = 4 << 20;
+/// Largest object whose MD5 is computed: documents, and small chunks, in 2 ms at most. Of larger ones, which many services
+/// tag otherwise, the time would be felt, and what is short of them fails to decode.
+const DIGESTED: usize = 1 << 20;
 /// Bytes up to which that is done where the answer is awaited, in a tenth of a millisecond.
 const INLINE: usize = 64 << 10;
 

@@ -99,6 +99,8 @@ pub(super) struct Cloud {
     warned: Mutex<Option<Instant>>,
     /// What is known where a refusal may mean that there is no such object; `None` where it may not.
     granted: Option<denied::Granted>,
+    /// Whether it was refused to list it.
+    unlisted: AtomicBool,
     /// Whether its entity tags are digests.
     digests: body::Digests,
     /// Folders that were said to hold keys which cannot be shown.
@@ -153,6 +155,7 @@ impl Cloud {
             warned: Mutex::default(),
             clock_ahead: Mutex::default(),
             granted: None,
+            unlisted: AtomicBool::new(false),
             digests: body::Digests::default(),
             odd: Mutex::default(),
         }

@@ -138,7 +138,8 @@ impl Cloud {
             let options = options.clone();
             async move { self.page_once(&service, prefix, options, patience).await }.boxed()
         };
-        self.ask(prefix, permit, ask).await
+        let asked = self.ask(prefix, permit, ask).await;
+        self.note_listing(asked)
     }
 
     async fn page_once(

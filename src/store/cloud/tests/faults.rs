@@ -188,6 +188,63 @@ async fn wrong_lengths_are_never_read_as_an_object() {
     }
 }
 
+/// `reply` with the MD5 of `bytes` for a tag.
+fn digested(reply: Reply, bytes: &[u8]) -> Reply {
+    use md5::{Digest, Md5};
+    let tag = format!("\"{:032x}\"", u128::from_be_bytes(Md5::digest(bytes).into()));
+    let others = reply.headers.clone().into_iter().filter(|(name, _)| *name != "etag").collect();
+    Reply { headers: others, ..reply }.with("etag", tag)
+}
+
+/// As [`digested`], for requests on condition of such a tag too.
+fn answer_digested(s3: &S3, request: &Request, bytes: &[u8]) -> Reply {
+    let mut request = request.clone();
+    request.headers.remove("if-match");
+    digested(s3.answer(&request), bytes)
+}
+
+#[tokio::test]
+async fn half_an_object_that_says_it_is_whole_is_known_by_its_md5() {
+    for bytes in [&b"0123456789"[..], &b"0"[..], LONG] {
+        let s3 = S3::of(&[("a", bytes)]);
+        let there = s3.clone();
+        let server = faulty(&s3, move |request, number| {
+            let mut reply = answer_digested(&there, request, bytes);
+            if matches!(number, 0 | 2) {
+                reply.body.truncate(reply.body.len() / 2);
+            }
+            Some(reply)
+        })
+        .await;
+        let store = store(&server).await;
+        assert_eq!(&store.get(&Key::new("a")).await.unwrap().bytes[..], bytes);
+        let log = server.log();
+        let ranges: Vec<String> = log.iter().map(|request| request.header("range").to_owned()).collect();
+        let half = format!("bytes=0-{}", (bytes.len() / 2).max(1) - 1);
+        // Two that were half, each looked at again, and the whole one.
+        assert_eq!(ranges, ["", &half, "", &half, ""], "{} bytes", bytes.len());
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_only_looks_like_an_md5_costs_a_second_look_and_then_none() {
+    for (bytes, told) in [(&b"0123456789"[..], ""), (b"", ""), (b"0123456789", "aws:kms"), (b"0123456789", "AES256")] {
+        let s3 = S3::of(&[("a", bytes)]);
+        let there = s3.clone();
+        let server = faulty(&s3, move |request, _| {
+            let reply = answer_digested(&there, request, b"something else");
+            Some(if told.is_empty() { reply } else { reply.with("x-amz-server-side-encryption", told) })
+        })
+        .await;
+        let store = store(&server).await;
+        for _ in 0..3 {
+            assert_eq!(store.get(&Key::new("a")).await.unwrap().bytes, bytes);
+        }
+        // Of an object with a key of its own it is known from the start.
+        assert_eq!(server.log().len(), if told == "aws:kms" { 3 } else { 4 }, "{told}");
+    }
+}
+
 #[tokio::test]
 async fn a_whole_object_where_a_part_was_asked_for_is_refused() {
     let server = Server::start(|_, _| Reply::new(200, "0123456789").with("etag", "\"e\"")).await;

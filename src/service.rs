@@ -19,7 +19,7 @@ use crate::namespace::{Namespace, NamespaceSettings};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
 use crate::source::{Source, SourceError};
 use crate::store::{Store, StoreError, StoreSettings, Stores};
-use mountpoint::MountpointError;
+use mountpoint::{MountpointError, Wanted};
 
 /// Why a command could not do its work, by the part of the house that failed.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,8 @@ pub struct MountSettings {
     pub place: Place,
     /// Where.
     pub mountpoint: PathBuf,
+    /// Also where there are files already.
+    pub nonempty: bool,
     /// How its store, and those that linked data lies in, are asked.
     pub store: StoreSettings,
     /// How the tree behaves.
@@ -151,7 +153,8 @@ pub fn on_runtime<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
 async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(), ServiceError> {
     // Signals first: one that comes while mounting must not leave a mount behind.
     let mut stop = Signals::new()?;
-    let mountpoint = mountpoint::prepare(&settings.mountpoint)?;
+    let wanted = Wanted { nonempty: settings.nonempty, sources: settings.place.directories() };
+    let mountpoint = mountpoint::prepare(&settings.mountpoint, &wanted)?;
     notify::status(&format!("opening {}", settings.place));
     let house =
         open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone()).await?;

@@ -10,7 +10,7 @@ use crate::service::ServiceError;
 pub enum Exit {
     /// It did what was asked.
     Done,
-    /// It did, and found faults (`check`, `doctor`), or could not look at all of it (`info`).
+    /// It did, and found faults (`check`, `doctor`), or could not look at all of it (`info`, `explain`).
     Faults,
     /// What was typed means nothing.
     Usage,

@@ -100,7 +100,14 @@ pub fn next(attempt: u32, fault: Fault, elapsed: Duration, deadline: Duration, r
         Fault::Busy(Some(after)) => after.min(OBEYED) + drawn,
         _ => drawn,
     };
-    if elapsed + wait >= deadline { Step::Stop } else { Step::Wait(wait) }
+    let left = deadline.saturating_sub(elapsed);
+    match fault {
+        _ if wait < left => Step::Wait(wait),
+        Fault::Busy(Some(_)) => Step::Stop,
+        // The last attempts come sooner rather than not at all.
+        _ if left > first => Step::Wait(left / 2),
+        _ => Step::Stop,
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +148,8 @@ mod tests {
         let late = DEADLINE - Duration::from_millis(100);
         assert_eq!(next(9, Fault::Busy(None), late, DEADLINE, 1.0), Step::Stop);
         assert_eq!(next(0, Fault::Cut, late, DEADLINE, 1.0), Step::Wait(BROKEN));
+        let second = DEADLINE - Duration::from_secs(1);
+        assert_eq!(next(9, Fault::Busy(None), second, DEADLINE, 1.0), Step::Wait(Duration::from_millis(500)));
         assert_eq!(next(0, Fault::Cut, DEADLINE, DEADLINE, 0.0), Step::Stop);
         assert_eq!(next(0, Fault::Busy(Some(DEADLINE)), DEADLINE / 2, DEADLINE, 1.0), Step::Wait(OBEYED + BUSY));
     }

@@ -33,13 +33,14 @@ FAULTS = {
     "every 10th body stalled 5 s": {"stall_every": 10, "stall_ms": 5000},
     "every 7th answer HTML": {"html_every": 7},
     "every 7th answer HTML, 502": {"html_every": 7, "html_status": 502},
-    "every 7th body half, and says so": {"short_every": 7},
     "503, cut and stalled at once": {"fail_every": 4, "cut_every": 5, "stall_every": 10, "stall_ms": 5000},
 }
 ALL_AT_ONCE = "503, cut and stalled at once"
 # Files of each kind: many chunks, many types, netCDF, and what a program writes through HSDS's own interface. Where one
 # fault is as good as another they are enough; all are read where the faults are combined.
 FEW = ("1.0.2.types.h5", "1.0.2.nc4.nc", "0.9.4.rest.h5")
+# Seconds are waited for each.
+ONE = ("1.0.2.nc4.nc",)
 TABLE = []
 
 
@@ -133,7 +134,7 @@ def wrong_pieces(right, seen):
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.replace(" ", "-"))
 def test_every_byte(fault, servers, right, alone, stores, interpreters, sources, tmp_path):
     """Images of files; where the faults are combined those of all samples, and every object through libhdf5."""
-    names, further = FEW, None
+    names, further = ONE if "Retry-After" in fault else FEW, None
     if fault == ALL_AT_ONCE:
         names = tuple(DOMAINS)
 
@@ -181,9 +182,12 @@ def test_a_store_that_is_away_longer_than_a_request_may_take(servers, right, tmp
                 file.read(1)
         seconds = time.monotonic() - begun
         assert refused.value.errno in (errno.ETIMEDOUT, errno.EIO, errno.EHOSTUNREACH, errno.ECONNREFUSED)
-        assert 2 < seconds < 7, seconds
-        told = [line for line in mount.log().splitlines() if "127.0.0.1" in line and ("WARN" in line or "ERROR" in line)]
-        assert told, mount.log()
+        assert 1 < seconds < 7, seconds
+        told = [line for line in mount.log().splitlines() if "WARN" in line]
+        address = proxy.endpoint.split("//")[1]
+        assert any(address in line and "refused" in line and "check the network, the endpoint" in line for line in told), told
+        # One for the service that is tried again, one that it was given up, one for the file that could not be opened.
+        assert len(told) <= 3, told
         deadline = time.monotonic() + 30
         while True:
             try:
@@ -221,12 +225,13 @@ def nobody():
     return endpoint
 
 
-@pytest.mark.parametrize("command", ["mount", "ls", "info", "check"])
-def test_nobody_listens_at_the_start(nobody, command):
+def test_nobody_listens_at_the_start(nobody):
     """Tried for some seconds; then one sentence that names the address and what is wrong."""
-    said, seconds = refused(*flags(nobody), command=command)
-    assert nobody.split("//")[1] in said and "refused" in said.lower() and "check the network" in said, said
-    assert seconds < SOON, said
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        told = list(pool.map(lambda command: refused(*flags(nobody), command=command), ["mount", "ls", "info", "check"]))
+    for said, seconds in told:
+        assert nobody.split("//")[1] in said and "refused" in said.lower() and "check the network" in said, said
+        assert seconds < SOON, said
 
 
 def test_the_time_for_requests_bounds_the_start(nobody):

@@ -127,8 +127,7 @@ impl Fetcher {
             };
             let changing = before.as_ref().is_some_and(|before| *before != etag);
             let live = changing || self.settings.patience.is_young(modified);
-            let asked_again = patience.doubt(again).await || (live && patience.pause(again).await);
-            if !asked_again {
+            if !(patience.doubt(again).await || live && patience.pause(again).await) {
                 return Err(Missing::Failed(error));
             }
             again += 1;

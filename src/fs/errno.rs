@@ -39,6 +39,10 @@ impl From<NamespaceError> for Failure {
 
 /// What every attempt to change something is answered.
 pub(super) const READ_ONLY: Errno = Errno::EROFS;
+/// Of a request that only a device or a terminal understands; programs ask it of any file to see whether it is one.
+pub(super) const NO_DEVICE: Errno = Errno::ENOTTY;
+/// Of a request that is left to the kernel, which then answers by itself and does not ask again.
+pub(super) const NOT_OURS: Errno = Errno::ENOSYS;
 
 impl Failure {
     /// The number the program sees.

@@ -18,6 +18,8 @@ pub(super) struct Inode {
     pub parent: Arc<Folder>,
     /// Size and times of the version that this inode is; `None` until it was opened.
     pub stat: Option<Stat>,
+    /// Whether the kernel was given its structures.
+    handed_over: bool,
     /// How many of our answers to LOOKUP the kernel has not taken back yet.
     lookups: u64,
 }
@@ -30,7 +32,8 @@ pub(super) struct Inodes {
 
 impl Inodes {
     pub(super) fn new(root: Arc<Folder>) -> Self {
-        let inode = Inode { node: Node::Folder(root.clone()), parent: root, stat: None, lookups: 1 };
+        let inode =
+            Inode { node: Node::Folder(root.clone()), parent: root, stat: None, handed_over: false, lookups: 1 };
         Inodes { table: Mutex::new(HashMap::from([(ROOT, inode)])) }
     }
 
@@ -41,7 +44,7 @@ impl Inodes {
     /// Notes that the kernel was told of this inode once more.
     pub(super) fn remember(&self, number: u64, node: Node, parent: Arc<Folder>, stat: Option<Stat>) {
         let mut table = self.table();
-        let inode = table.entry(number).or_insert(Inode { node, parent, stat: None, lookups: 0 });
+        let inode = table.entry(number).or_insert(Inode { node, parent, stat: None, handed_over: false, lookups: 0 });
         inode.lookups = inode.lookups.saturating_add(1);
         inode.stat = inode.stat.or(stat);
     }
@@ -79,6 +82,12 @@ impl Inodes {
         }
     }
 
+    /// Notes that the kernel is given the structures of this inode. `false` where it was before, or does not know it.
+    pub(super) fn hand_over(&self, number: u64) -> bool {
+        let mut table = self.table();
+        table.get_mut(&number).is_some_and(|inode| !std::mem::replace(&mut inode.handed_over, true))
+    }
+
     /// Notes the size and times of the version that this inode is.
     pub(super) fn measured(&self, number: u64, stat: Stat) {
         if let Some(inode) = self.table().get_mut(&number) {
@@ -101,6 +110,7 @@ mod tests {
         inodes.remember(7, Node::Folder(inner), root, None);
         assert!(inodes.forget(7, 1).is_none());
         assert_eq!(inodes.folder(7).unwrap().path(), "home");
+        assert_eq!([7, 7, 8].map(|number| inodes.hand_over(number)), [true, false, false]);
         assert!(inodes.forget(7, 1).is_some());
         assert!(matches!(inodes.get(7), Err(Failure::UnknownInode)));
         // The root is never forgotten, nor is what was never told.

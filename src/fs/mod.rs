@@ -9,6 +9,7 @@
 //!   inode, what is open keeps its own, and therefore the kernel's page cache of an inode is right for ever.
 //! * **A handle pins** a version, or a listing. FLUSH (a descriptor was closed) and RELEASE (the last one was) are
 //!   told apart, though a reader needs only the latter.
+//! * **The structures of a file are handed to the kernel when it is opened**, so that it asks for data only.
 //! * flock and fcntl locks are the kernel's own business as long as we do not claim them.
 
 mod attributes;
@@ -21,16 +22,16 @@ mod session;
 mod xattr;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use fuser::Errno;
+use fuser::{Errno, INodeNo, Notifier};
 use tokio::runtime::Handle;
 
 pub use attributes::Ownership;
 pub use session::{Audience, Detach, Mount, MountError, detach, is_ours, mount, source_name};
 
-use crate::namespace::{File, Folder, Namespace, Node, NodeId, Stat};
+use crate::namespace::{File, Folder, Namespace, Node, NodeId, Stat, Version};
 use complaints::Complaints;
 use errno::Failure;
 use handles::{DirectoryHandle, FileHandle, Handles, Superseded};
@@ -65,6 +66,8 @@ struct Adapter {
     directories: Handles<DirectoryHandle>,
     superseded: Superseded,
     complaints: Arc<Complaints>,
+    /// How the kernel is told what it did not ask for; there once the session is.
+    notifier: OnceLock<Notifier>,
 }
 
 /// What is told of a file by number: the inode, its size, and whether that is more than an estimate.
@@ -86,6 +89,7 @@ impl Adapter {
             directories: Handles::new(),
             superseded: Superseded::default(),
             complaints: Arc::default(),
+            notifier: OnceLock::new(),
         }
     }
 
@@ -111,6 +115,23 @@ impl Adapter {
                 errno
             }));
         });
+    }
+
+    /// Gives the kernel the structures of a version before anybody reads them, once for an inode. It asks for none of
+    /// them then, and reads nothing ahead of them, which would be chunks. It only serves to save requests: where the
+    /// kernel does not take them, it asks.
+    async fn hand_over(&self, number: u64, version: &Arc<Version>) {
+        let Some(notifier) = self.notifier.get().filter(|_| self.inodes.hand_over(number)) else { return };
+        let (notifier, version) = (notifier.clone(), version.clone());
+        // Aside: the bytes are made now, and the kernel waits for whoever reads one of these pages already.
+        let handed = self.runtime.spawn_blocking(move || {
+            version.preface().try_for_each(|piece| notifier.store(INodeNo(number), piece.at, &piece.bytes))
+        });
+        match handed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(inode = number, "the kernel takes no pages: {error}"),
+            Err(stopped) => tracing::warn!(inode = number, "making pages: {stopped}"),
+        }
     }
 
     /// The value of an extended attribute. A file is opened only for what is told of its content.

@@ -14,6 +14,7 @@ pub mod error;
 pub mod listing;
 mod load;
 pub mod node;
+mod preface;
 mod read;
 mod seek;
 pub mod version;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 pub use error::{Cause, NamespaceError};
 pub use listing::Listing;
 pub use node::{File, FileKind, Folder, Node, NodeId};
+pub use preface::Piece;
 pub use seek::Whence;
 pub use version::{Stat, Version};
 
@@ -35,7 +37,7 @@ use crate::fetch::Fetcher;
 use crate::layout::PresentOptions;
 pub use crate::source::{Entry, EntryKind};
 
-use crate::source::{Source, join};
+use crate::source::{Source, SourceError, join};
 use crate::store::Stores;
 use error::shown;
 use listing::{Known, presentable};
@@ -195,18 +197,31 @@ impl Namespace {
                 Known::Unknown => {}
             }
         }
-        if let Some((node, seen)) = self.table.get(&path)
-            && self.settings.freshness.holds(seen)
-        {
-            return Ok(node);
+        let before = self.table.get(&path);
+        match before {
+            Some((node, seen)) if self.settings.freshness.holds(seen) => Ok(node),
+            Some((node, _)) if node.describes_itself() => {
+                let asked = Instant::now();
+                self.found(&path, asked, self.source.find_again(&path).await)
+            }
+            _ => self.look_up_anew(&path).await,
         }
-        self.look_up_anew(&path).await
     }
 
     /// What `path` leads to now, by the store and nothing that was seen before.
     async fn look_up_anew(&self, path: &str) -> Result<Node, NamespaceError> {
         let asked = Instant::now();
-        match self.source.find(path).await {
+        self.found(path, asked, self.source.find(path).await)
+    }
+
+    /// The node of what the source found at `path`.
+    fn found(
+        &self,
+        path: &str,
+        asked: Instant,
+        found: Result<Option<Entry>, SourceError>,
+    ) -> Result<Node, NamespaceError> {
+        match found {
             Ok(Some(entry)) => Ok(self.node(path.to_owned(), &entry, asked)),
             Ok(None) => {
                 self.table.remove(path);

@@ -36,6 +36,14 @@ impl Node {
             Node::File(file) => &file.path,
         }
     }
+
+    /// Whether an object of the store says what it is: files made of a hierarchy, and folders with a time.
+    pub(crate) fn describes_itself(&self) -> bool {
+        match self {
+            Node::Folder(folder) => folder.modified.is_some(),
+            Node::File(file) => file.kind == FileKind::Described,
+        }
+    }
 }
 
 /// A folder.

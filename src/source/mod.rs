@@ -30,6 +30,12 @@ pub trait Source: Send + Sync {
     /// The entry at `path`, without listing its folder; `None` where there is none.
     async fn find(&self, path: &str) -> Result<Option<Entry>, SourceError>;
 
+    /// As [`find`](Self::find), where the answer was a file or folder that says what it is: likely it still is, so less
+    /// need be asked for at once.
+    async fn find_again(&self, path: &str) -> Result<Option<Entry>, SourceError> {
+        self.find(path).await
+    }
+
     /// Everything that describes the file at `path`.
     async fn open(&self, path: &str) -> Result<Contents, SourceError>;
 

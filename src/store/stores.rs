@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Store, StoreError, root};
+use super::{Store, StoreError, StoreSettings, root};
 use crate::model::location::{Bucket, Key, Location};
 
 /// The stores of one mount: the one it shows, and those that linked data lies in.
@@ -65,7 +65,9 @@ impl Stores {
         if let Some(store) = opening.as_ref() {
             return Ok(Arc::clone(store));
         }
-        let (bucket, settings) = (bucket.clone(), self.home.settings.clone());
+        // Nobody has just typed its name; a reader of linked data is as patient as any other.
+        let first_deadline = self.home.settings.cloud_deadline;
+        let (bucket, settings) = (bucket.clone(), StoreSettings { first_deadline, ..self.home.settings.clone() });
         let location = Location { bucket: bucket.clone(), key: Key::new("") };
         let done = tokio::spawn(async move {
             let store = Arc::new(Store::open_with(&bucket, settings).await?);

@@ -392,6 +392,28 @@ async fn all_metadata_is_read_without_a_request_for_a_chunk() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_preface_is_what_a_read_gives_up_to_the_first_chunk() {
+    for bench in [s2("x.h5"), Bench::flat("x.h5", 1500)] {
+        let (mounted, _) = bench.mount("", LONG).await;
+        let version = mounted.open("x.h5").await;
+        let image = version.image().unwrap();
+        let chunk = image.segments(0..image.len()).find(|part| matches!(part.kind, SegmentKind::Chunk { .. }));
+        let mut end = 0;
+        let (_, cost) = mounted
+            .cost(async {
+                for piece in version.preface() {
+                    let to = piece.at + piece.bytes.len() as u64;
+                    assert_eq!((piece.at, to % 4096), (end, 0));
+                    assert!(mounted.namespace.read(&version, piece.at..to).await.unwrap() == piece.bytes);
+                    end = to;
+                }
+            })
+            .await;
+        assert_eq!((end, cost.asked), (chunk.map_or(image.len(), |part| part.range.start), vec![]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_large_folder_is_listed_with_64_requests_in_flight_across_pages() {
     const DOMAINS: usize = 10_000;
     let bench = Bench::new();
@@ -424,6 +446,30 @@ async fn a_name_takes_one_trip_whatever_it_is() {
         let (node, cost) = mounted.cost(mounted.namespace.lookup(mounted.namespace.root(), name)).await;
         assert_eq!((node.is_ok(), cost.trips, cost.asked.len()), (found, 1, 3), "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn looking_a_known_file_up_and_opening_it_takes_two_requests() {
+    let bench = Bench::flat("home/x.h5", 100);
+    bench.memory.put("home/.domain.json", r#"{"owner": "ann", "acls": {}}"#);
+    let (mounted, _) = bench.mount("", NEVER).await;
+    let Node::Folder(home) = mounted.namespace.resolve("home").await.unwrap() else { panic!("home is a file") };
+    let (file, first) = mounted.open_both("home/x.h5").await;
+    let (again, warm) = mounted.cost(mounted.open_both("home/x.h5")).await;
+    assert_eq!(again.1.id(), first.id());
+    // The folder's domain and the file's, and the page that says it is unchanged.
+    let domains = ["GET home/.domain.json", "GET home/x.h5/.domain.json"].map(str::to_owned);
+    assert_eq!((&warm.asked[..2], warm.asked.len(), warm.trips), (&domains[..], 3, 3), "{:?}", warm.asked);
+    // Another domain in its place costs no request more than any file, and what is no domain any more is looked for.
+    mounted.memory.put("home/x.h5/.domain.json", format!(r#"{{"root": "{ROOT}", "owner": "bob", "acls": {{}}}}"#));
+    let ((_, other), changed) = mounted.cost(mounted.open_both("home/x.h5")).await;
+    assert_ne!(other.id(), first.id());
+    assert_eq!(changed.asked.iter().filter(|asked| asked.ends_with("x.h5/.domain.json")).count(), 1, "{changed:?}");
+    mounted.memory.remove("home/x.h5/.domain.json");
+    mounted.memory.put("home/x.h5", "hello");
+    let node = mounted.namespace.lookup(&home, "x.h5").await.unwrap();
+    assert!(matches!(&node, Node::File(file) if *file.kind() != FileKind::Described));
+    drop(file);
 }
 
 #[tokio::test(start_paused = true)]

@@ -77,8 +77,9 @@ impl HsdsSource {
             let tag = identity(&meta);
             let changing = before.as_ref().is_some_and(|before| *before != tag);
             let live = changing || self.settings.patience.is_young(meta.modified);
-            let asked_again = waiting.doubt(again).await || (live && waiting.pause(again).await);
-            if !asked_again {
+            // What was looked at again and waited for in vain, and is still the same, is not waited for again.
+            let known = before.is_none() && self.recent.is_known_broken(key, &tag);
+            if known || !(waiting.doubt(again).await || live && waiting.pause(again).await) {
                 return Ok(Read::Broken { meta, reason });
             }
             tracing::debug!(%key, reason, "perhaps damaged, or being written: read again");
@@ -106,6 +107,8 @@ pub(super) async fn parse(bytes: bytes::Bytes) -> Result<Document, DocumentError
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     domains: Mutex<HashMap<Key, (Instant, Domain, Meta)>>,
+    /// Domains that could not be read, and were told of: what they were then.
+    broken: Mutex<HashMap<Key, ETag>>,
 }
 
 impl Recent {
@@ -130,6 +133,33 @@ impl Recent {
     pub(super) fn take(&self, key: &Key) -> Option<(Domain, Meta)> {
         let (asked, domain, meta) = self.lock().remove(key)?;
         (asked.elapsed() < Self::KEPT).then_some((domain, meta))
+    }
+
+    /// Notes a domain that cannot be read; whether that is news.
+    pub(super) fn put_broken(&self, key: &Key, tag: ETag) -> bool {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        if broken.len() >= Self::MOST {
+            broken.clear();
+        }
+        broken.insert(key.clone(), tag.clone()) != Some(tag)
+    }
+
+    /// Whether that domain could not be read when it was this very object.
+    fn is_known_broken(&self, key: &Key, tag: &ETag) -> bool {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).get(key) == Some(tag)
+    }
+
+    /// Whether the domain is as it `was`, if it was read just now. One that is serves once, here too; another one is
+    /// kept for whoever reads the file anew.
+    pub(super) fn is_still(&self, key: &Key, was: &ETag) -> Option<bool> {
+        let mut domains = self.lock();
+        let (asked, _, meta) = domains.get(key)?;
+        let just_now = asked.elapsed() < Self::KEPT;
+        let same = identity(meta) == *was;
+        if same || !just_now {
+            domains.remove(key);
+        }
+        just_now.then_some(same)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Instant, Domain, Meta)>> {

@@ -58,6 +58,12 @@ impl HsdsSource {
 
     async fn domains(&self, domains: &Objects<'_>) -> Result<Freshness, SourceError> {
         for (key, was) in domains {
+            // Whoever opens a file looked its name up before.
+            match was.as_ref().and_then(|was| self.recent.is_still(key, was)) {
+                Some(true) => continue,
+                Some(false) => return Ok(Freshness::Changed),
+                None => {}
+            }
             match (now(&self.store, key).await?, was) {
                 (None, Some(_)) => return Ok(Freshness::Gone),
                 (now, was) if now != **was => return Ok(Freshness::Changed),

@@ -51,6 +51,7 @@ use super::{Contents, Entry, EntryKind, Fingerprint, Freshness, Source, SourceEr
 use crate::model::location::Key;
 use crate::store::{Denial, Patience, Store, StoreError};
 use documents::Recent;
+use tree::Before;
 
 /// How a store is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ impl HsdsSource {
         let path = path.trim_matches('/');
         let mut source = HsdsSource::new(store, settings);
         // That a folder may not be listed is told now, not by an error of the first `ls`.
-        let (entry, listed) = tokio::join!(source.find_entry(path), source.store.holds_any(path));
+        let (entry, listed) = tokio::join!(source.find_entry(path, Before::Unknown), source.store.holds_any(path));
         let entry = entry?;
         // A web server: nobody can tell a folder from nothing, and neither could be shown.
         if !source.store.capabilities().listing
@@ -168,7 +169,7 @@ impl Source for HsdsSource {
         match &self.only {
             None => self.list_folder(folder),
             Some(name) if folder.is_empty() => {
-                once(self.find_entry(name)).filter_map(async |found| found.transpose()).boxed()
+                once(self.find_entry(name, Before::Unknown)).filter_map(async |found| found.transpose()).boxed()
             }
             Some(_) => iter([Err(SourceError::NotFound { path: folder.to_owned() })]).boxed(),
         }
@@ -177,7 +178,14 @@ impl Source for HsdsSource {
     async fn find(&self, path: &str) -> Result<Option<Entry>, SourceError> {
         match &self.only {
             Some(name) if !path.is_empty() && path != name => Ok(None),
-            _ => self.find_entry(path).await,
+            _ => self.find_entry(path, Before::Unknown).await,
+        }
+    }
+
+    async fn find_again(&self, path: &str) -> Result<Option<Entry>, SourceError> {
+        match &self.only {
+            Some(name) if !path.is_empty() && path != name => Ok(None),
+            _ => self.find_entry(path, Before::Domain).await,
         }
     }
 
@@ -196,6 +204,11 @@ impl Source for HsdsSource {
 /// Whether an error says that nothing can be there: no object, or a name that no key of this store can have.
 fn is_nothing(error: &StoreError) -> bool {
     error.is_not_found() || matches!(error, StoreError::Unsupported { .. })
+}
+
+/// Whether an error says that a name is no plain object: nothing is there, or a folder is.
+fn is_no_plain(error: &StoreError) -> bool {
+    is_nothing(error) || matches!(error, StoreError::NoObject { .. })
 }
 
 /// Whether an error says that these rights do not suffice, of which a store that may not be listed says no more where

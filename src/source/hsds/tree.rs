@@ -16,9 +16,9 @@ use futures::future::{BoxFuture, Either, OptionFuture, select};
 use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
-use super::documents::Read;
+use super::documents::{Read, identity};
 use super::domain::Domain;
-use super::{HsdsSource, is_nothing, is_refused, key};
+use super::{HsdsSource, is_no_plain, is_nothing, is_refused, key};
 use crate::model::location::Key;
 use crate::source::{Entry, EntryKind, SourceError, join};
 use crate::store::{Listing, Meta, StoreError};
@@ -28,6 +28,15 @@ const BESIDE: &str = "%object";
 /// A page of a listing is asked for while no more names than this wait to be looked into: a page of S3's, so that there
 /// is always enough to ask for while it is under way, and not a whole bucket in memory.
 const NAMES_AHEAD: usize = 1000;
+
+/// What is known of a path from before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Before {
+    /// Nothing, or that no domain was there.
+    Unknown,
+    /// There was a domain.
+    Domain,
+}
 
 impl HsdsSource {
     /// What a folder holds: pages of the store's listing, and of every prefix in them what its `.domain.json` makes of
@@ -57,8 +66,8 @@ impl HsdsSource {
     }
 
     /// The entry at a path, by asking for the two objects that can make it one, and for a name below it; the last only
-    /// where neither is there, if the store is near.
-    pub(super) async fn find_entry(&self, path: &str) -> Result<Option<Entry>, SourceError> {
+    /// where neither is there, if the store is near. Where there was a domain `before`, that is asked for first.
+    pub(super) async fn find_entry(&self, path: &str, before: Before) -> Result<Option<Entry>, SourceError> {
         let full = self.path_in_store(path);
         let name = path.rsplit('/').next().unwrap_or_default();
         if full.is_empty() {
@@ -80,14 +89,22 @@ impl HsdsSource {
             tokio::join!(self.store.head(&at), below)
         });
         // Where there is a domain, that is the answer, however long the rest takes.
-        let (domain, beside) = match select(domain, beside).await {
-            Either::Left((domain, beside)) => match domain {
-                Ok(Read::Absent) => (domain, Some(beside.await)),
-                Err(error) if is_nothing(&error) => (Ok(Read::Absent), Some(beside.await)),
-                Err(error) if is_refused(&error) => (Err(error), Some(beside.await)),
-                domain => (domain, None),
+        let (domain, beside) = match before {
+            Before::Domain => (domain.await, Either::Left(beside)),
+            Before::Unknown => match select(domain, beside).await {
+                Either::Left((domain, beside)) => (domain, Either::Left(beside)),
+                Either::Right((beside, domain)) => (domain.await, Either::Right(beside)),
             },
-            Either::Right((beside, domain)) => (domain.await, Some(beside)),
+        };
+        let unsure = match &domain {
+            Ok(Read::Absent) => true,
+            Err(error) => is_nothing(error) || is_refused(error),
+            _ => false,
+        };
+        let beside = match beside {
+            Either::Right(found) => Some(found),
+            Either::Left(asking) if unsure => Some(asking.await),
+            Either::Left(_) => None,
         };
         match domain {
             Ok(Read::Absent) => {}
@@ -102,7 +119,7 @@ impl HsdsSource {
                 return Ok(Some(entry));
             }
             Ok(Read::Broken { meta, reason }) => {
-                tracing::warn!(key = %domain_key, reason, "shown as a file that cannot be opened");
+                self.tell_broken(&domain_key, &meta, &reason);
                 return Ok(Some(broken(name, Some(meta.modified))));
             }
             // A name that no key can have is not there.
@@ -119,7 +136,7 @@ impl HsdsSource {
             // Without listing, a prefix of the same name that is no domain cannot be known; a directory tree has none.
             Ok(meta) if near || !is_prefix().await? => return Ok(Some(plain(name.to_owned(), at.clone(), &meta))),
             Ok(_) => return Ok(Some(folder(name, None, None))),
-            Err(error) if is_nothing(&error) => {}
+            Err(error) if is_no_plain(&error) => {}
             Err(error) if is_refused(&error) && !near && self.lists_no(&at).await => {}
             Err(error) => return Err(error.into()),
         }
@@ -138,7 +155,7 @@ impl HsdsSource {
         match self.store.head(&key).await {
             Ok(meta) if self.is_prefix(stem).await? => Ok(Some(plain(name.to_owned(), key, &meta))),
             Ok(_) => Ok(None),
-            Err(error) if is_nothing(&error) => Ok(None),
+            Err(error) if is_no_plain(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -158,6 +175,13 @@ impl HsdsSource {
         }
     }
 
+    /// Tells once of each version of a domain that cannot be read.
+    fn tell_broken(&self, key: &Key, meta: &Meta, reason: &str) {
+        if self.recent.put_broken(key, identity(meta)) {
+            tracing::warn!(%key, reason, "shown as a file that cannot be opened");
+        }
+    }
+
     /// The entry of a prefix met in a listing; `None` for an empty directory.
     async fn prefix(&self, path: String, name: String) -> Option<Entry> {
         let key = key::domain(&path);
@@ -168,7 +192,7 @@ impl HsdsSource {
                 (!empty).then(|| folder(&name, None, None))
             }
             Ok(Read::Broken { meta, reason }) => {
-                tracing::warn!(%key, reason, "shown as a file that cannot be opened");
+                self.tell_broken(&key, &meta, &reason);
                 Some(broken(&name, Some(meta.modified)))
             }
             Err(error) => {

@@ -113,6 +113,51 @@ async fn a_service_that_is_away_comes_back() {
     assert!(matches!(&error, StoreError::Unreachable { reason, .. } if reason.contains("127.0.0.1:1")), "{error}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_service_that_has_never_answered_is_given_up_sooner() {
+    use crate::store::retry::Fault;
+    use attempts::Then;
+    // As long as nobody answers, soon; one that says it is busy is there; one that has answered is known.
+    for (fault, known, least, most) in [
+        (Fault::Unreachable, false, 4, 10),
+        (Fault::Late, false, 4, 10),
+        (Fault::Busy(None), false, 50, 60),
+        (Fault::Unreachable, true, 50, 60),
+    ] {
+        let cloud = Cloud::of(Arc::new(object_store::memory::InMemory::new()), Duration::from_secs(60));
+        let cloud = Cloud { first_deadline: Duration::from_secs(10), ..cloud };
+        if known {
+            cloud.prove();
+        }
+        let (key, began) = (Key::new("a"), Instant::now());
+        let failed: Result<(), _> = cloud
+            .ask(&key, None, |_, _| {
+                let error = StoreError::Unreachable { location: cloud.location(&key), reason: "no".to_owned() };
+                async move { Err(Failure { error, then: Then::Again(fault), unsaid: false }) }.boxed()
+            })
+            .await;
+        let took = began.elapsed().as_secs();
+        assert!(failed.is_err() && (least..=most).contains(&took), "{fault:?} {known}: {took} s");
+    }
+}
+
+#[tokio::test]
+async fn a_quick_service_that_stalls_is_asked_again_soon() {
+    let s3 = S3::of(&[("a", b"x")]);
+    let whole = s3.clone();
+    let stall = Duration::from_secs(60);
+    let server = faulty(&s3, move |request, number| (number == 20).then(|| whole.answer(request).stall(stall))).await;
+    let settings = StoreSettings { cloud_deadline: Duration::from_secs(60), ..settings(access(&server)) };
+    let store = Store::open_with(&Bucket::new("s3://bucket"), settings).await.unwrap();
+    for _ in 0..20 {
+        store.get(&Key::new("a")).await.unwrap();
+    }
+    let began = Instant::now();
+    assert_eq!(&store.get(&Key::new("a")).await.unwrap().bytes[..], b"x");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(store.counters().retries, 1);
+}
+
 #[tokio::test]
 async fn wrong_lengths_are_never_read_as_an_object() {
     let s3 = S3::of(&[("a", b"0123456789")]);

@@ -33,6 +33,7 @@ FAULTS = {
     "every 10th body stalled 5 s": {"stall_every": 10, "stall_ms": 5000},
     "every 7th answer HTML": {"html_every": 7},
     "every 7th answer HTML, 502": {"html_every": 7, "html_status": 502},
+    "every 7th body half, and says so": {"short_every": 7},
     "503, cut and stalled at once": {"fail_every": 4, "cut_every": 5, "stall_every": 10, "stall_ms": 5000},
 }
 ALL_AT_ONCE = "503, cut and stalled at once"

@@ -591,6 +591,36 @@ async fn half_a_document_from_a_service_is_asked_for_again_whatever_it_promises(
 }
 
 #[tokio::test]
+async fn what_is_refused_and_not_listed_is_not_there_and_what_is_listed_stays_refused() {
+    let memory = crate::store::memory::Memory::new(Duration::ZERO);
+    for key in ["home/x.h5/.domain.json", "home/closed", "home/folder/a"] {
+        memory.put(key, format!(r#"{{"root": "{ROOT}"}}"#));
+    }
+    let there = memory.clone();
+    // Listings are granted; what is absent is refused all the same, and so is one object.
+    let store = memory.store().failing(move |key| {
+        let closed = key.as_str() == "home/closed" || !there.keys().iter().any(|known| known == key.as_str());
+        closed.then(|| StoreError::Forbidden {
+            location: crate::model::location::Location {
+                bucket: crate::store::memory::Memory::bucket(),
+                key: key.clone(),
+            },
+            denial: Denial::Rights,
+            reason: "AccessDenied".to_owned(),
+        })
+    });
+    let source = HsdsSource::new(Arc::new(store), HsdsSettings::default());
+    assert_eq!(source.find("home/none").await.unwrap(), None);
+    assert_eq!(source.find("home/clos").await.unwrap(), None);
+    assert_eq!(source.find("home/x.h5").await.unwrap().unwrap().kind, EntryKind::File);
+    let closed = source.find("home/closed").await;
+    assert!(matches!(closed, Err(SourceError::Store(StoreError::Forbidden { .. }))), "{closed:?}");
+    // Whether the folder is a file nobody may know.
+    let folder = source.find("home/folder").await;
+    assert!(matches!(folder, Err(SourceError::Store(StoreError::Forbidden { .. }))), "{folder:?}");
+}
+
+#[tokio::test]
 async fn a_file_whose_statistics_are_refused_is_read_and_once_its_root_was_granted_they_are_asked_for_again() {
     let memory = crate::store::memory::Memory::new(Duration::ZERO);
     memory.put("x.h5/.domain.json", format!(r#"{{"root": "{ROOT}"}}"#));

@@ -13,12 +13,12 @@ use std::time::SystemTime;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, OptionFuture, select};
-use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt};
+use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use super::documents::{Read, identity};
 use super::domain::Domain;
-use super::{HsdsSource, is_no_plain, is_nothing, key};
+use super::{HsdsSource, is_no_plain, is_nothing, is_refused, key};
 use crate::model::location::Key;
 use crate::source::{Entry, EntryKind, SourceError, join};
 use crate::store::{Listing, Meta, StoreError};
@@ -96,18 +96,20 @@ impl HsdsSource {
                 Either::Right((beside, domain)) => (domain.await, Either::Right(beside)),
             },
         };
-        let absent = match &domain {
+        let unsure = match &domain {
             Ok(Read::Absent) => true,
-            Err(error) => is_nothing(error),
+            Err(error) => is_nothing(error) || is_refused(error),
             _ => false,
         };
         let beside = match beside {
             Either::Right(found) => Some(found),
-            Either::Left(asking) if absent => Some(asking.await),
+            Either::Left(asking) if unsure => Some(asking.await),
             Either::Left(_) => None,
         };
         match domain {
             Ok(Read::Absent) => {}
+            // Refused as what is absent may be; but a listing that was granted shows nothing there.
+            Err(error) if is_refused(&error) && matches!(beside, Some((_, Some(Ok(false))))) => {}
             Ok(Read::Whole { document, meta }) => {
                 let domain = Domain::of(&document);
                 let entry = entry_of(name, &domain, Some(meta.modified));
@@ -135,6 +137,7 @@ impl HsdsSource {
             Ok(meta) if near || !is_prefix().await? => return Ok(Some(plain(name.to_owned(), at.clone(), &meta))),
             Ok(_) => return Ok(Some(folder(name, None, None))),
             Err(error) if is_no_plain(&error) => {}
+            Err(error) if is_refused(&error) && !near && self.lists_no(&at).await => {}
             Err(error) => return Err(error.into()),
         }
         if is_prefix().await? {
@@ -155,6 +158,12 @@ impl HsdsSource {
             Err(error) if is_no_plain(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether a listing is granted and does not have `key`, which would come first.
+    async fn lists_no(&self, key: &Key) -> bool {
+        let first = self.store.list_below(key.as_str()).try_next().await;
+        first.is_ok_and(|first| first.is_none_or(|(first, _)| first != *key))
     }
 
     /// Whether keys lie below a path. An empty directory is what HSDS leaves of a deleted domain, and no folder.

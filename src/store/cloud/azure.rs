@@ -187,11 +187,16 @@ impl Dialect for Azure {
         let denied = |denial, advice: &str| Meaning::Denied(denial, format!("{reason}; {advice}"));
         if self.is_other(answer) && (400..500).contains(&answer.status) {
             let reason = format!("{} gives no token: {reason}", answer.host);
+            // The machine's identity says 410 while it is being updated.
+            if matches!(answer.status, 408 | 410 | 429) {
+                return Meaning::Busy(reason);
+            }
             return Meaning::Denied(Denial::Credentials, format!("{reason}; sign in again, or check AZURE_CLIENT_…"));
         }
         // A HEAD has its code in a header.
         let Some(code) = answer.code.as_deref() else {
             return match answer.status {
+                404 if answer.asked == Asked::Head && !answer.has_header_like("x-ms-") => Meaning::Unsaid,
                 404 if answer.asked != Asked::Head => {
                     Meaning::Foreign(format!("{} does not know the path, and does not answer like Azure", answer.host))
                 }
@@ -256,7 +261,7 @@ impl Dialect for Azure {
     }
 
     fn foreign(&self, answer: &Answer) -> Option<String> {
-        let named = answer.headers.keys().any(|name| name.as_str().starts_with("x-ms-"));
+        let named = answer.has_header_like("x-ms-");
         if answer.is_html() && !named {
             return Some(html(answer));
         }
@@ -268,7 +273,7 @@ impl Dialect for Azure {
 impl Azure {
     /// Whether this is the answer of whoever gives tokens.
     fn is_other(&self, answer: &Answer) -> bool {
-        answer.host.split(':').next() != Some(self.host.as_str())
+        !answer.is_from(&self.host)
     }
 
     fn rights(&self) -> &'static str {
@@ -330,6 +335,16 @@ mod tests {
     }
 
     #[test]
+    fn a_404_to_a_head_is_absence_only_where_azure_says_it() {
+        let azure = Azure { anonymous: false, host: "a.blob.core.windows.net".to_owned() };
+        let meaning =
+            |headers| azure.meaning(&Answer::new(Asked::Head, "a.blob.core.windows.net".to_owned(), 404, headers, b""));
+        assert_eq!(meaning(HeaderMap::new()), Meaning::Unsaid);
+        let named = HeaderMap::from_iter([("x-ms-request-id".parse().unwrap(), "1".parse().unwrap())]);
+        assert_eq!(meaning(named), Meaning::Absent);
+    }
+
+    #[test]
     fn absence_is_only_what_says_so() {
         let answer = |status, code: &str, host: &str| {
             let document = format!("<Error><Code>{code}</Code><Message>words</Message></Error>");
@@ -347,5 +362,10 @@ mod tests {
         assert!(matches!(meaning(false, 503, "ServerBusy"), Meaning::Busy(_)));
         let other = azure(false).meaning(&answer(401, "invalid_client", "login.microsoftonline.com"));
         assert!(matches!(other, Meaning::Denied(Denial::Credentials, _)));
+        // Who gives tokens may be asked too often, or be away for a moment.
+        for status in [408, 410, 429, 503] {
+            let busy = azure(false).meaning(&answer(status, "", "169.254.169.254"));
+            assert!(matches!(busy, Meaning::Busy(_)), "{status}: {busy:?}");
+        }
     }
 }

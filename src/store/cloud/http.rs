@@ -232,10 +232,10 @@ impl Dialect for Web {
             // A folder: what it sends to is an index, no file. Any other redirect was followed already.
             301 | 302 | 303 | 307 | 308 => match answer.header("location") {
                 Some(to) if to.split(['?', '#']).next().is_some_and(|path| path.ends_with('/')) => Meaning::Absent,
-                to => Meaning::Failed(format!(
+                _ => Meaning::Failed(format!(
                     "{} sends on to {}: more than {REDIRECTS} times, or to where a file is not asked for",
                     answer.host,
-                    to.unwrap_or("nowhere"),
+                    answer.target(),
                 )),
             },
             405 | 501 => Meaning::Unable(format!("{} does not know this kind of request", answer.host)),

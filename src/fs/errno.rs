@@ -87,7 +87,11 @@ impl Failure {
             }),
             Failure::UnknownInode => Some("the kernel asked for an inode it had forgotten".to_owned()),
             Failure::UnknownHandle => Some("the kernel used a handle that is not open".to_owned()),
-            Failure::Deadline => Some("not answered within the deadline".to_owned()),
+            Failure::Deadline => Some(
+                "not answered within --request-timeout: what the store was asked for takes longer; the lines before this \
+                 may say why, and h5mount doctor looks at the service"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

@@ -332,7 +332,10 @@ impl Cloud {
                 (StoreError::Failed { location, reason }, Then::Elsewhere(region))
             }
             Meaning::Busy(reason) => {
-                (StoreError::Unavailable { location, reason }, Then::Again(Fault::Busy(answer.retry_after())))
+                // A service that broke down may have written before; one that is too busy has not begun.
+                let may_be_done = asked == Asked::WriteIf && answer.status >= 500 && answer.status != 503;
+                let again = Then::Again(Fault::Busy(answer.retry_after()));
+                (StoreError::Unavailable { location, reason }, if may_be_done { Then::Stop } else { again })
             }
             Meaning::Changed => (StoreError::Changed { location }, Then::Stop),
             Meaning::Exists => (StoreError::Exists { location }, Then::Stop),

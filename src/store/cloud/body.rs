@@ -98,6 +98,12 @@ impl Cloud {
             Err(Failure { error: StoreError::Range { .. }, .. }) if let Some(range) = &get.range => {
                 return Err(StoreError::Range { location: location(), start: range.start, end: range.end }.into());
             }
+            // Who does not know ranges has no rest to give, but the whole of it was what was wanted.
+            Err(Failure { error: error @ StoreError::Failed { .. }, then: Then::Stop, .. })
+                if half.is_some() && get.range.is_none() =>
+            {
+                return Err(Failure::damaged(error));
+            }
             Err(failure) => return Err(failure),
         };
         let meta = meta(&result.meta);

@@ -127,7 +127,7 @@ impl Cloud {
         let wire = Wire::new(access, Arc::clone(&counters))?;
         let service = match bucket.as_str().split_once("://").map(|(scheme, _)| scheme) {
             Some("s3") => s3::open(bucket, access, &wire, deadlines.first.min(deadlines.later)).await?,
-            Some("az" | "abfs" | "abfss") => azure::open(bucket, access, &wire).await?,
+            Some("az") => azure::open(bucket, access, &wire).await?,
             Some("gs") => gcs::open(bucket, access, &wire).await?,
             Some("http" | "https") => http::open(bucket, access, &wire)?,
             _ => {

@@ -373,3 +373,50 @@ async fn many_readers_of_a_service_in_trouble_get_every_byte() {
     assert_eq!((counted.gets, counted.sent), (200, 200 + counted.retries));
     assert!(counted.retries > 60, "{}", counted.retries);
 }
+
+#[tokio::test]
+async fn a_body_that_breaks_off_at_a_server_without_ranges_is_fetched_anew() {
+    let s3 = S3::of(&[("a", LONG)]);
+    let server = faulty(&s3, move |_, number| {
+        let whole = Reply::new(200, LONG).with("etag", etag(LONG)).with("x-amz-request-id", "1");
+        let whole = whole.with("last-modified", "Sat, 03 Feb 2024 04:05:06 GMT");
+        Some(if number == 0 { whole.cut(50_000) } else { whole })
+    })
+    .await;
+    let store = store(&server).await;
+    assert_eq!(&store.get(&Key::new("a")).await.unwrap().bytes[..], LONG);
+    let ranges: Vec<_> = server.log().iter().map(|request| request.header("range").to_owned()).collect();
+    assert_eq!(ranges, ["", "bytes=50000-199999", ""]);
+    // Where part of it was asked for, the whole is no answer.
+    assert!(matches!(store.get_range(&Key::new("a"), 5..9, None).await, Err(StoreError::Failed { .. })));
+}
+
+#[tokio::test]
+async fn a_listing_that_goes_round_in_circles_ends() {
+    let server = Server::start(|request, _| {
+        let next = if request.query("continuation-token").as_deref() == Some("A") { "B" } else { "A" };
+        let page = format!(
+            "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>{next}</NextContinuationToken>\
+             </ListBucketResult>"
+        );
+        Reply::new(200, page).with("content-type", "application/xml").with("x-amz-request-id", "1")
+    })
+    .await;
+    let store = store(&server).await;
+    let error = store.list_below("f/").try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(matches!(&error, StoreError::Garbled { reason, .. } if reason.contains("has no end")), "{error}");
+    assert!(matches!(store.holds_any("f").await, Err(StoreError::Garbled { .. })));
+    assert!(server.log().len() <= 2002);
+}
+
+#[tokio::test]
+async fn a_write_on_a_condition_that_the_service_failed_at_is_not_repeated() {
+    for (status, sent) in [(500, 1), (502, 1), (504, 1), (503, 2), (429, 2)] {
+        let server = faulty(&S3::default(), move |_, number| (number == 0).then(|| Reply::error(status, "X"))).await;
+        let store = store(&server).await;
+        let done = store.put(&Key::new("a"), Bytes::from_static(b"x"), Put::IfAbsent).await;
+        assert_eq!((done.is_ok(), store.counters().sent), (sent == 2, sent), "{status}");
+        let done = store.put(&Key::new("b"), Bytes::from_static(b"x"), Put::Overwrite).await;
+        assert!(done.is_ok(), "{status}");
+    }
+}

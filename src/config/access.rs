@@ -74,9 +74,16 @@ impl AccessOptions {
             Kind::Google => &["STORAGE_EMULATOR_HOST"],
             Kind::Disk | Kind::Http => &[],
         };
-        let endpoint = match (self.endpoint, variable(endpoints)) {
+        let named = endpoints.iter().find_map(|name| Some((*name, variables.get(*name)?)));
+        // Emulators take no credentials, and a real token must not be sent to one in plain HTTP.
+        let emulated = kind == Kind::Google && self.endpoint.is_none() && named.is_some();
+        let endpoint = match (self.endpoint, named) {
             (Some(url), _) => Some(checked_endpoint("--endpoint", &url)?),
-            (None, Some(url)) => Some(checked_endpoint(endpoints[0], &url)?),
+            // Google's libraries take a host as well as a URL.
+            (None, Some((name, host))) if emulated && !host.contains("://") => {
+                Some(checked_endpoint(name, &format!("http://{host}"))?)
+            }
+            (None, Some((name, url))) => Some(checked_endpoint(name, url)?),
             (None, None) => None,
         };
         let unsigned: &[&str] = match kind {
@@ -87,6 +94,7 @@ impl AccessOptions {
         };
         let credentials = match (self.no_sign_request, self.profile) {
             (Some(true), _) => Credentials::Anonymous,
+            (_, None) if emulated => Credentials::Anonymous,
             (_, Some(profile)) => Credentials::Profile(profile),
             (None, None) if variable(unsigned).is_some_and(|word| is_yes(&word)) => Credentials::Anonymous,
             (_, None) => Credentials::Found,
@@ -144,9 +152,23 @@ fn checked_link(word: &str) -> Result<String, ConfigError> {
 
 /// The variables that tools of clouds read, as they are now. Empty ones say nothing.
 pub fn environment() -> BTreeMap<String, String> {
-    relevant(
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-    )
+    let all =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    // From the user database where the variable is not set.
+    with_home(relevant(all), std::env::home_dir)
+}
+
+/// Services of the system and mounts of fstab are started without `HOME`, where profiles and sign-ins lie.
+fn with_home(
+    mut variables: BTreeMap<String, String>,
+    home: impl FnOnce() -> Option<PathBuf>,
+) -> BTreeMap<String, String> {
+    if !variables.contains_key("HOME")
+        && let Some(home) = home().and_then(|home| home.into_os_string().into_string().ok()).filter(|it| !it.is_empty())
+    {
+        variables.insert("HOME".to_owned(), home);
+    }
+    variables
 }
 
 fn relevant(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
@@ -182,6 +204,38 @@ mod tests {
         let all = [("AWS_REGION", "r"), ("no_proxy", "x"), ("HTTPS_PROXY", "p"), ("HOME", "/h"), ("PATH", "/bin")];
         let names: Vec<String> = variables(&[&all[..], &[("AWS_PROFILE", "")]].concat()).into_keys().collect();
         assert_eq!(names, ["AWS_REGION", "HOME", "HTTPS_PROXY", "no_proxy"]);
+    }
+
+    #[test]
+    fn a_home_is_known_where_no_variable_names_it() {
+        let home = |words: &[(&str, &str)], database: Option<&str>| {
+            with_home(variables(words), || database.map(PathBuf::from)).remove("HOME")
+        };
+        assert_eq!(home(&[], Some("/root")).as_deref(), Some("/root"));
+        assert_eq!(home(&[("HOME", "")], Some("/root")).as_deref(), Some("/root"));
+        assert_eq!(home(&[("HOME", "/h")], Some("/root")).as_deref(), Some("/h"));
+        assert_eq!((home(&[], None), home(&[], Some(""))), (None, None));
+    }
+
+    #[test]
+    fn an_emulator_of_google_is_named_by_its_host_and_told_no_token() {
+        let words = [("STORAGE_EMULATOR_HOST", "localhost:4443"), ("GOOGLE_BEARER_TOKEN", "real")];
+        let access = AccessOptions::default().resolve(Kind::Google, variables(&words)).unwrap();
+        assert_eq!(access.endpoint.as_deref(), Some("http://localhost:4443"));
+        assert_eq!(access.credentials, Credentials::Anonymous);
+        let url = [("STORAGE_EMULATOR_HOST", "https://emulator:1/")];
+        let access = AccessOptions::default().resolve(Kind::Google, variables(&url)).unwrap();
+        assert_eq!(access.endpoint.as_deref(), Some("https://emulator:1"));
+        // Who types another endpoint does not mean the emulator.
+        let typed = AccessOptions { endpoint: Some("https://typed".to_owned()), ..AccessOptions::default() };
+        let access = typed.resolve(Kind::Google, variables(&words)).unwrap();
+        assert_eq!((access.endpoint.as_deref(), access.credentials), (Some("https://typed"), Credentials::Found));
+    }
+
+    #[test]
+    fn a_bad_endpoint_is_reported_by_the_variable_that_holds_it() {
+        let error = AccessOptions::default().resolve(Kind::S3, variables(&[("AWS_ENDPOINT_URL", "host")])).unwrap_err();
+        assert!(error.to_string().contains("AWS_ENDPOINT_URL") && !error.to_string().contains("_S3"), "{error}");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl fmt::Debug for Faulty {
 }
 
 impl Store {
-    /// This store, but requests for objects fail where `fault` says so.
+    /// This store, but requests for objects, and for all below a prefix, fail where `fault` says so.
     pub(crate) fn failing(self, fault: impl Fn(&Key) -> Option<StoreError> + Send + Sync + 'static) -> Store {
         let backend = Faulty { fault: Arc::new(fault), ..Faulty::none(self.backend) };
         Store::with_backend(&self.bucket, Arc::new(backend), self.settings)
@@ -103,6 +103,9 @@ impl Backend for Faulty {
     }
 
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
-        self.inner.list_below(prefix)
+        match self.check(&Key::new(prefix)) {
+            Ok(()) => self.inner.list_below(prefix),
+            Err(error) => Box::pin(futures::stream::iter([Err(error)])),
+        }
     }
 }

@@ -10,7 +10,39 @@ use crate::model::location::{Bucket, Key, Location};
 #[derive(Debug)]
 pub struct Stores {
     home: Arc<Store>,
-    others: Mutex<HashMap<Bucket, Opening>>,
+    others: Mutex<Others>,
+}
+
+/// Linked stores that are kept open. Each has its own connections and credentials, some hundred KiB; data whose parts lie in
+/// more buckets than this at once is not known.
+const KEPT: usize = 64;
+
+/// Linked stores, by when they were last asked for.
+#[derive(Debug, Default)]
+struct Others {
+    known: HashMap<Bucket, (Opening, u64)>,
+    /// How often any was asked for.
+    asked: u64,
+}
+
+impl Others {
+    /// The store of `bucket`, with none but the latest kept beside it. Whoever reads from one that is not kept goes on.
+    fn ask(&mut self, bucket: &Bucket) -> Opening {
+        self.asked += 1;
+        let now = self.asked;
+        let (opening, last) = self.known.entry(bucket.clone()).or_default();
+        *last = now;
+        let opening = Arc::clone(opening);
+        if self.known.len() > KEPT {
+            // One that is being opened is waited for by somebody, and ends within the deadline.
+            let idle = self.known.iter().filter(|(_, (other, last))| *last != now && other.try_lock().is_ok());
+            let oldest = idle.min_by_key(|(_, (_, last))| *last).map(|(bucket, _)| bucket.clone());
+            if let Some(bucket) = oldest {
+                self.known.remove(&bucket);
+            }
+        }
+        opening
+    }
 }
 
 /// A store that is open, or locked by the thread that opens it.
@@ -42,7 +74,7 @@ impl Stores {
         if let Some(reason) = refusal(self.home.bucket(), bucket, &self.home.settings.access.allow_links) {
             return Err(StoreError::Unsupported { what: bucket.as_str().to_owned(), reason });
         }
-        let opening = Arc::clone(self.others().entry(bucket.clone()).or_default());
+        let opening = self.others().ask(bucket);
         let deadline = self.home.settings.deadline.max(self.home.settings.cloud_deadline);
         let opened = tokio::time::timeout(deadline, self.open(bucket, Arc::clone(&opening))).await;
         let location = || Location { bucket: bucket.clone(), key: Key::new("") };
@@ -52,8 +84,8 @@ impl Stores {
             // Only what can be opened is remembered, and what is still being opened: a store may name any number.
             let mut others = self.others();
             let idle = opening.try_lock().is_ok_and(|store| store.is_none());
-            if idle && others.get(bucket).is_some_and(|known| Arc::ptr_eq(known, &opening)) {
-                others.remove(bucket);
+            if idle && others.known.get(bucket).is_some_and(|(known, _)| Arc::ptr_eq(known, &opening)) {
+                others.known.remove(bucket);
             }
         }
         opened
@@ -87,7 +119,7 @@ impl Stores {
         settings
     }
 
-    fn others(&self) -> MutexGuard<'_, HashMap<Bucket, Opening>> {
+    fn others(&self) -> MutexGuard<'_, Others> {
         // A panic while the lock is held can only come from the allocator; the map is whole either way.
         self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -181,6 +213,25 @@ mod tests {
         assert!(stores.get(&Bucket::new("https://host")).await.is_ok());
         let unsigned = Access { credentials: Credentials::Anonymous, ..own };
         assert_eq!(unsigned.of_another_kind().credentials, Credentials::Anonymous);
+    }
+
+    #[tokio::test]
+    async fn of_the_stores_that_links_name_only_the_latest_are_kept() {
+        let settings = StoreSettings::default();
+        let home = Store::open_with(&Bucket::new("https://home"), settings).await.unwrap();
+        let stores = Stores::new(Arc::new(home));
+        let bucket = |number: usize| Bucket::new(format!("https://host{number}"));
+        let first = stores.others().ask(&bucket(0));
+        let being_opened = first.lock().await;
+        for number in 1..1000 {
+            drop(stores.others().ask(&bucket(number)));
+            // Asked for again and again, so never the oldest.
+            drop(stores.others().ask(&bucket(1)));
+            assert!(stores.others().known.len() <= KEPT);
+        }
+        let kept = |number| stores.others().known.contains_key(&bucket(number));
+        assert!(kept(0) && kept(1) && kept(999) && !kept(2));
+        drop(being_opened);
     }
 
     #[test]

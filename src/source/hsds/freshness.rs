@@ -21,7 +21,7 @@ use super::documents::identity;
 use super::{HsdsSource, is_refused};
 use crate::model::location::{ETag, Key};
 use crate::source::{Fingerprint, Freshness, SourceError};
-use crate::store::{Meta, Store, StoreError};
+use crate::store::{Denial, Meta, Store, StoreError};
 
 /// Objects by key, each with the identity it had.
 type Objects<'a> = Vec<(&'a Key, &'a Option<ETag>)>;
@@ -124,10 +124,12 @@ impl HsdsSource {
         let listed = self.store.list_below(below.as_str()).take(most.saturating_add(1)).try_collect::<Vec<_>>().await;
         match listed {
             Ok(listed) if listed.len() <= most => Ok(Some(listed.into_iter().collect())),
-            Ok(_) | Err(StoreError::Forbidden { .. } | StoreError::Unsupported { .. }) => {
+            Ok(_) | Err(StoreError::Forbidden { denial: Denial::Rights, .. } | StoreError::Unsupported { .. }) => {
                 self.crowded().insert(below.clone());
                 Ok(None)
             }
+            // A token that has expired, a clock that is wrong: that passes, and is remembered of no file.
+            Err(StoreError::Forbidden { .. }) => Ok(None),
             Err(error) if error.is_not_found() => Ok(Some(HashMap::new())),
             Err(error) => Err(error),
         }

@@ -42,7 +42,7 @@ pub enum Linked {
 
 /// The location a `file_uri` names, seen from a file of `home`.
 ///
-/// `s3://bucket/key` is taken as it is. Without a scheme, or with `file://` on POSIX, the first segment is a bucket of the
+/// `s3://bucket/key` is taken as it is, and the path of a web file percent-decoded. Without a scheme, or with `file://` on POSIX, the first segment is a bucket of the
 /// same store: on POSIX a sibling of the bucket's directory, and never anything outside of that. Seen from a cloud,
 /// `file://` is a path of this machine. Whether a link may lead there is decided where stores are opened: the dataset is
 /// there either way, and reading it tells what to do.
@@ -57,11 +57,8 @@ pub fn file_location(uri: &str, home: &Bucket) -> Result<Location, Fault> {
         return Err(fault("is no path below a bucket"));
     }
     let bucket = match (scheme, home_scheme) {
-        // The account is part of an Azure URL; the container is the first segment below it.
         ("https" | "http", _) => {
-            let (container, key) = key.split_once('/').ok_or_else(|| fault("names no object in a container"))?;
-            let bucket = Bucket::new(format!("{scheme}://{bucket}/{container}"));
-            return Ok(Location { bucket, key: Key::new(key) });
+            return web_file(scheme, bucket, key).ok_or_else(|| fault("names no file of a server"));
         }
         ("", "http" | "https") => return Err(fault("names a bucket, and a web server has none")),
         // Containers of one account lie side by side like directories.
@@ -78,6 +75,39 @@ pub fn file_location(uri: &str, home: &Bucket) -> Result<Location, Fault> {
         _ => return Err(fault("is of a scheme that a store like this may not name")),
     };
     Ok(Location { bucket, key: Key::new(key) })
+}
+
+/// The file at `path` of a web server. Its first folder counts to the bucket: an account's container at Azure.
+fn web_file(scheme: &str, host: &str, path: &str) -> Option<Location> {
+    if path.contains(['?', '#']) || host.contains(['@', '?', '#']) {
+        return None;
+    }
+    let plain = |segment: &String| !matches!(segment.as_str(), "" | "." | "..") && !segment.contains(['/', '\0']);
+    let decoded = path.split('/').map(|segment| percent_decoded(segment).filter(plain));
+    let decoded = decoded.collect::<Option<Vec<String>>>()?;
+    let server = format!("{scheme}://{host}");
+    let (bucket, key) = match decoded.as_slice() {
+        [file] => (server, file.clone()),
+        [folder, rest @ ..] => (format!("{server}/{folder}"), rest.join("/")),
+        [] => return None,
+    };
+    Some(Location { bucket: Bucket::new(bucket), key: Key::new(key) })
+}
+
+/// `None` where what follows a `%` is no byte, or the bytes are no text.
+fn percent_decoded(text: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
+        bytes.push(u8::try_from(digit(0)? * 16 + digit(1)?).ok()?);
+        rest = &after[2..];
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Class of a layout whose chunks are listed in another dataset.
@@ -328,6 +358,32 @@ mod tests {
         assert_eq!(at("gs://box/a/b.h5"), is("gs://box", "a/b.h5"));
         for hostile in ["file:///data/../etc/shadow", "file:///etc", "file:////", "ftp://box/a"] {
             assert!(file_location(hostile, &Bucket::new("s3://home")).is_err(), "{hostile}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_web_file_is_a_url() {
+        let at = |uri: &str| {
+            let at = file_location(uri, &Bucket::new("s3://home")).ok()?;
+            Some((at.bucket.as_str().to_owned(), at.key.as_str().to_owned()))
+        };
+        let place = |bucket: &str, key: &str| Some((bucket.to_owned(), key.to_owned()));
+        assert_eq!(at("https://host/x.h5"), place("https://host", "x.h5"));
+        assert_eq!(at("https://host/box/a/x.h5"), place("https://host/box", "a/x.h5"));
+        assert_eq!(at("http://host:80/a%20b/%C3%BC%3f.h5"), place("http://host:80/a b", "ü?.h5"));
+        for uri in [
+            "https://host/",
+            "https://host/a/",
+            "https://host/a%2Fb",
+            "https://host/%2e%2E/x",
+            "https://host/%zz",
+            "https://host/%",
+            "https://host/%ff",
+            "https://host/x?sig=1",
+            "https://me@host/x",
+            "https://host/a/%00",
+        ] {
+            assert_eq!(at(uri), None, "{uri}");
         }
     }
 }

@@ -46,6 +46,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt, iter, once};
+use tokio::time::Instant;
 
 use super::{Contents, Entry, EntryKind, Fingerprint, Freshness, Source, SourceError};
 use crate::model::location::Key;
@@ -92,6 +93,8 @@ pub struct HsdsSource {
     tags_differ: AtomicBool,
     /// Files of which a page of a listing cannot tell everything, by what their keys begin with.
     crowded: Mutex<HashSet<Key>>,
+    /// When it was last warned that names could not be looked into.
+    unclear: Mutex<Option<Instant>>,
 }
 
 impl HsdsSource {
@@ -140,6 +143,7 @@ impl HsdsSource {
             recent: Recent::default(),
             tags_differ: AtomicBool::new(false),
             crowded: Mutex::default(),
+            unclear: Mutex::default(),
         }
     }
 

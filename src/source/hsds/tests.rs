@@ -194,6 +194,25 @@ async fn a_name_that_may_not_be_looked_at_is_an_error_and_not_absent() {
 }
 
 #[tokio::test]
+async fn only_a_lack_of_rights_to_list_is_remembered_of_a_file() {
+    use crate::store::Denial;
+    for (denial, remembered) in [(Denial::Rights, true), (Denial::Expired, false), (Denial::Clock, false)] {
+        let world = World::with(move |store| {
+            store.failing(move |key| {
+                let location = crate::model::location::Location {
+                    bucket: crate::model::location::Bucket::new("test://"),
+                    key: key.clone(),
+                };
+                Some(StoreError::Forbidden { denial, location, reason: "refused".to_owned() })
+            })
+        });
+        let below = Key::new("db/x/");
+        assert_eq!(world.source.pages(&below, 1).await.unwrap(), None);
+        assert_eq!(world.source.may_fit(&below), !remembered, "{denial:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_object_of_a_file_is_read_once() {
     let world = World::new();
     let (group, alias, data) = (id('g', 1), id('g', 2), id('d', 3));

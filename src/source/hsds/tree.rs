@@ -9,7 +9,8 @@
 //!   and the object is shown as `a%object`. If that name is taken too, the object is left out, with a warning.
 
 use std::collections::{HashSet, VecDeque};
-use std::time::SystemTime;
+use std::sync::PoisonError;
+use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, OptionFuture, select};
@@ -175,6 +176,17 @@ impl HsdsSource {
         }
     }
 
+    /// Tells of a name that could not be looked into, not of every one: while a store is away it is all of them.
+    fn tell_unclear(&self, key: &Key, error: &StoreError) {
+        // Nothing that panics runs under the lock.
+        let due = is_due(&mut self.unclear.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        if due {
+            tracing::warn!(%key, %error, "whether it is a file could not be found out; others like it are not named for 10 s");
+        } else {
+            tracing::debug!(%key, %error, "whether it is a file could not be found out");
+        }
+    }
+
     /// Tells once of each version of a domain that cannot be read.
     fn tell_broken(&self, key: &Key, meta: &Meta, reason: &str) {
         if self.recent.put_broken(key, identity(meta)) {
@@ -196,11 +208,23 @@ impl HsdsSource {
                 Some(broken(&name, Some(meta.modified)))
             }
             Err(error) => {
-                tracing::warn!(%key, %error, "whether it is a file could not be found out");
+                self.tell_unclear(&key, &error);
                 Some(Entry { name, kind: EntryKind::Unclear, modified: None, owner: None })
             }
         }
     }
+}
+
+/// Between two warnings of names that could not be looked into: as often as a store that is away is warned of itself.
+const WARNINGS: Duration = Duration::from_secs(10);
+
+/// Whether it is time for another warning, of which the last was `told`.
+fn is_due(told: &mut Option<Instant>, now: Instant) -> bool {
+    let due = told.is_none_or(|then| now.saturating_duration_since(then) >= WARNINGS);
+    if due {
+        *told = Some(now);
+    }
+    due
 }
 
 /// A folder that is being listed.
@@ -354,6 +378,14 @@ fn plain(name: String, key: Key, meta: &Meta) -> Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ten_thousand_names_that_cannot_be_looked_into_make_one_warning() {
+        let (mut told, began) = (None, Instant::now());
+        let warnings = (0..10_000).filter(|&ms| is_due(&mut told, began + Duration::from_millis(ms))).count();
+        assert_eq!(warnings, 1);
+        assert!(is_due(&mut told, began + WARNINGS));
+    }
 
     #[test]
     fn keys_of_the_schema_are_hidden_and_names_like_them_are_not() {

@@ -5,6 +5,7 @@
 //! - What the service called expired is never handed out again, nor what a search found that began before.
 //! - A failure is told to those who wait for it and not kept: the next request searches again.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
@@ -128,7 +129,10 @@ impl Renewing {
         state.began = Some(Instant::now());
         let (number, search, shared) = (state.number, Arc::clone(&self.search), Arc::clone(&self.state));
         let task = tokio::spawn(async move {
-            let outcome = tokio::time::timeout(LONGEST, search.find()).await;
+            // A search that panics has failed like any other, and leaves nothing running.
+            let find = AssertUnwindSafe(search.find()).catch_unwind();
+            let find = find.map(|found| found.unwrap_or_else(|_| Err(Fault::unreachable("the search broke down"))));
+            let outcome = tokio::time::timeout(LONGEST, find).await;
             let outcome = outcome.unwrap_or_else(|_| {
                 let seconds = LONGEST.as_secs();
                 Err(Fault::unreachable(format!("no credentials within {seconds} s; a credential_process may hang")))

@@ -383,3 +383,23 @@ fn what_is_shown_holds_no_secret() {
     let container = container::Container::named_by(&with_token, &transport).unwrap();
     assert!(!format!("{container:?}").contains("hidden-token"));
 }
+
+/// Breaks down once, and then finds.
+#[derive(Debug, Default)]
+struct Frail(AtomicBool);
+
+#[async_trait::async_trait]
+impl Search for Frail {
+    async fn find(&self) -> Result<Found, Fault> {
+        assert!(self.0.swap(true, Ordering::SeqCst), "what a search of somebody else's may do");
+        let credential = AwsCredential { key_id: "k".to_owned(), secret_key: String::new(), token: None };
+        Ok(Found { credential: Arc::new(credential), from: "a script".to_owned(), until: None })
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_breaks_down_is_made_again() {
+    let renewing = Renewing::new(Arc::new(Frail::default()));
+    assert!(renewing.get_credential().await.is_err());
+    assert_eq!(renewing.get_credential().await.unwrap().key_id, "k");
+}

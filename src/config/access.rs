@@ -29,7 +29,7 @@ pub struct AccessOptions {
     /// Sign no request: for public buckets. Beats all credentials
     #[arg(long, help_heading = CLOUDS, value_name = "BOOL", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub no_sign_request: Option<bool>,
-    /// Credentials and region of this profile in ~/.aws
+    /// Credentials of this profile in ~/.aws
     #[arg(long, help_heading = CLOUDS, value_name = "NAME")]
     pub profile: Option<String>,
     /// Certificates (PEM) that are trusted beside the system's

@@ -267,8 +267,10 @@ async fn conditional_get(store: &Store, key: &Key, meta: &Meta) -> Finding {
     }
     let wrong = ETag::new("\"00000000000000000000000000000000\"");
     match store.get_range(key, 0..1, Some(&wrong)).await {
-        Err(StoreError::Changed { .. }) => Finding::ok(TOPIC, "kept"),
-        Ok(_) => Finding::warn(TOPIC, "the service ignores If-Match", REMEDY),
+        Err(StoreError::Changed { .. }) => {
+            Finding::ok(TOPIC, "kept: by the service, or by comparing the entity tag of what it sends")
+        }
+        Ok(_) => Finding::warn(TOPIC, "another version than the one asked for was sent", REMEDY),
         Err(error) => Finding::warn(TOPIC, error.to_string(), REMEDY),
     }
 }

@@ -1,7 +1,8 @@
 //! One request and all its attempts: what failed for a moment is asked again, within one deadline.
 //!
 //! [`retry`](crate::store::retry) decides how long to wait; here the waiting is done, credentials are renewed, and a
-//! bucket that is in another region is opened there. Nobody's place among the requests in flight is held while waiting.
+//! bucket that is in another region is opened there. No place among the requests in flight is held between two attempts; a search
+//! for credentials is part of the attempt that needs them, and holds one.
 
 use std::fmt;
 use std::future::Future;

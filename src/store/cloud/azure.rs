@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 
-use super::Service;
 use super::answer::{Answer, Asked, Dialect, Meaning, html};
 use super::wire::{Wire, no_retries};
+use super::{CAPABILITIES, Service};
 use crate::model::location::Bucket;
 use crate::store::credentials::{Named, Platform};
-use crate::store::{Access, Capabilities, Credentials, Denial, StoreError};
+use crate::store::{Access, Credentials, Denial, StoreError};
 
 /// Where Azure's public cloud keeps blobs.
 const DOMAIN: &str = "blob.core.windows.net";
@@ -93,14 +93,7 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
     Ok(Service {
         objects: Arc::clone(&store) as _,
         pages: Some(store),
-        capabilities: Capabilities {
-            conditional_get: true,
-            conditional_put: true,
-            listing: true,
-            ranges: true,
-            directories: false,
-            atomic_put: true,
-        },
+        capabilities: CAPABILITIES,
         dialect: Arc::new(Azure { anonymous: access.credentials == Credentials::Anonymous, host }),
         renew: who.map(|who| Arc::new(who) as _),
         elsewhere: None,

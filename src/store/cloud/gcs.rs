@@ -13,12 +13,12 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, StaticCredentialProvider, UpdateVersion,
 };
 
-use super::Service;
 use super::answer::{Answer, Asked, Dialect, Meaning, html};
 use super::wire::{Told, Wire, no_retries};
+use super::{CAPABILITIES, Service};
 use crate::model::location::Bucket;
 use crate::store::credentials::{Named, Platform};
-use crate::store::{Access, Capabilities, Credentials, Denial, StoreError};
+use crate::store::{Access, Credentials, Denial, StoreError};
 
 /// Google's own service.
 const HOST: &str = "storage.googleapis.com";
@@ -75,14 +75,7 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
     Ok(Service {
         objects: Arc::new(Generations(Arc::clone(&store))),
         pages: Some(store),
-        capabilities: Capabilities {
-            conditional_get: true,
-            conditional_put: true,
-            listing: true,
-            ranges: true,
-            directories: false,
-            atomic_put: true,
-        },
+        capabilities: CAPABILITIES,
         dialect: Arc::new(Gcs { anonymous, host }),
         renew: who.map(|who| Arc::new(who) as _),
         elsewhere: None,
@@ -257,9 +250,10 @@ impl Dialect for Gcs {
             "AccessDenied" | "Forbidden" | "AccountProblem" | "InvalidSecurity" => {
                 denied(Denial::Rights, self.rights())
             }
-            "UserProjectMissing" | "UserProjectAccountProblem" | "UserProjectInconsistent" => {
-                denied(Denial::Rights, "the bucket's owner does not pay for requests; set a project of your own")
-            }
+            "UserProjectMissing" | "UserProjectAccountProblem" | "UserProjectInconsistent" => denied(
+                Denial::Rights,
+                "the bucket's owner does not pay for requests, and no other project can be named here",
+            ),
             "ExpiredToken" => denied(Denial::Expired, "sign in again"),
             "AuthenticationRequired"
             | "InvalidToken"

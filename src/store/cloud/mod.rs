@@ -62,6 +62,16 @@ pub(super) struct Service {
     pub elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
+/// What the services of all clouds can do.
+const CAPABILITIES: Capabilities = Capabilities {
+    conditional_get: true,
+    conditional_put: true,
+    listing: true,
+    ranges: true,
+    directories: false,
+    atomic_put: true,
+};
+
 /// Opens the same bucket in another region.
 #[async_trait::async_trait]
 pub(super) trait Elsewhere: Send + Sync + fmt::Debug {

@@ -7,9 +7,9 @@ use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 
 use super::answer::{Answer, Asked, Dialect, Meaning, html};
 use super::wire::{Wire, no_retries};
-use super::{Elsewhere, Service, region};
+use super::{CAPABILITIES, Elsewhere, Service, region};
 use crate::model::location::Bucket;
-use crate::store::{Access, Capabilities, Credentials, Denial, StoreError, credentials};
+use crate::store::{Access, Credentials, Denial, StoreError, credentials};
 
 /// What services that have no regions take for one, and where Amazon is asked first.
 const FIRST_REGION: &str = "us-east-1";
@@ -130,14 +130,7 @@ impl Door {
         Ok(Service {
             objects: Arc::clone(&store) as _,
             pages: Some(store),
-            capabilities: Capabilities {
-                conditional_get: true,
-                conditional_put: true,
-                listing: true,
-                ranges: true,
-                directories: false,
-                atomic_put: true,
-            },
+            capabilities: CAPABILITIES,
             dialect: Arc::new(S3 {
                 anonymous: self.anonymous(),
                 payer: self.access.request_payer,

@@ -2,7 +2,8 @@
 //!
 //! - One search at a time: everybody who waits gets the outcome of the same one.
 //! - Well before the end a search runs beside the requests, which go on with what there is; close to the end they wait.
-//! - What the service called expired is never handed out again, nor what a search found that began before.
+//! - What the service called expired is forgotten, and so is what a search finds that began before. A new search may find
+//!   the same again, where nobody wrote anything newer.
 //! - A failure is told to those who wait for it and not kept: the next request searches again.
 
 use std::panic::AssertUnwindSafe;

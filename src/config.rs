@@ -2,10 +2,12 @@
 //! and nowhere else. The command line knows words, the rooms know values.
 //!
 //! [`place`](mod@place) says what SOURCE means, [`access`] how its cloud is reached, [`mount`] what else there is to say of
-//! a mount, and [`file`](mod@file) reads that from a file. Above stands `cli`.
+//! a mount, [`file`](mod@file) reads that from a file, and [`log`] says where lines go when nobody
+//! says it. Above stands `cli`.
 
 pub mod access;
 pub mod file;
+pub mod log;
 pub mod mount;
 pub mod place;
 
@@ -91,7 +93,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// Neither a flag nor a file says it.
-    #[error("no {what}: name it on the command line or in a file (--config)")]
+    #[error("no {what}: name it on the command line, or for a mount in a file (--config)")]
     Missing {
         /// What.
         what: &'static str,

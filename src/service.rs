@@ -19,7 +19,7 @@ use crate::namespace::{Namespace, NamespaceSettings};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
 use crate::source::{Source, SourceError};
 use crate::store::{Store, StoreError, StoreSettings, Stores};
-use mountpoint::MountpointError;
+use mountpoint::{MountpointError, Wanted};
 
 /// Why a command could not do its work, by the part of the house that failed.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,12 @@ pub enum ServiceError {
         mountpoint: PathBuf,
         /// What happened.
         reason: String,
+    },
+    /// Ended by a signal before it was mounted.
+    #[error("ended by {name} before the store could be mounted")]
+    Stopped {
+        /// The signal.
+        name: &'static str,
     },
     /// The system refuses something every program needs.
     #[error("cannot start: {0}")]
@@ -96,6 +102,8 @@ pub struct MountSettings {
     pub place: Place,
     /// Where.
     pub mountpoint: PathBuf,
+    /// Also where there are files already.
+    pub nonempty: bool,
     /// How its store, and those that linked data lies in, are asked.
     pub store: StoreSettings,
     /// How the tree behaves.
@@ -151,10 +159,18 @@ pub fn on_runtime<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
 async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(), ServiceError> {
     // Signals first: one that comes while mounting must not leave a mount behind.
     let mut stop = Signals::new()?;
-    let mountpoint = mountpoint::prepare(&settings.mountpoint)?;
+    let wanted = Wanted { nonempty: settings.nonempty, sources: settings.place.directories() };
+    let mountpoint = mountpoint::prepare(&settings.mountpoint, &wanted)?;
     notify::status(&format!("opening {}", settings.place));
-    let house =
-        open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone()).await?;
+    let opened = open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone());
+    let house = tokio::select! {
+        house = opened => house?,
+        // A service that is away is waited for, but not against somebody's will.
+        name = stop.next() => {
+            notify::stopping(&format!("{name}: not mounted"));
+            return Err(ServiceError::Stopped { name });
+        }
+    };
     let fs_settings = FsSettings {
         source: house.url.clone(),
         ownership: Ownership {

@@ -1,5 +1,6 @@
 //! `h5mount check`: reads and decodes everything, and names what cannot be.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::pin::pin;
 use std::sync::Arc;
@@ -104,6 +105,14 @@ impl Check {
             let mut out = String::new();
             for note in &report.notes {
                 out += &format!("note: {}\n", plain(note));
+            }
+            // One object at fault may be hundreds of chunks.
+            let mut by_key: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+            for fault in report.faults.iter().filter(|fault| fault.key != fault.file) {
+                *by_key.entry((&fault.key, fault.cause)).or_default() += 1;
+            }
+            for ((key, cause), count) in by_key.into_iter().filter(|(_, count)| *count > 1) {
+                out += &format!("{count} faults in one object, {cause}: {}\n", plain(key));
             }
             out += &format!(
                 "{}, {}, {} ({} plain) read: {}\n",

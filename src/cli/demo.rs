@@ -27,7 +27,7 @@ pub struct Demo {
     /// Write the store into this directory and keep it, instead of into a temporary one
     #[arg(long, value_name = "DIR")]
     pub store: Option<PathBuf>,
-    /// Only write the store, do not mount it
+    /// Only write the store (needs --store), do not mount it
     #[arg(long, requires = "store")]
     pub no_mount: bool,
     /// Tell as one JSON document where things are, instead of what to try
@@ -67,6 +67,7 @@ impl Demo {
         let settings = MountSettings {
             place: config::place(&folder.to_string_lossy(), store.to_str())?,
             mountpoint: mountpoint.clone(),
+            nonempty: false,
             store: StoreSettings::default(),
             namespace: NamespaceSettings::default(),
             fetch: FetchSettings::default(),
@@ -119,6 +120,9 @@ Try, in another terminal:
 And without the mount:
 
 {looks}
+weather.nc looks larger than it is: its strings lie in windows that are mostly holes
+(`du` tells what is there, and cp copies only that).
+
 Ctrl-C ends it.
 "
         ))

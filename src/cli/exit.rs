@@ -10,7 +10,7 @@ use crate::service::ServiceError;
 pub enum Exit {
     /// It did what was asked.
     Done,
-    /// It did, and found faults (`check`, `doctor`), or could not look at all of it (`info`).
+    /// It did, and found faults (`check`, `doctor`), or could not look at all of it (`info`, `explain`).
     Faults,
     /// What was typed means nothing.
     Usage,
@@ -49,7 +49,10 @@ impl From<&ServiceError> for Exit {
     fn from(error: &ServiceError) -> Exit {
         match error {
             ServiceError::Store(_) | ServiceError::Source(_) | ServiceError::NotFound { .. } => Exit::Source,
-            ServiceError::Mountpoint(_) | ServiceError::Mount(_) | ServiceError::Silent { .. } => Exit::Mount,
+            ServiceError::Mountpoint(_)
+            | ServiceError::Mount(_)
+            | ServiceError::Silent { .. }
+            | ServiceError::Stopped { .. } => Exit::Mount,
             ServiceError::System(_) => Exit::System,
         }
     }

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use super::inspect::{Columns, Opened, bytes, counted, plain, print, print_json, run};
-use super::paths::{Paths, resolve};
+use super::paths::{Astray, Paths, resolve};
 use super::wording::{filters, shape, type_use};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::fetch::{FetchError, FileChunks, Found};
@@ -41,7 +41,8 @@ Examples:
 
 JSON: {source, dataset, type, shape, chunk, filters, selection, selected (elements), chunk_count, chunk_bytes (plain), \
 chunks}. Each of chunks has chunk (coordinates), number, elements (selected in it), state (stored, linked, computed, \
-absent, unreadable), and where there is one object, offset, length (bytes in it), reason (unreadable).";
+absent, unreadable), and where there is one object, offset, length (bytes in it), reason (unreadable). Exits 1 if a \
+chunk is unreadable, 2 if the selection means nothing, 3 if SOURCE is no file of the store or holds no such data.";
 
 /// Questions to the store at a time.
 const AT_ONCE: usize = 32;
@@ -52,7 +53,7 @@ impl Explain {
         run(log, async {
             let opened = Opened::open(&self.source).await?;
             if opened.kind != EntryKind::File {
-                return Err(Failed::new(Exit::Usage, format!("{}: not an HDF5 file of the store", opened.place)));
+                return Err(Failed::new(Exit::Source, format!("{}: not an HDF5 file of the store", opened.place)));
             }
             let contents = opened.contents(&opened.place.path).await?;
             let subject = Subject::find(&contents.hierarchy, &self.selection)?;
@@ -66,7 +67,8 @@ impl Explain {
                 true => print_json(&subject.json(&opened, &contents.hierarchy, recipe, &found))?,
                 false => print(&subject.text(&contents.hierarchy, recipe, &found))?,
             }
-            Ok(Exit::Done)
+            let unreadable = found.iter().any(|located| matches!(located.state, State::Unreadable { .. }));
+            Ok(if unreadable { Exit::Faults } else { Exit::Done })
         })
     }
 
@@ -120,11 +122,16 @@ async fn state(opened: &Opened, file: &Arc<FileChunks>, id: ChunkId) -> State {
         Found::Computed(location, _) => (location, true),
     };
     let place = location.to_string();
-    let head = async {
+    // A byte of it, since who may look at an object may not always read it; what is empty has none to give.
+    let look = async {
         let store = opened.house.stores.get(&location.bucket).await?;
-        store.head(&location.key).await
+        match store.get_range(&location.key, 0..1, None).await {
+            Ok(object) => Ok(object.meta),
+            Err(StoreError::Range { .. }) => store.head(&location.key).await,
+            Err(error) => Err(error),
+        }
     };
-    match head.await {
+    match look.await {
         Ok(meta) => State::Stored { place, length: meta.size },
         Err(StoreError::NotFound { .. }) if computed => State::Computed { place },
         Err(StoreError::NotFound { .. }) => State::Absent { place: Some(place) },
@@ -147,9 +154,18 @@ impl Subject {
             _ => (text, ""),
         };
         let path = path.trim_end();
-        let id = resolve(hierarchy, path).ok_or_else(|| {
-            let hint = "list what there is with: h5mount ls -r FILE";
-            Failed::new(Exit::Source, format!("{}: no such object in the file; {hint}", plain(path)))
+        let id = resolve(hierarchy, path).map_err(|astray| match astray {
+            Astray::Outside { file, path: there } => {
+                let reason = format!("an external link, to {} in {}: explain that file", plain(&there), plain(&file));
+                Failed::new(Exit::Source, format!("{}: {reason}", plain(path)))
+            }
+            Astray::Nowhere if path.contains('[') && !path.ends_with(']') => {
+                Failed::new(Exit::Usage, format!("{}: the selection does not end; a `]` is missing", plain(path)))
+            }
+            Astray::Nowhere => {
+                let hint = "list what there is with: h5mount ls -r FILE";
+                Failed::new(Exit::Source, format!("{}: no such object in the file; {hint}", plain(path)))
+            }
         })?;
         let Some(ObjectKind::Dataset(dataset)) = hierarchy.get(id).map(|object| &object.kind) else {
             return Err(Failed::new(Exit::Source, format!("{}: no dataset", plain(path))));
@@ -198,11 +214,12 @@ impl Subject {
         line("selection", self.slab.to_string());
         let elements = self.slab.elements().map_or_else(many, |elements| elements.to_string());
         let of = format!("of {}", counted(recipe.grid.total(), "chunk", "chunks"));
-        line("touches", format!("{elements} elements in {} {of}", count.map_or_else(many, |count| count.to_string())));
+        let noun = if elements == "1" { "element" } else { "elements" };
+        line("touches", format!("{elements} {noun} in {} {of}", count.map_or_else(many, |count| count.to_string())));
         let mut out = head.to_string() + "\n";
         let mut columns = Columns::new(&[1, 3, 4]);
         columns.row(["chunk", "elements", "state", "offset", "bytes", "object"].map(str::to_owned));
-        let (mut hits, mut read, mut holes) = (0u64, 0u64, 0u64);
+        let (mut hits, mut read, mut holes, mut computed, mut unreadable) = (0u64, 0u64, 0u64, 0u64, 0u64);
         for located in found {
             let none = || "-".to_owned();
             let (state, offset, length, place) = match &located.state {
@@ -220,7 +237,8 @@ impl Subject {
                     read = read.saturating_add(*length);
                 }
                 State::Absent { .. } => holes += 1,
-                _ => {}
+                State::Computed { .. } => computed += 1,
+                State::Unreadable { .. } => unreadable += 1,
             }
             let elements = located.touched.elements.to_string();
             columns.row([located.name(), elements, state.to_owned(), offset, length, place]);
@@ -228,10 +246,12 @@ impl Subject {
         out += &columns.to_string();
         let rest = count.map(|count| count.saturating_sub(found.len() as u64)).filter(|&rest| rest > 0);
         out += &format!(
-            "\n{} read, {} in all; {} never written (fill value){}\n",
+            "\n{} read, {} in all; {} never written (fill value){}{}{}\n",
             counted(hits, "chunk is", "chunks are"),
             bytes(read),
             holes,
+            if computed > 0 { format!("; {computed} computed") } else { String::new() },
+            if unreadable > 0 { format!("; {unreadable} unreadable (I/O error)") } else { String::new() },
             rest.map(|rest| format!("; {rest} more not looked for (--limit)")).unwrap_or_default()
         );
         out

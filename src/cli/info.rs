@@ -258,6 +258,10 @@ impl Report {
         }
         line("linked bytes", bytes(totals.linked_bytes));
         line("problems", self.problems.len().to_string());
+        if !self.unreadable.is_empty() {
+            let files = counted(self.unreadable.len() as u64, "file", "files");
+            line("unreadable", format!("{files}, of which nothing is counted above"));
+        }
         let mut out = lines.to_string();
         for FileProblem { file, problem } in &self.problems {
             out += &format!("  {}:{}\n", plain(file), plain(&problem.to_string()));

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::inspect::{Columns, Opened, bytes, plain, print, print_json, run};
-use super::paths::Paths;
+use super::paths::{Paths, into_file, resolve};
 use super::wording::{datatype, filters, shape, short, type_use, value};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::model::hierarchy::{DataLayout, Dataset, Hierarchy, LinkTarget, Object, ObjectId, ObjectKind};
@@ -37,9 +37,11 @@ Examples:
   h5mount ls -r /data/hsds/bucket                 all of them, in all folders
   h5mount ls -lr /data/hsds/bucket/home/ann/run7.h5
       every group and dataset of a file, with chunks, filters and attributes
+  h5mount ls /data/hsds/bucket/home/ann/run7.h5/inputs
+      one group of it (on disk)
 
-JSON: {\"source\", \"entries\"} for a folder, {\"source\", \"objects\", \"problems\"} for a file. An entry has path, kind \
-(folder, file, plain), owner, modified (seconds since 1970), size (plain files). An object has path, kind (group, \
+JSON: {\"source\", \"entries\"} for a folder, {\"source\", \"objects\", \"problems\"} for a file. An entry has path (from the \
+store's root, where lines have names as seen from SOURCE), kind (folder, file, plain), owner, modified (seconds since 1970), size (plain files). An object has path, kind (group, \
 dataset, datatype, link), type, shape, max_shape, chunk, filters, fill, attributes, target, same_as (the path under which \
 the object is listed already); what does not apply is left out. Attributes are {name, type, shape, value}.";
 
@@ -47,12 +49,17 @@ impl Ls {
     /// Runs it.
     pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         run(log, async {
-            let opened = Opened::open(&self.source).await?;
+            let mut source = self.source.clone();
+            let inside = into_file(&source.source).map(|(file, inside)| {
+                source.source = file;
+                inside
+            });
+            let opened = Opened::open(&source).await?;
             match &opened.kind {
                 EntryKind::Folder => self.folder(&opened).await?,
                 EntryKind::File | EntryKind::Unclear => {
                     let contents = opened.contents(&opened.place.path).await?;
-                    self.file(&opened, &contents)?;
+                    self.file(&opened, &contents, inside.as_deref().unwrap_or("/"))?;
                 }
                 EntryKind::Plain { size, .. } => {
                     let entry = json!({"path": opened.place.path, "kind": "plain", "size": size});
@@ -100,9 +107,16 @@ impl Ls {
         print(&columns.to_string())
     }
 
-    fn file(&self, opened: &Opened, contents: &Contents) -> Result<(), Failed> {
+    /// What a file holds, from the object at `path` on.
+    fn file(&self, opened: &Opened, contents: &Contents, path: &str) -> Result<(), Failed> {
         let lister = Lister { hierarchy: &contents.hierarchy, paths: Paths::of_hierarchy(&contents.hierarchy) };
-        let lines = lister.lines(self.recursive);
+        let top = resolve(&contents.hierarchy, path).map_err(|_| {
+            Failed::new(
+                Exit::Source,
+                format!("{}: no such object in {}", plain(path), plain(&opened.place.to_string())),
+            )
+        })?;
+        let lines = lister.lines(top, path, self.recursive);
         if self.json {
             let objects: Vec<Value> = lines.iter().map(|line| lister.json(line)).collect();
             return print_json(&json!({
@@ -188,13 +202,13 @@ struct Lister<'a> {
 }
 
 impl Lister<'_> {
-    /// The root and its links; with `recursive`, those of all groups, each group's once.
-    fn lines(&self, recursive: bool) -> Vec<Line> {
-        let root = Line { path: "/".to_owned(), target: LinkTarget::Hard(Hierarchy::ROOT), again: None };
-        let mut seen = HashMap::from([(Hierarchy::ROOT, root.path.clone())]);
-        let mut lines = vec![root];
+    /// The object at `path` and its links; with `recursive`, those of all groups below, each group's once.
+    fn lines(&self, top: ObjectId, path: &str, recursive: bool) -> Vec<Line> {
+        let first = Line { path: path.to_owned(), target: LinkTarget::Hard(top), again: None };
+        let mut seen = HashMap::from([(top, first.path.clone())]);
+        let mut lines = vec![first];
         // Links still to be listed, the next one last.
-        let mut open = self.links("", Hierarchy::ROOT);
+        let mut open = self.links(path.trim_end_matches('/'), top);
         while let Some((path, target)) = open.pop() {
             let mut again = None;
             if let LinkTarget::Hard(id) = target {

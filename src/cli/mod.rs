@@ -26,11 +26,11 @@ pub use exit::{Exit, Failed};
 
 use crate::config::{self, AccessOptions, ConfigError, LogOptions, Place};
 use crate::store::StoreSettings;
-use crate::telemetry;
+use crate::telemetry::{self, Output};
 
 /// Shows datasets that HSDS keeps in an object store as ordinary HDF5 files.
 #[derive(Debug, Parser)]
-#[command(name = "h5mount", version, max_term_width = 100, after_help = AFTER, disable_help_subcommand = true)]
+#[command(name = "h5mount", version, max_term_width = 100, after_help = AFTER, override_usage = USAGE)]
 pub struct Cli {
     /// Flags of every command.
     #[command(flatten)]
@@ -39,6 +39,8 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
+
+const USAGE: &str = "h5mount [mount] [OPTIONS] SOURCE MOUNTPOINT\n       h5mount COMMAND [OPTIONS] ...";
 
 const AFTER: &str = "\
 `mount` is what is done when no command is named:
@@ -51,7 +53,8 @@ const AFTER: &str = "\
   h5dump -H /mnt/data/home/ann/run7.h5           any HDF5 program reads it
   h5mount unmount /mnt/data                      end it (or press Ctrl-C)
 
-`h5mount mount --help` explains every flag. Exit codes:
+`h5mount mount --help` explains every flag. Errors are a line of text on standard error, with --json too.
+Exit codes:
 0 done, 1 faults found, 2 usage, 3 source, 4 mount, 5 system.";
 
 /// Commands.
@@ -125,9 +128,14 @@ fn store_settings(options: &AccessOptions, place: &Place) -> Result<StoreSetting
 
 /// Begins to log. `quiet`: only what is wrong.
 fn start_log(log: &LogOptions, quiet: bool) -> Result<(), Failed> {
-    let format = log.log_format.unwrap_or_default();
-    telemetry::start(format, quiet && log.log_file.is_none(), log.log_file.as_deref())
-        .map_err(|error| Failed::new(Exit::System, format!("cannot write the log: {error}")))
+    let (quiet, output) = match &log.log_file {
+        Some(path) => (false, Output::File(path)),
+        None => (quiet, Output::Terminal),
+    };
+    telemetry::start(log.log_format.unwrap_or_default(), quiet, output).map_err(|error| {
+        let path = log.log_file.as_deref().unwrap_or(std::path::Path::new("-"));
+        Failed::new(Exit::System, format!("{}: cannot write the log: {error}", path.display()))
+    })
 }
 
 /// Parses a command line (the program's name first); `mount` is put in where no command is named.
@@ -154,6 +162,11 @@ fn missing_command(arguments: &[OsString]) -> Option<usize> {
             return None;
         }
         if program.find_subcommand(text).is_some() {
+            return None;
+        }
+        // Help, and what looks like a command and is no place: of these clap says more than a store that is not there.
+        let word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase());
+        if text == "help" || argument == first && word && !std::path::Path::new(text).exists() {
             return None;
         }
         let ours = ["--log-format", "--log-file"];
@@ -227,7 +240,13 @@ mod tests {
         for line in ["h5mount", "h5mount /store", "h5mount --no-such-flag /store /mnt", "h5mount --filters x a b"] {
             assert!(parsed(line).unwrap_err().use_stderr() || line == "h5mount", "{line}");
         }
-        assert!(!parsed("h5mount --help").unwrap_err().use_stderr());
+        for line in ["h5mount --help", "h5mount help", "h5mount help ls"] {
+            assert!(!parsed(line).unwrap_err().use_stderr(), "{line}");
+        }
+        let mistyped = parsed("h5mount chekc x").unwrap_err().to_string();
+        assert!(mistyped.contains("unrecognized subcommand 'chekc'") && mistyped.contains("'check'"), "{mistyped}");
+        let negative = parsed("h5mount mount --metadata-ttl -1 a b").unwrap_err().to_string();
+        assert!(negative.contains("not negative"), "{negative}");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use super::{Exit, Failed, start_log, store_settings};
 use crate::config::{self, ConfigError, LogOptions, MountOptions};
 use crate::fetch::FetchSettings;
 use crate::service::{self, MountSettings, background};
+use crate::store::StoreSettings;
+use crate::telemetry::{self, Kept, Output};
 
 /// Flags of `mount`.
 #[derive(Debug, Args)]
@@ -48,27 +50,43 @@ Examples:
   python3 -c 'import h5py; print(list(h5py.File(\"/mnt/data/home/ann/run7.h5\")))'
       any program that reads HDF5 or netCDF-4 reads it
 
+In the background log lines go, unless --log-file says otherwise, to $XDG_STATE_HOME/h5mount/ (~/.local/state/h5mount/), \
+root's to /var/log/h5mount/, in a file named after MOUNTPOINT; it is put aside as .old when it has 8 MiB.
+
 Files are read-only. Before a file is opened, its size may be an estimate in folders of more than 256 files.";
 
 impl Mount {
     /// Runs it; returns when it was unmounted, or, in the background, when it is mounted.
     pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         if self.background && !self.background_copy {
-            return in_background(self.arguments);
+            let started = in_background(self.arguments)?;
+            if let Some(log) = &started.log {
+                eprintln!("h5mount: mounted; its log is {log}");
+            }
+            return Ok(started.exit);
         }
         let (background, copy) = (self.background, self.background_copy);
         let options = self.stated()?;
-        // In the background only what is wrong is told while the shell still waits.
-        start_log(&log.clone().or(options.log.clone()), background)?;
-        let settings = settings(options)?;
+        let log = log.clone().or(options.log.clone());
+        let settings = settings(options.clone())?;
+        let kept = if copy { begin_kept(&log, &options)? } else { None };
+        if kept.is_none() {
+            // In the background only what is wrong is told while the shell still waits.
+            start_log(&log, background)?;
+        }
         if copy {
             background::detach().map_err(service::ServiceError::from)?;
         }
-        service::run(settings, || {
-            if copy && let Err(error) = background::tell_ready() {
+        let ended = service::run(settings, || {
+            if copy && let Err(error) = background::tell_ready(kept.as_deref()) {
                 tracing::warn!("cannot tell that the mount is ready: {error}");
             }
-        })?;
+        });
+        // A mount that was never made says why where it was started, and leaves no log in which nothing stands.
+        if let Some(log) = kept.filter(|log| ended.is_err() && std::fs::metadata(log).is_ok_and(|log| log.len() == 0)) {
+            let _ = std::fs::remove_file(log);
+        }
+        ended?;
         Ok(Exit::Done)
     }
 
@@ -81,15 +99,45 @@ impl Mount {
     }
 }
 
+/// Part of the time a program waits that requests to a service in a cloud have with all their repetitions. A reader
+/// mostly waits for one of them; the rest is for what comes before and after it.
+const BEFORE: f64 = 0.8;
+
+/// In the copy: begins to log where logs are kept, if nobody named a file. The file, where there is one.
+fn begin_kept(log: &LogOptions, options: &MountOptions) -> Result<Option<PathBuf>, Failed> {
+    let Some(mountpoint) = options.mountpoint.as_deref().filter(|_| log.log_file.is_none()) else { return Ok(None) };
+    let mountpoint = std::path::absolute(mountpoint).unwrap_or_else(|_| mountpoint.to_owned());
+    let Some(path) = config::log::kept(&mountpoint, &config::log::Person::here()) else { return Ok(None) };
+    let kept = match Kept::open(path.clone()) {
+        Ok(kept) => kept,
+        // A mount without a log is better than none.
+        Err(error) => {
+            eprintln!("h5mount: {}: cannot write the log: {error}; none is kept (see --log-file)", path.display());
+            return Ok(None);
+        }
+    };
+    telemetry::start(log.log_format.unwrap_or_default(), false, Output::Kept(kept))
+        .map_err(|error| Failed::new(Exit::System, format!("{}: cannot write the log: {error}", path.display())))?;
+    Ok(Some(path))
+}
+
+/// What came of starting the copy in the background.
+pub struct Started {
+    /// How it ended, if it did not mount.
+    pub exit: Exit,
+    /// Where it keeps its log, if nobody named a file.
+    pub log: Option<String>,
+}
+
 /// Mounts in the background, as this command line says.
-pub fn in_background(mut arguments: Vec<OsString>) -> Result<Exit, Failed> {
+pub fn in_background(mut arguments: Vec<OsString>) -> Result<Started, Failed> {
     // Behind `--` it would be a place.
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     arguments.insert(end, "--background-copy".into());
     match background::start(arguments) {
-        Ok(Ok(())) => Ok(Exit::Done),
+        Ok(Ok(log)) => Ok(Started { exit: Exit::Done, log }),
         // The copy has said why.
-        Ok(Err(code)) => Ok(Exit::Copy(u8::try_from(code).unwrap_or(u8::MAX))),
+        Ok(Err(code)) => Ok(Started { exit: Exit::Copy(u8::try_from(code).unwrap_or(u8::MAX)), log: None }),
         Err(error) => Err(Failed::new(Exit::System, format!("cannot go into the background: {error}"))),
     }
 }
@@ -100,11 +148,15 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
     let mountpoint = options.mountpoint.as_deref().ok_or(ConfigError::Missing { what: "MOUNTPOINT" })?;
     let place = config::place(source, options.store_root.as_deref())?;
     let store = store_settings(&options.clouds, &place)?;
+    // What is wrong with a service is to be known before the program that reads is told that time is up.
+    let cloud_deadline = store.cloud_deadline.min(options.deadline().mul_f64(BEFORE));
+    let store = StoreSettings { cloud_deadline, ..store };
     let mountpoint = std::path::absolute(mountpoint)
         .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", mountpoint.display())))?;
     Ok(MountSettings {
         place,
         mountpoint,
+        nonempty: options.nonempty.unwrap_or(false),
         store,
         namespace: options.namespace(),
         fetch: FetchSettings::default(),

@@ -195,7 +195,11 @@ impl Call {
         if self.fake {
             return Ok(Exit::Done);
         }
-        mount::in_background(self.arguments).map(|exit| Exit::Copy(of_mount(exit)))
+        let started = mount::in_background(self.arguments)?;
+        if let Some(log) = started.log.filter(|_| self.verbose) {
+            println!("mount.h5mount: log lines go to {log}");
+        }
+        Ok(Exit::Copy(of_mount(started.exit)))
     }
 }
 

@@ -1,32 +1,66 @@
 //! Paths in a file that somebody typed: to the object they lead to.
 
+use std::path::Path;
+
 use crate::model::hierarchy::{Hierarchy, LinkTarget, ObjectId, ObjectKind};
 pub use crate::model::paths::Paths;
+use crate::source::hsds::key;
 
-/// The object that `path` leads to, through hard and soft links; `None` where it leads nowhere, or out of the file.
-pub fn resolve(hierarchy: &Hierarchy, path: &str) -> Option<ObjectId> {
+/// A path of local disk that goes on into a file: the file, and the path in it. `None` where it ends at something that is
+/// there, or no file is on the way; in a cloud nobody is asked for that.
+pub fn into_file(source: &str) -> Option<(String, String)> {
+    let path = Path::new(source.strip_prefix("file://").unwrap_or(source));
+    if source.contains("://") && !source.starts_with("file://") || path.exists() {
+        return None;
+    }
+    let file = path.ancestors().skip(1).find(|above| above.exists())?;
+    let inside = path.strip_prefix(file).ok()?.to_str()?;
+    file.join(key::domain("").as_str()).is_file().then(|| (file.display().to_string(), format!("/{inside}")))
+}
+
+/// Why a path leads to no object of the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Astray {
+    /// It leads nowhere.
+    Nowhere,
+    /// It leads into another file.
+    Outside {
+        /// The file as the link names it.
+        file: String,
+        /// The path there, as far as the link goes.
+        path: String,
+    },
+}
+
+/// The object that `path` leads to, through hard and soft links.
+pub fn resolve(hierarchy: &Hierarchy, path: &str) -> Result<ObjectId, Astray> {
     /// Soft links followed before a circle is assumed (HDF5's own default, `H5L_NUM_LINKS`).
     const FOLLOWED: usize = 16;
     let mut names: Vec<Vec<u8>> = segments(path.as_bytes());
     let (mut group, mut followed) = (Hierarchy::ROOT, 0);
     while let Some(name) = names.pop() {
-        let ObjectKind::Group(members) = &hierarchy.get(group)?.kind else { return None };
-        match &members.links.iter().find(|link| link.name.as_bytes() == name)?.target {
+        let Some(ObjectKind::Group(members)) = hierarchy.get(group).map(|object| &object.kind) else {
+            return Err(Astray::Nowhere);
+        };
+        let link = members.links.iter().find(|link| link.name.as_bytes() == name).ok_or(Astray::Nowhere)?;
+        match &link.target {
             LinkTarget::Hard(target) => group = *target,
             LinkTarget::Soft(target) => {
                 followed += 1;
                 if followed > FOLLOWED {
-                    return None;
+                    return Err(Astray::Nowhere);
                 }
                 if target.as_bytes().first() == Some(&b'/') {
                     group = Hierarchy::ROOT;
                 }
                 names.extend(segments(target.as_bytes()));
             }
-            LinkTarget::External { .. } => return None,
+            LinkTarget::External { file, path } => {
+                return Err(Astray::Outside { file: file.to_string(), path: path.to_string() });
+            }
         }
     }
-    hierarchy.get(group).map(|_| group)
+    hierarchy.get(group).map(|_| group).ok_or(Astray::Nowhere)
 }
 
 /// Names of a path, the last one first.
@@ -52,12 +86,31 @@ mod tests {
     }
 
     #[test]
+    fn a_path_may_go_on_into_a_file() {
+        let store = tempfile::tempdir().unwrap();
+        let at = |inside: &str| format!("{}/{inside}", store.path().display());
+        std::fs::create_dir_all(at("f.h5")).unwrap();
+        assert_eq!(into_file(&at("f.h5/g/x")), None);
+        std::fs::write(at("f.h5/.domain.json"), "{}").unwrap();
+        assert_eq!(into_file(&at("f.h5/g/x")), Some((at("f.h5"), "/g/x".to_owned())));
+        assert_eq!(into_file(&format!("file://{}", at("f.h5/g"))), Some((at("f.h5"), "/g".to_owned())));
+        for other in [at("f.h5"), at("none/x"), "s3://bucket/f.h5/g".to_owned(), String::new()] {
+            assert_eq!(into_file(&other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn cycles_and_links_are_followed_to_an_end() {
         let hard = |id| LinkTarget::Hard(ObjectId(id));
         let soft = |path: &str| LinkTarget::Soft(Name::from(path));
         let hierarchy = Hierarchy {
             objects: vec![
-                group(&[("a", hard(1)), ("s", soft("/a/b/./c")), ("loop", soft("loop"))]),
+                group(&[
+                    ("a", hard(1)),
+                    ("s", soft("/a/b/./c")),
+                    ("loop", soft("loop")),
+                    ("out", LinkTarget::External { file: Name::from("other.h5"), path: Name::from("/x") }),
+                ]),
                 group(&[("b", hard(2)), ("up", hard(0))]),
                 group(&[("c", hard(1)), ("rel", soft("c"))]),
                 group(&[]),
@@ -68,10 +121,12 @@ mod tests {
         assert_eq!(paths.of(ObjectId(3)), "(unlinked object 3)");
         assert_eq!(paths.by_path().get("/a"), Some(&ObjectId(1)));
         let resolve = |path| resolve(&hierarchy, path).map(|id| id.0);
-        assert_eq!(resolve("/"), Some(0));
-        assert_eq!(resolve("a/up/a/b"), Some(2));
-        assert_eq!(resolve("/s/b/rel"), Some(1));
-        assert_eq!(resolve("/loop"), None);
-        assert_eq!(resolve("/a/none"), None);
+        assert_eq!(resolve("/"), Ok(0));
+        assert_eq!(resolve("a/up/a/b"), Ok(2));
+        assert_eq!(resolve("/s/b/rel"), Ok(1));
+        assert_eq!(resolve("/loop"), Err(Astray::Nowhere));
+        assert_eq!(resolve("/a/none"), Err(Astray::Nowhere));
+        let outside = Astray::Outside { file: "other.h5".to_owned(), path: "/x".to_owned() };
+        assert_eq!(resolve("/out"), Err(outside));
     }
 }

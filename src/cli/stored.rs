@@ -33,13 +33,17 @@ pub fn objects<'a>(
 ) -> Option<impl Stream<Item = Result<(Stored, u64), StoreError>> + 'a> {
     let prefix = contents.facts.get("root").and_then(|root| prefix(root))?;
     let datasets = folders(&contents.hierarchy, &contents.chunks);
-    Some(store.list_below(&prefix).map_ok(move |(key, meta)| {
-        let object = match chunk(&key, &datasets, &*contents.chunks) {
-            _ if key.as_str().ends_with(".json") => Stored::Metadata,
-            Some((dataset, number)) => Stored::Chunk(ChunkId { dataset, number }),
-            None => Stored::Stray(key),
+    let directories = store.capabilities().directories;
+    Some(store.names_below(&prefix).try_filter_map(move |(key, meta)| {
+        let directory = key.as_str().strip_suffix('/').filter(|_| directories);
+        let found = chunk(&directory.map_or_else(|| key.clone(), Key::new), &datasets, &*contents.chunks);
+        let object = match found {
+            _ if key.as_str().ends_with(".json") => Some(Stored::Metadata),
+            // A directory in a chunk's place is a chunk that cannot be read.
+            Some((dataset, number)) => Some(Stored::Chunk(ChunkId { dataset, number })),
+            None => directory.is_none().then_some(Stored::Stray(key)),
         };
-        (object, meta.size)
+        std::future::ready(Ok(object.map(|object| (object, meta.size))))
     }))
 }
 

@@ -36,7 +36,7 @@ impl Unmount {
         };
         let path = named.ok_or(ConfigError::Missing { what: "MOUNTPOINT" })?;
         match mountpoint::unmount(&path, self.force) {
-            Err(MountpointError::NotOurs { .. } | MountpointError::Absent { .. }) if self.if_mounted => Ok(Exit::Done),
+            Err(MountpointError::NotOurs { .. } | MountpointError::Nowhere { .. }) if self.if_mounted => Ok(Exit::Done),
             result => Ok(result.map(|()| Exit::Done).map_err(ServiceError::from)?),
         }
     }

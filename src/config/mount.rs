@@ -32,6 +32,10 @@ pub struct MountOptions {
     /// An empty directory in which to show it
     #[arg(required_unless_present = "config")]
     pub mountpoint: Option<PathBuf>,
+    /// Mount also over a directory that holds something, which is hidden meanwhile
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+          hide_possible_values = true)]
+    pub nonempty: Option<bool>,
     /// Where the store begins.
     #[arg(long, value_name = "DIR-OR-PREFIX", help = STORE_ROOT)]
     pub store_root: Option<String>,
@@ -65,11 +69,13 @@ pub struct FileOptions {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
     pub allow_other: Option<bool>,
-    /// User that files belong to (number; default: you)
-    #[arg(long)]
+    /// User that files belong to (name or number; default: you)
+    #[arg(long, value_name = "USER", value_parser = user)]
+    #[serde(deserialize_with = "who::user")]
     pub uid: Option<u32>,
-    /// Group that files belong to (number; default: yours)
-    #[arg(long)]
+    /// Group that files belong to (name or number; default: yours)
+    #[arg(long, value_name = "GROUP", value_parser = group)]
+    #[serde(deserialize_with = "who::group")]
     pub gid: Option<u32>,
     /// Bits to take from the modes, which are 444 for files and 555 for folders (octal; default: 022)
     #[arg(long, value_name = "MODE")]
@@ -81,14 +87,14 @@ pub struct FileOptions {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RequestOptions {
     /// Seconds after which the store is asked again whether a file or folder changed (default: 5)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub metadata_ttl: Option<Seconds>,
     /// Nothing in the store changes while it is mounted: never ask again
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true, conflicts_with = "metadata_ttl")]
     pub immutable: Option<bool>,
     /// Seconds after which a program that reads gets an error (ETIMEDOUT) instead of waiting on (default: 300)
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub request_timeout: Option<Seconds>,
 }
 
@@ -99,7 +105,7 @@ pub struct LogOptions {
     /// How log lines look (default: text); RUST_LOG=h5mount=debug tells more
     #[arg(long, value_enum, global = true, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Write log lines to this file instead of standard error
+    /// Write log lines to this file instead of standard error (mounts in the background keep a log by themselves)
     #[arg(long, global = true, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 }
@@ -125,6 +131,7 @@ impl MountOptions {
         MountOptions {
             source: self.source.or(other.source),
             mountpoint: self.mountpoint.or(other.mountpoint),
+            nonempty: self.nonempty.or(other.nonempty),
             store_root: self.store_root.or(other.store_root),
             files: FileOptions {
                 filters: files.filters.or(other.files.filters),
@@ -204,6 +211,9 @@ pub struct Seconds(pub Duration);
 
 impl Seconds {
     fn of(seconds: f64) -> Result<Seconds, String> {
+        if seconds < 0.0 {
+            return Err("a time is not negative".to_owned());
+        }
         Duration::try_from_secs_f64(seconds).map(Seconds).map_err(|error| error.to_string())
     }
 }
@@ -219,6 +229,48 @@ impl FromStr for Seconds {
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
         Seconds::of(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A user of this machine, by name or number.
+fn user(text: &str) -> Result<u32, String> {
+    let by_name = || nix::unistd::User::from_name(text).ok().flatten().map(|user| user.uid.as_raw());
+    text.parse().ok().or_else(by_name).ok_or_else(|| "no user of this machine, and no number".to_owned())
+}
+
+/// A group of this machine, by name or number.
+fn group(text: &str) -> Result<u32, String> {
+    let by_name = || nix::unistd::Group::from_name(text).ok().flatten().map(|group| group.gid.as_raw());
+    text.parse().ok().or_else(by_name).ok_or_else(|| "no group of this machine, and no number".to_owned())
+}
+
+/// The same in a file, where a number is one.
+mod who {
+    use serde::{Deserialize, Deserializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "not a name or a number")]
+    enum Word {
+        Number(u32),
+        Name(String),
+    }
+
+    fn of<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        find: impl Fn(&str) -> Result<u32, String>,
+    ) -> Result<Option<u32>, D::Error> {
+        match Word::deserialize(deserializer)? {
+            Word::Number(number) => Ok(Some(number)),
+            Word::Name(name) => find(&name).map(Some).map_err(serde::de::Error::custom),
+        }
+    }
+
+    pub fn user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+        of(deserializer, super::user)
+    }
+
+    pub fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+        of(deserializer, super::group)
     }
 }
 
@@ -257,6 +309,18 @@ mod tests {
         assert_eq!("027".parse(), Ok(Umask(0o27)));
         for bad in ["8", "1777", "-1", ""] {
             assert!(bad.parse::<Umask>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn users_and_groups_have_names_or_numbers() {
+        assert_eq!((user("root"), user("7"), group("root")), (Ok(0), Ok(7), Ok(0)));
+        assert!(user("nobody of that name").is_err() && group("-1").is_err());
+        let file = |text: &str| toml::from_str::<MountOptions>(&format!("[files]\n{text}\n"));
+        let read = file("uid = 'root'\ngid = 7").unwrap();
+        assert_eq!((read.files.uid, read.files.gid), (Some(0), Some(7)));
+        for bad in ["uid = 'nobody of that name'", "gid = -1", "uid = true"] {
+            assert!(file(bad).is_err(), "{bad}");
         }
     }
 

@@ -54,6 +54,15 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Directories of this machine that are read to show it.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let Some(root) = self.bucket.as_str().strip_prefix("file://") else { return Vec::new() };
+        let root = Path::new(if root.is_empty() { "/" } else { root });
+        vec![root.join(&self.path), root.join(MARKER)]
+    }
+}
+
 /// Directory that stands at the root of every store of the current HSDS schema.
 const MARKER: &str = "db";
 
@@ -76,6 +85,9 @@ fn is_scheme(text: &str) -> bool {
 }
 
 fn on_disk(source: &str, path: &Path, root: Option<&str>) -> Result<Place, ConfigError> {
+    if source.is_empty() {
+        return Err(ConfigError::Missing { what: "SOURCE" });
+    }
     let absent = |path: &Path| {
         let path = path.display().to_string();
         move |error| ConfigError::Source { path, error }

@@ -152,7 +152,7 @@ impl Fetcher {
                 Err(error) => return Err(failed(unlinked(error))),
             };
             let live = seen.is_some_and(|meta| self.settings.patience.is_young(meta.modified));
-            if !live || !patience.pause(again).await {
+            if !(patience.doubt(again).await || live && patience.pause(again).await) {
                 return Err(failed(error));
             }
             again += 1;

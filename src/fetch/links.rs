@@ -73,7 +73,9 @@ impl FileChunks {
 
     /// Judges a target by what the store says of it.
     pub(super) fn judge(&self, dataset: ObjectId, location: &Location, meta: &Meta) -> Result<(), FetchError> {
-        if self.about.modified.is_none_or(|described| meta.modified <= described) {
+        // The dataset's own document, not the youngest of the file: that another object changed since says nothing.
+        let described = self.map.described(dataset).or(self.about.modified);
+        if described.is_none_or(|described| meta.modified <= described) {
             return Ok(());
         }
         let reason = "linked data were written later than what describes them, and may have moved: \

@@ -2,7 +2,8 @@
 //!
 //! HSDS rewrites files of a directory tree in place, so a reader beside it may meet an empty, short or half new chunk.
 //! Where the store does not promise whole objects and the object is young or still changing, what does not decode is
-//! read again for about a second; after that, and everywhere else at once, it is an error that names the object.
+//! read again for about a second. What a service sent may have been damaged on its way, and is asked for again at once.
+//! After that it is an error that names the object.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -126,11 +127,11 @@ impl Fetcher {
             };
             let changing = before.as_ref().is_some_and(|before| *before != etag);
             let live = changing || self.settings.patience.is_young(modified);
-            if !live || !patience.pause(again).await {
+            if !(patience.doubt(again).await || live && patience.pause(again).await) {
                 return Err(Missing::Failed(error));
             }
             again += 1;
-            tracing::debug!(%location, %error, again, "perhaps being written: reading it again");
+            tracing::debug!(%location, %error, again, "perhaps damaged, or being written: reading it again");
             before = Some(etag);
         }
     }

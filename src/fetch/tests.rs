@@ -250,6 +250,32 @@ async fn a_chunk_that_stays_torn_is_undecodable_and_an_old_one_at_once() {
 }
 
 #[tokio::test]
+async fn half_a_chunk_from_a_service_is_asked_for_again_whatever_it_promises() {
+    use crate::store::memory::Memory;
+    let plain: Vec<u8> = (0..=255).collect();
+    for (steps, stored) in [(&[][..], plain.clone()), (&[Decode::Deflate][..], zlib(&plain))] {
+        for (bad, broken) in [(2, false), (3, true)] {
+            let memory = Memory::new(Duration::ZERO);
+            memory.put("1/c0", stored.clone());
+            let times = std::sync::atomic::AtomicUsize::new(0);
+            let store = memory.store().halving(move |_| times.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < bad);
+            let map = Map {
+                recipes: HashMap::from([(DATA, recipe(512, 256, 1, steps))]),
+                sources: HashMap::new(),
+                linked: Location { bucket: Memory::bucket(), key: Key::new("linked") },
+            };
+            let file = FileChunks::new(Arc::new(map), Arc::new(Stores::new(Arc::new(store))), About::default());
+            let fetcher = Fetcher::new(FetchSettings::default());
+            let id = ChunkId { dataset: DATA, number: 0 };
+            let first = fetcher.chunk(&file, id, None).await;
+            assert_eq!(matches!(first, Err(FetchError::Undecodable { .. })), broken, "{first:?}");
+            // And never for good.
+            assert_eq!(fetcher.chunk(&file, id, None).await.unwrap(), Plain::Bytes(plain.clone().into()));
+        }
+    }
+}
+
+#[tokio::test]
 async fn of_a_huge_plain_chunk_only_the_wanted_blocks_are_read() {
     const LEN: u64 = 100 << 30;
     let linked = |world: &World| Location { bucket: world.store.bucket().clone(), key: Key::new("linked") };

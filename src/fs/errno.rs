@@ -39,6 +39,10 @@ impl From<NamespaceError> for Failure {
 
 /// What every attempt to change something is answered.
 pub(super) const READ_ONLY: Errno = Errno::EROFS;
+/// Of a request that only a device or a terminal understands; programs ask it of any file to see whether it is one.
+pub(super) const NO_DEVICE: Errno = Errno::ENOTTY;
+/// Of a request that is left to the kernel, which then answers by itself and does not ask again.
+pub(super) const NOT_OURS: Errno = Errno::ENOSYS;
 
 impl Failure {
     /// The number the program sees.
@@ -83,7 +87,11 @@ impl Failure {
             }),
             Failure::UnknownInode => Some("the kernel asked for an inode it had forgotten".to_owned()),
             Failure::UnknownHandle => Some("the kernel used a handle that is not open".to_owned()),
-            Failure::Deadline => Some("not answered within the deadline".to_owned()),
+            Failure::Deadline => Some(
+                "not answered within --request-timeout: what the store was asked for takes longer; the lines before this \
+                 may say why, and h5mount doctor looks at the service"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

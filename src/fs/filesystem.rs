@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use fuser::{
-    BsdFileFlags, FileAttr, FileHandle as Fh, FileType, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
-    LockOwner, OpenAccMode, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, FileAttr, FileHandle as Fh, FileType, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags,
+    KernelConfig, LockOwner, OpenAccMode, OpenFlags, PollEvents, PollFlags, PollNotifier, RenameFlags, ReplyAttr,
+    ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
 use super::attributes::LASTING;
-use super::errno::{Failure, READ_ONLY};
+use super::errno::{Failure, NO_DEVICE, NOT_OURS, READ_ONLY};
 use super::handles::{DirectoryHandle, FileHandle, Mode};
 use super::{Adapter, xattr};
 use crate::namespace::{EntryKind, NamespaceError, Node, Whence};
@@ -240,6 +241,44 @@ impl fuser::Filesystem for Filesystem {
             Ok(offset) => reply.offset(offset),
             Err(errno) => reply.error(errno),
         });
+    }
+
+    fn ioctl(&self, _: &Request, _: INodeNo, _: Fh, _: IoctlFlags, _: u32, _: &[u8], _: u32, reply: fuser::ReplyIoctl) {
+        reply.error(NO_DEVICE);
+    }
+
+    fn poll(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: Fh,
+        _: PollNotifier,
+        _: PollEvents,
+        _: PollFlags,
+        reply: fuser::ReplyPoll,
+    ) {
+        // Files are always ready, which is the kernel's own answer.
+        reply.error(NOT_OURS);
+    }
+
+    fn bmap(&self, _: &Request, _: INodeNo, _: u32, _: u64, reply: fuser::ReplyBmap) {
+        reply.error(NOT_OURS);
+    }
+
+    fn copy_file_range(
+        &self,
+        _: &Request,
+        _: INodeNo,
+        _: Fh,
+        _: u64,
+        _: INodeNo,
+        _: Fh,
+        _: u64,
+        _: u64,
+        _: fuser::CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        reply.error(READ_ONLY);
     }
 
     fn opendir(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

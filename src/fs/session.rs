@@ -71,7 +71,7 @@ pub fn mount(
 ) -> Result<Mount, MountError> {
     let refused = |error: io::Error| MountError::Refused {
         mountpoint: mountpoint.display().to_string(),
-        reason: explain(&error),
+        reason: explain(&error, audience),
     };
     let mut config = Config::default();
     config.mount_options = vec![
@@ -231,14 +231,16 @@ pub fn source_name(source: &str) -> String {
 }
 
 /// What the system said, and what to do about it.
-fn explain(error: &io::Error) -> String {
+fn explain(error: &io::Error, audience: Audience) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => format!(
             "{error}; is FUSE there? (/dev/fuse is made by `modprobe fuse`, and fusermount3 is in the package fuse3)"
         ),
-        io::ErrorKind::PermissionDenied => format!(
-            "{error}; /dev/fuse must be open to you, and --allow-other needs `user_allow_other` in /etc/fuse.conf unless you are root"
-        ),
+        io::ErrorKind::PermissionDenied => {
+            let others = "; --allow-other needs `user_allow_other` in /etc/fuse.conf unless you are root";
+            let others = if audience == Audience::All { others } else { "" };
+            format!("{error}; /dev/fuse and the mount point must be open to you for writing{others}")
+        }
         _ => error.to_string().trim().to_owned(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -109,6 +110,12 @@ pub trait ChunkMap: Send + Sync + fmt::Debug {
         rows: &Rows,
         row: u64,
     ) -> Result<ChunkSource, BadChunk>;
+
+    /// When what describes `dataset` was last written; `None` where that is not known of the dataset alone.
+    fn described(&self, dataset: ObjectId) -> Option<SystemTime> {
+        let _ = dataset;
+        None
+    }
 
     /// Objects elsewhere that the description itself names as holding data, by dataset. Those that only rows of a chunk
     /// table name are not among them.

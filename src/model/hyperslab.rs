@@ -66,7 +66,7 @@ pub enum HyperslabError {
         reason: &'static str,
     },
     /// More dimensions than the array has.
-    #[error("it names {given} dimensions, the dataset has {rank}")]
+    #[error("it names more dimensions ({given}) than the dataset has ({rank})")]
     Rank {
         /// Dimensions named.
         given: usize,
@@ -285,9 +285,12 @@ fn terms(text: &str) -> Result<Vec<(Term, usize)>, HyperslabError> {
 fn term(piece: &str, at: usize) -> Result<Term, HyperslabError> {
     let number = |text: &str| match text.trim() {
         "" => Ok(None),
-        text => {
-            text.parse().map(Some).map_err(|_| HyperslabError::Syntax { at, reason: "no whole number, and no slice" })
-        }
+        text => text.parse().map(Some).map_err(|error: std::num::ParseIntError| {
+            use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+            let large = matches!(error.kind(), PosOverflow | NegOverflow);
+            let reason = if large { "a number past 2^63" } else { "no whole number, and no slice" };
+            HyperslabError::Syntax { at, reason }
+        }),
     };
     if piece.trim() == "..." {
         return Ok(Term::Rest);

@@ -59,6 +59,18 @@ impl fmt::Debug for Access {
     }
 }
 
+impl Access {
+    /// How a store of another kind than the one this was said of is reached: service, region and profile are of one kind,
+    /// and what is signed for one must never be sent to another's. The variables name each kind's own.
+    pub fn of_another_kind(self) -> Access {
+        let credentials = match self.credentials {
+            Credentials::Profile(_) => Credentials::Found,
+            credentials => credentials,
+        };
+        Access { endpoint: None, region: None, path_style: None, credentials, ..self }
+    }
+}
+
 /// Who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Credentials {

@@ -11,6 +11,14 @@ pub enum StoreError {
         /// The object.
         location: Location,
     },
+    /// Something is there and can never be read as an object: a directory, a pipe, a device.
+    #[error("{location}: {what} is there, and no object")]
+    NoObject {
+        /// The place.
+        location: Location,
+        /// What is there.
+        what: &'static str,
+    },
     /// The store refuses.
     #[error("{location}: {denial}: {reason}")]
     Forbidden {

@@ -11,10 +11,13 @@ use crate::model::location::Key;
 
 type Fault = Arc<dyn Fn(&Key) -> Option<StoreError> + Send + Sync>;
 
+type Halved = Arc<dyn Fn(&Key) -> bool + Send + Sync>;
+
 struct Faulty {
     inner: Arc<dyn Backend>,
     fault: Fault,
     lacks: Lacks,
+    halved: Halved,
 }
 
 /// What a service does not do, though it answers.
@@ -35,18 +38,28 @@ impl fmt::Debug for Faulty {
 impl Store {
     /// This store, but requests for objects fail where `fault` says so.
     pub(crate) fn failing(self, fault: impl Fn(&Key) -> Option<StoreError> + Send + Sync + 'static) -> Store {
-        let backend = Faulty { inner: self.backend, fault: Arc::new(fault), lacks: Lacks::default() };
+        let backend = Faulty { fault: Arc::new(fault), ..Faulty::none(self.backend) };
+        Store::with_backend(&self.bucket, Arc::new(backend), self.settings)
+    }
+
+    /// This store, but of objects only half is sent, and told as all, where `halved` says so.
+    pub(crate) fn halving(self, halved: impl Fn(&Key) -> bool + Send + Sync + 'static) -> Store {
+        let backend = Faulty { halved: Arc::new(halved), ..Faulty::none(self.backend) };
         Store::with_backend(&self.bucket, Arc::new(backend), self.settings)
     }
 
     /// This store, as a lesser service would be.
     pub(crate) fn lacking(self, lacks: Lacks) -> Store {
-        let backend = Faulty { inner: self.backend, fault: Arc::new(|_| None), lacks };
+        let backend = Faulty { lacks, ..Faulty::none(self.backend) };
         Store::with_backend(&self.bucket, Arc::new(backend), self.settings)
     }
 }
 
 impl Faulty {
+    fn none(inner: Arc<dyn Backend>) -> Faulty {
+        Faulty { inner, fault: Arc::new(|_| None), lacks: Lacks::default(), halved: Arc::new(|_| false) }
+    }
+
     fn check(&self, key: &Key) -> Result<(), StoreError> {
         (self.fault)(key).map_or(Ok(()), Err)
     }
@@ -66,7 +79,11 @@ impl Backend for Faulty {
     async fn get(&self, key: &Key, mut get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
         self.check(key)?;
         get.if_match = get.if_match.filter(|_| !self.lacks.conditions && !self.lacks.tags);
-        let object = self.inner.get(key, get, permit).await?;
+        let mut object = self.inner.get(key, get, permit).await?;
+        if (self.halved)(key) {
+            object.bytes.truncate(object.bytes.len() / 2);
+            object.meta.size = object.bytes.len() as u64;
+        }
         Ok(Object { meta: self.meta(object.meta), ..object })
     }
 

@@ -45,7 +45,7 @@ pub use stores::Stores;
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
-use cloud::Cloud;
+use cloud::{Cloud, Deadlines};
 use posix::Posix;
 use rooted::Rooted;
 
@@ -63,6 +63,9 @@ pub struct StoreSettings {
     /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then; with as
     /// long a wait for its turn, a request ends after four minutes at most, before the kernel's requests fail after five.
     pub cloud_deadline: Duration,
+    /// The same as long as a service has never answered: whoever has just named it may have misspelt it, and waits to be
+    /// told. 10 s: a lost packet or a name server that answers late is overcome by then, a service that restarts is not.
+    pub first_deadline: Duration,
     /// Requests at the same time. 64 saturates a 10 Gbit/s link at 20 ms and 4 MiB a request, and no disk is faster
     /// with more.
     pub in_flight: usize,
@@ -80,6 +83,7 @@ impl Default for StoreSettings {
         StoreSettings {
             deadline: Duration::from_secs(30),
             cloud_deadline: Duration::from_secs(60),
+            first_deadline: Duration::from_secs(10),
             in_flight: 64,
             largest: limits::DECODED_CHUNK_BYTES,
             page: 10_000,
@@ -189,8 +193,8 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
         permit: OwnedSemaphorePermit,
     ) -> Result<Listing, StoreError>;
 
-    /// All keys that begin with `prefix`, in batches. Takes no permit: whoever reads the stream makes requests between
-    /// two batches, and they would wait for each other.
+    /// All keys that begin with `prefix`, in batches; a directory is one too, with a `/` behind. Takes no permit:
+    /// whoever reads the stream makes requests between two batches, and they would wait for each other.
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
 
     /// Where it is asked for; `None` where nothing is asked over a network.
@@ -261,8 +265,9 @@ impl Store {
         let Some(path) = bucket.as_str().strip_prefix("file://") else {
             let counters = Arc::<Counters>::default();
             let deadline = settings.cloud_deadline;
+            let deadlines = Deadlines { first: settings.first_deadline, later: deadline };
             let (whole, prefix) = rooted::parts(bucket);
-            let opened = Cloud::open(&whole, &settings.access, deadline, Arc::clone(&counters)).await?;
+            let opened = Cloud::open(&whole, &settings.access, deadlines, Arc::clone(&counters)).await?;
             let mut backend: Arc<dyn Backend> = Arc::new(Arc::new(opened));
             if !prefix.is_empty() {
                 backend = Arc::new(Rooted::new(backend, prefix));
@@ -331,7 +336,7 @@ impl Store {
     /// [`StoreError::TooLarge`] before a byte is read; [`StoreError::Changed`] where the identity differs.
     pub async fn get_if(&self, key: &Key, if_match: Option<&ETag>, at_most: u64) -> Result<Object, StoreError> {
         let get = Get { range: None, if_match: if_match.cloned(), at_most };
-        let object = self.within(key, |permit| self.backend.get(key, get, permit)).await;
+        let object = self.within("GET", key, |permit| self.backend.get(key, get, permit)).await;
         self.counters.get(object.as_ref().map_or(0, |object| object.bytes.len()));
         object
     }
@@ -343,7 +348,7 @@ impl Store {
     /// another identity.
     pub async fn get_range(&self, key: &Key, range: Range<u64>, if_match: Option<&ETag>) -> Result<Object, StoreError> {
         let get = Get { range: Some(range), if_match: if_match.cloned(), at_most: self.settings.largest };
-        let object = self.within(key, |permit| self.backend.get(key, get, permit)).await;
+        let object = self.within("GET of a part", key, |permit| self.backend.get(key, get, permit)).await;
         self.counters.get_range(object.as_ref().map_or(0, |object| object.bytes.len()));
         object
     }
@@ -351,7 +356,7 @@ impl Store {
     /// An object without its bytes.
     pub async fn head(&self, key: &Key) -> Result<Meta, StoreError> {
         self.counters.head();
-        self.within(key, |permit| self.backend.head(key, permit)).await
+        self.within("HEAD", key, |permit| self.backend.head(key, permit)).await
     }
 
     /// One page of what lies directly in `folder` (`""` is the root), ascending by name.
@@ -361,7 +366,7 @@ impl Store {
     pub async fn list(&self, folder: &str, after: Option<&str>) -> Result<Listing, StoreError> {
         self.counters.list();
         let key = Key::new(folder);
-        self.within(&key, |permit| self.backend.list(folder, after, self.settings.page, permit)).await
+        self.within("LIST", &key, |permit| self.backend.list(folder, after, self.settings.page, permit)).await
     }
 
     /// Whether anything that a listing shows lies in `folder`, at less than the price of a page.
@@ -374,7 +379,8 @@ impl Store {
         loop {
             self.counters.list();
             let after_name = after.as_deref();
-            let listing = self.within(&key, |permit| self.backend.list(folder, after_name, names, permit)).await?;
+            let listing =
+                self.within("LIST", &key, |permit| self.backend.list(folder, after_name, names, permit)).await?;
             if !listing.folders.is_empty() || !listing.objects.is_empty() {
                 return Ok(true);
             }
@@ -388,8 +394,17 @@ impl Store {
     }
 
     /// Every object whose key begins with `prefix`, in no particular order. A prefix that nothing lies below gives an
-    /// empty stream.
+    /// empty stream. What is there and cannot be read (a pipe, a link that leads nowhere) is named too; reading it fails.
     pub fn list_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
+        use futures::{StreamExt, TryStreamExt};
+        let directories = self.capabilities().directories;
+        let named = self.names_below(prefix);
+        named.try_filter(move |(key, _)| std::future::ready(!(directories && key.as_str().ends_with('/')))).boxed()
+    }
+
+    /// As [`Store::list_below`], and the directories of a directory tree too: with a `/` behind, as in other stores some
+    /// programs name folders.
+    pub fn names_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
         use futures::{StreamExt, TryStreamExt, stream};
         let deadline = self.deadline;
         let location = self.location(&Key::new(prefix));
@@ -427,7 +442,7 @@ impl Store {
     /// [`StoreError::Exists`] and [`StoreError::Changed`] where the condition of `put` does not hold;
     /// [`StoreError::Unsupported`] where this kind of store is not written to.
     pub async fn put(&self, key: &Key, bytes: Bytes, put: Put) -> Result<Meta, StoreError> {
-        self.within(key, |permit| self.backend.put(key, bytes, put, permit)).await
+        self.within("PUT", key, |permit| self.backend.put(key, bytes, put, permit)).await
     }
 
     /// Deletes an object; it is no error if there is none.
@@ -435,7 +450,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put`].
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        self.within(key, |permit| self.backend.delete(key, permit)).await
+        self.within("DELETE", key, |permit| self.backend.delete(key, permit)).await
     }
 
     /// Where it is asked for; `None` where nothing is asked over a network.
@@ -445,7 +460,12 @@ impl Store {
 
     /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that
     /// requests behind a hung disk fail too instead of piling up.
-    async fn within<T, F>(&self, key: &Key, request: impl FnOnce(OwnedSemaphorePermit) -> F) -> Result<T, StoreError>
+    async fn within<T, F>(
+        &self,
+        verb: &'static str,
+        key: &Key,
+        request: impl FnOnce(OwnedSemaphorePermit) -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
@@ -454,6 +474,11 @@ impl Store {
             .await
             .map_err(|_| late(self.queue))?
             .map_err(|closed| StoreError::Failed { location: self.location(key), reason: closed.to_string() })?;
-        tokio::time::timeout(self.deadline, request(permit)).await.map_err(|_| late(self.deadline))?
+        let asked = tokio::time::Instant::now();
+        let answer = tokio::time::timeout(self.deadline, request(permit)).await;
+        let answer = answer.unwrap_or_else(|_| Err(late(self.deadline)));
+        let (ms, error) = (asked.elapsed().as_millis(), answer.as_ref().err().map(tracing::field::display));
+        tracing::debug!(%key, ms, error, "{verb}");
+        answer
     }
 }

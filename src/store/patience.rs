@@ -2,7 +2,8 @@
 //!
 //! HSDS writes the files of a directory tree in place, so a reader beside it may meet an empty, short or half new
 //! object. `source` (documents) and `fetch` (chunks) both wait for it by this one rule. Where the store promises whole
-//! objects (`Capabilities::atomic_put`) nothing is ever torn, and only what may follow is waited for.
+//! objects (`Capabilities::atomic_put`) nothing is ever torn, and only what may follow is waited for. But what a service
+//! sends may be broken on its way, so that no single answer decides that an object is.
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -10,6 +11,11 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::Store;
+
+/// Pauses before an object that one answer of a service made look broken is asked for again. Twice: a third answer that
+/// was damaged as well would be no accident. Short, since no writer is waited for: only so long that the answers do not
+/// come from one and the same state of a proxy.
+const DOUBTED: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(50)];
 
 /// What is waited for, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +50,9 @@ impl Patience {
     /// The patience of one question to `store`, to be shared by all that is read for it.
     pub fn for_question(&self, store: &Store) -> Waiting {
         let total = self.pauses.iter().sum();
-        Waiting { pauses: self.pauses.clone(), total, begun: OnceLock::new(), torn: !store.capabilities().atomic_put }
+        let capabilities = store.capabilities();
+        let (torn, sent) = (!capabilities.atomic_put, !capabilities.directories);
+        Waiting { pauses: self.pauses.clone(), total, begun: OnceLock::new(), torn, sent }
     }
 }
 
@@ -57,6 +65,8 @@ pub struct Waiting {
     begun: OnceLock<Instant>,
     /// Whether anything can be torn there.
     torn: bool,
+    /// Whether answers come from a service, over a network.
+    sent: bool,
 }
 
 impl Waiting {
@@ -65,6 +75,20 @@ impl Waiting {
     pub async fn pause(&self, again: usize) -> bool {
         match self.pauses.get(again) {
             Some(pause) if self.torn => self.wait(*pause).await,
+            _ => false,
+        }
+    }
+
+    /// Waits before try number `again` (0 is the first repetition) of an object that looks broken, whatever the store
+    /// promises of its writers. `false`, at once, where it was asked for often enough, or nothing lies in between.
+    pub async fn doubt(&self, again: usize) -> bool {
+        match DOUBTED.get(again) {
+            Some(pause) if self.sent => {
+                // Part of the question's time, but no part that may run out: it is the number of answers that counts.
+                self.begun.get_or_init(Instant::now);
+                tokio::time::sleep(*pause).await;
+                true
+            }
             _ => false,
         }
     }
@@ -115,6 +139,18 @@ mod tests {
     async fn what_is_put_as_a_whole_is_not_waited_for() {
         let waiting = Patience::default().for_question(&Memory::new(Duration::ZERO).store());
         assert!(!waiting.pause(0).await && waiting.pause_for_more().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_service_sent_is_doubted_twice_and_what_a_disk_gave_never() {
+        let waiting = Patience::default().for_question(&Memory::new(Duration::ZERO).store());
+        let begun = Instant::now();
+        assert!(waiting.doubt(0).await && waiting.doubt(1).await && !waiting.doubt(2).await);
+        assert!(begun.elapsed() < Duration::from_millis(100));
+        let directory = tempfile::tempdir().unwrap();
+        let bucket = crate::store::root::bucket_of(directory.path()).unwrap();
+        let disk = Store::of_directory(&bucket, crate::store::StoreSettings::default());
+        assert!(!Patience::default().for_question(&disk).doubt(0).await);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! Every call runs on a blocking thread. A key's `/` are directories; what a directory tree cannot hold (empty, `.` or
 //! `..` segments, NUL) is [`StoreError::Unsupported`], everything else is a name like any other. Only regular files
-//! are objects; symbolic links are followed.
+//! are objects; symbolic links are followed. What is there and is none (a directory, a pipe, a link that leads nowhere)
+//! is never absent: asked for by name it is an error, and a recursive listing names it.
 
 use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -125,10 +126,10 @@ impl Posix {
             .open(path)
             .map_err(|error| self.absent(key, &error))?;
         let metadata = file.metadata().map_err(|error| self.absent(key, &error))?;
-        if !metadata.is_file() {
-            return Err(StoreError::NotFound { location: self.location(key) });
+        match no_object(&metadata) {
+            None => Ok((file, metadata)),
+            Some(what) => Err(StoreError::NoObject { location: self.location(key), what }),
         }
-        Ok((file, metadata))
     }
 
     /// Reads until what was read is of one version: a file that grew, shrank or was written meanwhile is read again.
@@ -170,10 +171,9 @@ impl Posix {
 
     fn stat(&self, key: &str) -> Result<Meta, StoreError> {
         let metadata = std::fs::metadata(self.path(key)?).map_err(|error| self.absent(key, &error))?;
-        if metadata.is_file() {
-            Ok(meta_of(&metadata))
-        } else {
-            Err(StoreError::NotFound { location: self.location(key) })
+        match no_object(&metadata) {
+            None => Ok(meta_of(&metadata)),
+            Some(what) => Err(StoreError::NoObject { location: self.location(key), what }),
         }
     }
 
@@ -216,7 +216,8 @@ impl Posix {
         Ok(listing)
     }
 
-    /// Sends every file below `prefix`; each directory once, so that symbolic links cannot make a circle.
+    /// Sends every name below `prefix`, directories with a `/` behind; each directory once, so that symbolic links
+    /// cannot make a circle.
     fn walk(&self, prefix: &str, out: &mpsc::Sender<Result<Batch, StoreError>>) -> Result<(), StoreError> {
         let (folder, _) = prefix.rsplit_once('/').unwrap_or_default();
         let mut folders = vec![folder.to_owned()];
@@ -242,16 +243,24 @@ impl Posix {
                 if !key.starts_with(prefix) {
                     continue;
                 }
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    folders.push(key);
-                    continue;
-                }
-                match std::fs::metadata(entry.path()) {
-                    Ok(metadata) if metadata.is_dir() => folders.push(key),
-                    Ok(metadata) if metadata.is_file() => batch.push((Key::new(key), meta_of(&metadata))),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => return Err(cause(self.location(&key), &error)),
+                let found = match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => entry.metadata(),
+                    _ => std::fs::metadata(entry.path()),
+                };
+                match found {
+                    Ok(metadata) if metadata.is_dir() => {
+                        batch.push((Key::new(format!("{key}/")), Meta { size: 0, ..meta_of(&metadata) }));
+                        folders.push(key);
+                    }
+                    Ok(metadata) => batch.push((Key::new(key), meta_of(&metadata))),
+                    // Deleted since, or a link that cannot be followed: that is there, and whoever reads it is told.
+                    Err(error) => match std::fs::symlink_metadata(entry.path()) {
+                        Ok(link) if link.is_symlink() => {
+                            batch.push((Key::new(key), Meta { size: 0, ..meta_of(&link) }));
+                        }
+                        Err(gone) if gone.kind() == ErrorKind::NotFound => {}
+                        _ => return Err(cause(self.location(&key), &error)),
+                    },
                 }
                 if batch.len() == BATCH && out.blocking_send(Ok(std::mem::take(&mut batch))).is_err() {
                     return Ok(());
@@ -344,10 +353,28 @@ fn meta_of(metadata: &Metadata) -> Meta {
     }
 }
 
+/// What is there in place of an object.
+fn no_object(metadata: &Metadata) -> Option<&'static str> {
+    let kind = metadata.file_type();
+    match () {
+        () if kind.is_file() => None,
+        () if kind.is_dir() => Some(DIRECTORY),
+        () if kind.is_fifo() => Some("a pipe"),
+        () if kind.is_socket() => Some("a socket"),
+        () => Some("a device"),
+    }
+}
+
+/// What a directory is called.
+const DIRECTORY: &str = "a directory";
+
 pub(super) fn cause(location: Location, error: &std::io::Error) -> StoreError {
     match error.raw_os_error() {
-        // ENXIO: a socket. ENOTDIR: an object where a folder of the key's path would be.
-        Some(libc::ENOENT | libc::ENOTDIR | libc::EISDIR | libc::ENXIO) => StoreError::NotFound { location },
+        // ENOTDIR: an object where a folder of the key's path would be, so there is nothing below it.
+        Some(libc::ENOENT | libc::ENOTDIR) => StoreError::NotFound { location },
+        Some(libc::EISDIR) => StoreError::NoObject { location, what: DIRECTORY },
+        // How open(2) answers for a socket, or a device without a driver.
+        Some(libc::ENXIO) => StoreError::NoObject { location, what: "a socket or a device" },
         Some(libc::EACCES | libc::EPERM) => {
             StoreError::Forbidden { location, denial: Denial::Rights, reason: error.to_string() }
         }

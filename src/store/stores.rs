@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Store, StoreError, root};
+use super::{Store, StoreError, StoreSettings, root};
 use crate::model::location::{Bucket, Key, Location};
 
 /// The stores of one mount: the one it shows, and those that linked data lies in.
@@ -27,7 +27,8 @@ impl Stores {
         &self.home
     }
 
-    /// The store of `bucket`, opened at first use with the settings of the home store.
+    /// The store of `bucket`, opened at first use with the settings of the home store; of these, only a store of the same
+    /// kind is given endpoint, region and profile.
     ///
     /// Links come from whoever wrote the store, so they may not lead just anywhere: see [`refusal`].
     ///
@@ -65,7 +66,9 @@ impl Stores {
         if let Some(store) = opening.as_ref() {
             return Ok(Arc::clone(store));
         }
-        let (bucket, settings) = (bucket.clone(), self.home.settings.clone());
+        // Nobody has just typed its name; a reader of linked data is as patient as any other.
+        let first_deadline = self.home.settings.cloud_deadline;
+        let (bucket, settings) = (bucket.clone(), StoreSettings { first_deadline, ..self.settings(bucket) });
         let location = Location { bucket: bucket.clone(), key: Key::new("") };
         let done = tokio::spawn(async move {
             let store = Arc::new(Store::open_with(&bucket, settings).await?);
@@ -75,14 +78,27 @@ impl Stores {
         done.await.unwrap_or_else(|stopped| Err(StoreError::Failed { location, reason: stopped.to_string() }))
     }
 
+    /// What `bucket` is opened with: of another kind of service, it is not asked where and as whom the home store is.
+    fn settings(&self, bucket: &Bucket) -> StoreSettings {
+        let mut settings = self.home.settings.clone();
+        if scheme(bucket) != scheme(self.home.bucket()) {
+            settings.access = settings.access.of_another_kind();
+        }
+        settings
+    }
+
     fn others(&self) -> MutexGuard<'_, HashMap<Bucket, Opening>> {
         // A panic while the lock is held can only come from the allocator; the map is whole either way.
         self.others.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
-/// Kinds of stores that linked data may lie in, by the schemes of their URLs.
-const CLOUDS: [&[&str]; 3] = [&["s3"], &["az", "abfs", "abfss"], &["gs"]];
+/// Schemes of clouds, in whose buckets linked data may lie.
+const CLOUDS: [&str; 3] = ["s3", "az", "gs"];
+
+fn scheme(bucket: &Bucket) -> &str {
+    bucket.as_str().split(':').next().unwrap_or_default()
+}
 
 /// Why data linked from `home` may not lie in `other`; `None` where it may.
 ///
@@ -90,18 +106,17 @@ const CLOUDS: [&[&str]; 3] = [&["s3"], &["az", "abfs", "abfss"], &["gs"]];
 /// - From a cloud only in buckets of the same cloud, which are read with the same credentials.
 /// - Elsewhere if whoever mounts it said so: a scheme (`file:`), or the beginning of a URL.
 pub fn refusal(home: &Bucket, other: &Bucket, allowed: &[String]) -> Option<String> {
-    let scheme = |bucket: &Bucket| bucket.as_str().split(':').next().unwrap_or("").to_owned();
     let (from, to) = (scheme(home), scheme(other));
     // `..` leads out of what was allowed.
     let plain = !other.as_str().split('/').any(|part| part == "." || part == "..");
     if plain && allowed.iter().any(|beginning| begins(other.as_str(), beginning)) {
         return None;
     }
-    let same = CLOUDS.iter().any(|schemes| schemes.contains(&from.as_str()) && schemes.contains(&to.as_str()));
+    let same = from == to && CLOUDS.contains(&from);
     if same || root::are_siblings(home, other) {
         return None;
     }
-    let rule = match from.as_str() {
+    let rule = match from {
         "file" if to == "file" => "linked data on local disk must lie in the store or in a directory beside it",
         "file" => "a store on local disk may not link to other places",
         _ => "linked data must lie in the same cloud as the store",
@@ -128,7 +143,11 @@ mod tests {
     #[test]
     fn links_stay_in_their_cloud() {
         assert!(may("s3://a", "s3://b", &[]));
-        assert!(may("az://account/a", "abfss://b@account.dfs.core.windows.net", &[]));
+        assert!(may("az://account/a", "az://account/b", &[]));
+        // The one way to name a container is `az://`: a host that a link names is never sent a token.
+        for other in ["abfss://b@account.dfs.core.windows.net", "abfss://b@evil.example.org", "abfs://b@x"] {
+            assert!(!may("az://account/a", other, &[]), "{other}");
+        }
         assert!(may("gs://a", "gs://b", &[]));
         for other in ["file:///etc", "http://169.254.169.254", "https://x", "gs://b", "az://b/c", "x", ""] {
             assert!(!may("s3://a", other, &[]), "{other}");
@@ -136,6 +155,32 @@ mod tests {
         }
         assert!(!may("file:///srv/a", "s3://b", &[]));
         assert!(may("file:///srv/a", "file:///srv/b", &[]));
+    }
+
+    #[tokio::test]
+    async fn a_store_of_another_kind_is_not_asked_where_and_as_whom_the_home_store_is() {
+        use crate::store::{Access, Credentials};
+        let own = Access {
+            endpoint: Some("http://127.0.0.1:1/account".to_owned()),
+            region: Some("r".to_owned()),
+            path_style: Some(true),
+            credentials: Credentials::Profile("p".to_owned()),
+            allow_links: vec!["https:".to_owned(), "s3:".to_owned()],
+            ..Access::default()
+        };
+        let settings = StoreSettings { access: own.clone(), ..StoreSettings::default() };
+        let home = Store::open_with(&Bucket::new("s3://a"), settings).await.unwrap();
+        let stores = Stores::new(Arc::new(home));
+        assert_eq!(stores.settings(&Bucket::new("s3://b")).access, own);
+        for other in ["https://host", "az://account/c", "gs://b"] {
+            let access = stores.settings(&Bucket::new(other)).access;
+            assert_eq!((access.endpoint, access.region, access.path_style), (None, None, None), "{other}");
+            assert_eq!((access.credentials, access.allow_links), (Credentials::Found, own.allow_links.clone()));
+        }
+        // A web server takes no profile, so it would refuse to be opened with one.
+        assert!(stores.get(&Bucket::new("https://host")).await.is_ok());
+        let unsigned = Access { credentials: Credentials::Anonymous, ..own };
+        assert_eq!(unsigned.of_another_kind().credentials, Credentials::Anonymous);
     }
 
     #[test]

@@ -53,7 +53,7 @@ async fn only_what_is_not_there_is_not_found() {
     let (directory, store) = tree();
     put(directory.path(), "object", b"x");
     put(directory.path(), "folder/below", b"x");
-    for absent in ["nothing", "no/thing", "object/below", "folder"] {
+    for absent in ["nothing", "no/thing", "object/below"] {
         assert!(store.get(&Key::new(absent)).await.unwrap_err().is_not_found(), "{absent}");
         assert!(store.head(&Key::new(absent)).await.unwrap_err().is_not_found(), "{absent}");
     }
@@ -159,12 +159,39 @@ async fn a_recursive_listing_takes_a_prefix_and_no_circles() {
 }
 
 #[tokio::test]
+async fn what_is_there_and_no_object_is_an_error_by_cause_and_is_named_by_a_recursive_listing() {
+    let (directory, store) = tree();
+    put(directory.path(), "d/full/below", b"x");
+    fs::create_dir(directory.path().join("d/empty")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(directory.path().join("d/socket")).unwrap();
+    symlink("/dev/null", directory.path().join("d/device")).unwrap();
+    symlink("nowhere", directory.path().join("d/dangling")).unwrap();
+    symlink("loop", directory.path().join("d/loop")).unwrap();
+    for (key, said) in [("full", "directory"), ("empty", "directory"), ("socket", "socket"), ("device", "device")] {
+        let key = Key::new(format!("d/{key}"));
+        for error in [store.get(&key).await.unwrap_err(), store.head(&key).await.unwrap_err()] {
+            assert!(matches!(error, StoreError::NoObject { what, .. } if what.contains(said)), "{error}");
+        }
+    }
+    let mut keys: Vec<String> =
+        store.list_below("d/").map_ok(|(key, _)| key.to_string()).try_collect::<Vec<_>>().await.unwrap();
+    keys.sort();
+    assert_eq!(keys, ["d/dangling", "d/device", "d/full/below", "d/loop", "d/socket"]);
+    for key in &keys {
+        assert_eq!(store.get(&Key::new(key)).await.is_ok(), key == "d/full/below", "{key}");
+    }
+    let named = store.names_below("d/").map_ok(|(key, _)| key.to_string()).try_collect::<Vec<_>>().await.unwrap();
+    let directories: std::collections::BTreeSet<_> = named.iter().filter(|key| key.ends_with('/')).collect();
+    assert_eq!(directories.into_iter().collect::<Vec<_>>(), ["d/empty/", "d/full/"]);
+}
+
+#[tokio::test]
 async fn a_fifo_is_no_object_and_nobody_waits_for_its_writer() {
     let (directory, store) = tree();
     let path = std::ffi::CString::new(directory.path().join("fifo").to_str().unwrap()).unwrap();
     let made = std::process::Command::new("mkfifo").arg(path.to_str().unwrap()).status().unwrap();
     assert!(made.success());
-    assert!(store.get(&Key::new("fifo")).await.unwrap_err().is_not_found());
+    assert!(matches!(store.get(&Key::new("fifo")).await, Err(StoreError::NoObject { what: "a pipe", .. })));
     assert!(store.list("", None).await.unwrap().objects.is_empty());
 }
 

@@ -43,6 +43,16 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line("%s: %s" % (name, COUNTED[name]))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_logs_left(tmp_path_factory):
+    """Takes away the logs that mounts in the background keep outside of the tests' own folder."""
+    yield
+    mine = str(tmp_path_factory.getbasetemp()).strip("/").replace("/", "-")
+    for folder in (pathlib.Path("/var/log/h5mount"), pathlib.Path.home() / ".local/state/h5mount"):
+        for path in folder.glob("%s*" % mine):
+            path.unlink()
+
+
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory):
     """A folder for each sample store, by HSDS version; each holds the bucket `hsdstest`."""

@@ -1,4 +1,4 @@
-"""A real HSDS server, started from its pip package on a fresh bucket on disk, reached over a Unix socket.
+"""A real HSDS server, started from its pip package on a fresh bucket on disk or in an S3, reached over a Unix socket.
 
 Neighbours: `collect.py` asks it for everything it knows of a domain; `test_live_hsds.py` compares that with the mount.
 Data nodes of this server would otherwise listen on all interfaces, on fixed ports; with a socket folder they do not
@@ -16,6 +16,7 @@ import time
 import urllib.parse
 
 import mounting
+from servers.s3 import BARE, KEYS
 
 READY = 60.0  # seconds until a server must answer; it takes 6 to 8
 STOP = 20.0  # seconds until its processes must be gone
@@ -24,24 +25,29 @@ USER = {"HS_USERNAME": "admin", "HS_PASSWORD": "admin", "HS_BUCKET": BUCKET}
 
 
 class Server:
-    """One server with its bucket."""
+    """One server with its bucket: a folder of `store`, or where `gateway`, the URL of an S3, has it."""
 
-    def __init__(self, environment, store):
+    def __init__(self, environment, store, gateway=None):
         self.bin = mounting.REPOSITORY / (".venv-" + environment) / "bin"
         self.store = pathlib.Path(store)
         self.sockets = tempfile.mkdtemp(prefix="hsds-")  # the path of a Unix socket has 107 bytes at most
         self.endpoint = "http+unix://%s%%2Fsn_1.sock" % urllib.parse.quote(self.sockets, safe="")
         self.environment = {**os.environ, **USER, "HS_ENDPOINT": self.endpoint, "METADATA_MEM_CACHE_EXPIRE": "3",
                             "CHUNK_MEM_CACHE_EXPIRE": "3", "PATH": "%s:%s" % (self.bin, os.environ["PATH"])}
+        if gateway:
+            # Without a root folder the server takes this for its store; a machine's own settings must not decide.
+            self.environment.update({**BARE, **KEYS, "AWS_S3_GATEWAY": gateway})
+        self.place = [] if gateway else ["--root_dir", self.store]
         self.process = None
         self.log = None
 
     def start(self):
         """Starts the server and waits until it says that it is ready; then makes the home folders."""
-        (self.store / BUCKET).mkdir(parents=True, exist_ok=True)
+        if self.place:
+            (self.store / BUCKET).mkdir(parents=True, exist_ok=True)
         self.log = open(os.path.join(self.sockets, "server.log"), "wb")
         self.process = subprocess.Popen(
-            [self.bin / "hsds", "--root_dir", self.store, "--bucket_name", BUCKET, "--socket_dir", self.sockets,
+            [self.bin / "hsds", *self.place, "--bucket_name", BUCKET, "--socket_dir", self.sockets,
              "--hs_username", "admin", "--hs_password", "admin", "--count", "2",
              "--logfile", os.path.join(self.sockets, "hs.log")],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.environment, cwd=self.sockets)
@@ -113,9 +119,9 @@ def tell(process, what):
 
 
 @contextlib.contextmanager
-def running(environment, store):
+def running(environment, store, gateway=None):
     """A server for the length of a `with`."""
-    server = Server(environment, store)
+    server = Server(environment, store, gateway)
     try:
         yield server.start()
     finally:

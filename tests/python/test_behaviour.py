@@ -6,11 +6,13 @@ import fcntl
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+import termios
 import time
 
 import chunkcodecs as codecs
@@ -70,6 +72,24 @@ def test_writing_is_refused_as_on_a_read_only_file_system(mount):
         with pytest.raises(OSError):
             h5py.File(file, mode)
     assert os.statvfs(file).f_flag & os.ST_RDONLY
+
+
+def test_what_programs_ask_of_any_file_fills_no_log(mount):
+    """Whether it is a terminal, whether it is ready, that it be on disk: answered as on a local disk, without a word."""
+    before = mount.log()
+    with open(mount / "folder/file.h5", "rb") as file:
+        assert not os.isatty(file.fileno())
+        assert error_of(fcntl.ioctl, file, termios.TCGETS, bytes(64)) == errno.ENOTTY
+        poll = select.poll()
+        poll.register(file, select.POLLIN)
+        assert poll.poll(1000) == [(file.fileno(), select.POLLIN)]
+        os.fsync(file.fileno())
+        assert len(file.read()) == os.fstat(file.fileno()).st_size
+    folder = os.open(mount / "folder", os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+    os.access(mount / "folder/file.h5", os.R_OK)
+    assert mount.log() == before
 
 
 def test_flock_works(mount):
@@ -315,18 +335,97 @@ def command(*arguments, **options):
 
 def test_background_returns_when_the_mount_answers(bucket, tmp_path):
     """`--background`: the files are there the moment it returns; `unmount` takes them away."""
-    small(bucket, "file.h5")
+    domain, number = small(bucket, "file.h5")
     point = tmp_path / "mnt"
     point.mkdir()
     try:
         done = command("mount", "--background", bucket.folder, point)
         assert done.returncode == 0, done.stderr
         assert os.listdir(point) == ["file.h5"]
+        # What it has to say is kept where it said, and where the help says.
+        log = pathlib.Path(done.stderr.split("its log is ")[1].strip())
+        assert log.parent == pathlib.Path("/var/log/h5mount" if os.geteuid() == 0 else
+                                          pathlib.Path.home() / ".local/state/h5mount")
+        domain.chunk(number, (2,), b"short")
+        with pytest.raises(OSError):
+            (point / "file.h5").read_bytes()
+        assert domain.chunk_key(number, (2,)) in log.read_text()
+        log.unlink()
         done = command("unmount", point)
         assert done.returncode == 0, done.stderr
         assert not mounting.is_mounted(str(point))
     finally:
         mounting.unmount(str(point))
+
+
+def refused(source, point, *options):
+    """What a mount says that must not be made: exit code 4, at once."""
+    done = command("mount", *options, source, point)
+    assert done.returncode == 4 and not mounting.is_mounted(str(point)), done.stderr
+    return done.stderr
+
+
+def test_what_holds_something_is_mounted_over_only_on_purpose(bucket, tmp_path):
+    """A directory with a file in it is refused; `--nonempty` insists."""
+    small(bucket, "file.h5")
+    point = tmp_path / "run/mnt"
+    point.mkdir(parents=True)
+    (point / "mine").write_text("x")
+    assert "--nonempty" in refused(bucket.folder, point)
+    with mounting.mounted(bucket.folder, "--nonempty", folder=tmp_path / "run") as mount:
+        assert os.listdir(mount.point) == ["file.h5"]
+    assert os.listdir(point) == ["mine"]
+
+
+def test_a_mount_never_lies_in_what_it_shows_nor_the_reverse(bucket, tmp_path):
+    """Reading it would wait for itself; a link to the store is the store."""
+    small(bucket, "folder/file.h5")
+    alias = tmp_path / "alias"
+    alias.symlink_to(bucket.folder)
+    (bucket.folder / "folder/below").mkdir()
+    for point in (bucket.folder, bucket.folder / "folder/below", alias, tmp_path, bucket.folder / "db"):
+        assert "mount somewhere else" in refused(bucket.folder, point, "--nonempty")
+    assert "mount somewhere else" in refused(bucket.folder / "folder", bucket.folder, "--nonempty")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_whose_a_mount_is_is_said_to_others(bucket, tmp_path):
+    """Another user who wants to end it learns who can."""
+    small(bucket, "file.h5")
+    base = pathlib.Path("/tmp") / ("h5mount-other-%d" % os.getpid())
+    base.mkdir(mode=0o755)
+    try:
+        shutil.copy(mounting.binary(), base / "h5mount")
+        with mounting.mounted(bucket.folder, "--allow-other", folder=base / "run") as mount:
+            done = subprocess.run([base / "h5mount", "unmount", mount.point], user=65534, group=65534, text=True,
+                                  capture_output=True, timeout=60, check=False)
+            assert done.returncode == 4 and "mounted by root" in done.stderr, done.stderr
+            assert os.listdir(mount.point) == ["file.h5"]
+    finally:
+        shutil.rmtree(base)
+
+
+def test_a_named_log_is_left_to_whoever_named_it(bucket, tmp_path):
+    """`--log-file` in the background: lines go there, and no other place is named."""
+    small(bucket, "file.h5")
+    point = tmp_path / "mnt"
+    point.mkdir()
+    try:
+        done = command("mount", "--background", "--log-file", tmp_path / "named", bucket.folder, point)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert "is mounted at" in (tmp_path / "named").read_text()
+    finally:
+        mounting.unmount(str(point))
+
+
+def test_a_wish_for_more_words_that_is_not_understood_is_said(bucket, tmp_path):
+    """RUST_LOG: nonsense is told; `h5mount=debug` tells each request to the store."""
+    small(bucket, "file.h5")
+    with mounting.mounted(bucket.folder, folder=tmp_path / "one", environment={"RUST_LOG": "garbage==="}) as mount:
+        assert "RUST_LOG=garbage=== is not understood" in mount.log() and "is mounted at" in mount.log()
+    with mounting.mounted(bucket.folder, folder=tmp_path / "two", environment={"RUST_LOG": "h5mount=debug"}) as mount:
+        (mount / "file.h5").read_bytes()
+        assert "GET" in mount.log() and "file.h5/.domain.json" in mount.log()
 
 
 @pytest.mark.parametrize("source, point", [("missing", "mnt"), ("bucket", "missing"), ("bucket", "a file")])
@@ -406,8 +505,11 @@ def test_unprivileged(bucket, tmp_path):
         shutil.copy(mounting.binary(), base / "h5mount")
         script = "mkdir {0}/mnt && {0}/h5mount mount --background {0}/bucket {0}/mnt && head -c 8 {0}/mnt/file.h5 && " \
             "{0}/h5mount unmount {0}/mnt".format(base)
-        done = subprocess.run(["sh", "-c", script], user=user, group=user, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(["sh", "-c", script], user=user, group=user, capture_output=True, timeout=60, check=False,
+                              env={**os.environ, "XDG_STATE_HOME": "%s/state" % base})
         assert done.returncode == 0 and done.stdout == b"\x89HDF\r\n\x1a\n", done.stderr
+        log, = (base / "state/h5mount").iterdir()
+        assert "is mounted at" in log.read_text()
     finally:
         mounting.unmount(str(base / "mnt"))
         shutil.rmtree(base)

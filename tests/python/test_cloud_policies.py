@@ -191,7 +191,8 @@ def test_a_target_that_is_rewritten_or_gone(linked, tmp_path):
 def test_a_target_younger_than_the_dataset_is_told(linked, tmp_path):
     """In the log and in the extended attribute; with `--strict` it is refused."""
     server, variable, _ = linked
-    server.object("sources", "data.h5", modified=int(time.time()))
+    # The description is as old as its object in the bucket, which was made just now.
+    server.object("sources", "data.h5", modified=int(time.time()) + 100)
     with mounting.mounted("s3://bucket", *flags(server.endpoint), folder=tmp_path / "m") as mount:
         assert elements(mount, "linked.h5", (0, 0)) == variable.element((0, 0))
         assert "data.h5" in mount.log()
@@ -218,9 +219,13 @@ def test_links_to_elsewhere_are_refused(target, tmp_path):
         twin.domain.write()
         with S3({"bucket": bucket.folder}) as server:
             with mounting.mounted("s3://bucket", *flags(server.endpoint), folder=tmp_path / "m") as mount:
+                with h5py.File(mount / "linked.h5") as file:
+                    assert file["values"].shape == (4096, 4096)
                 with pytest.raises(OSError):
                     elements(mount, "linked.h5", (0, 0))
-                assert "--allow-links" in mount.log()
+                assert "--allow-links " + target + ":" in mount.log()
+                told = b"".join(os.getxattr(mount / "linked.h5", name) for name in os.listxattr(mount / "linked.h5"))
+                assert b"--allow-links" in told, told
             assert not other.requests() or target == "file" or {e["method"] for e in other.requests()} == {"PUT"}
             with mounting.mounted("s3://bucket", "--allow-links", target + ":", *flags(server.endpoint),
                                   folder=tmp_path / "n") as mount:

@@ -68,7 +68,7 @@ def scan(bucket, domain):
         "lastModified": domain.clock, "num_groups": sum(number[0] == "g" for number in domain.objects) - 1,
         "num_datatypes": 0, "datasets": datasets, "num_chunks": 0, "allocated_bytes": 0, "metadata_bytes": 1000,
         "linked_bytes": 0, "num_linked_chunks": 0, "logical_bytes": 40 * len(datasets), "bucket": "bucket",
-        "scan_start": domain.clock + 10, "scan_complete": domain.clock + 11, "md5_sum": "0" * 32})
+        "scan_start": time.time() - 200, "scan_complete": time.time() - 100, "md5_sum": "0" * 32})
 
 
 def below(domain):

@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 
 import conftest
+import h5py
 import listing
 import mounting
+import numpy
 import pytest
 import writer
 from servers import s3
@@ -131,6 +134,83 @@ def test_check_names_an_object_that_is_gone(stores, tmp_path):
     assert number in document["faults"][0]["reason"]
 
 
+def test_ls_goes_on_into_a_file(stores):
+    """`FILE/GROUP` lists the group, as the whole listing has it."""
+    file = stores["1.0.2"] / "home/admin/links.h5"
+    whole = {line["path"]: line for line in told("ls", "-r", file)[1]["objects"]}
+    group = next(path for path, line in whole.items() if line["kind"] == "group" and
+                 any(other.startswith(path + "/") for other in whole))
+    code, document = told("ls", str(file) + group)
+    paths = [line["path"] for line in document["objects"]]
+    assert code == 0 and paths[0] == group and len(paths) > 1
+    assert set(paths) <= whole.keys() and all(path.startswith(group) for path in paths)
+    done = h5mount("ls", file / "no such group")
+    assert done.returncode == 3 and "no such object" in done.stderr
+
+
+def test_a_torn_domain_is_told_of_once_and_waited_for_once(tmp_path):
+    """`ls` of the file, and of the folder around it: one warning, and about the second that a writer is given."""
+    bucket = writer.Bucket(tmp_path / "bucket")
+    writer.Domain(bucket, "folder/file.h5").write()
+    bucket.put("folder/file.h5/.domain.json", b'{"root": "g-')
+    environment = {**os.environ, "RUST_LOG": "warn"}
+    for place in ("folder", "folder/file.h5"):
+        os.utime(bucket.folder / "folder/file.h5/.domain.json")  # perhaps being written just now
+        begun = time.monotonic()
+        done = subprocess.run([mounting.binary(), "ls", bucket.folder / place], capture_output=True, text=True,
+                              timeout=LIMIT, check=False, env=environment)
+        assert done.stderr.count("WARN") == 1 and time.monotonic() - begun < 2.5, done.stderr
+        assert done.returncode == (3 if place.endswith("h5") else 0)
+
+
+def test_check_sums_up_what_one_object_is_the_cause_of(stores, tmp_path):
+    """Hundreds of chunks that lie in one file that is gone: a line for it at the end."""
+    shutil.copytree(stores["0.9.4"], tmp_path / "store")
+    (tmp_path / "store/files/linksrc.h5").unlink()
+    done = h5mount("check", tmp_path / "store/home/admin/linked.h5")
+    summary = [line for line in done.stdout.splitlines() if "faults in one object" in line]
+    assert done.returncode == 1 and len(summary) == 1 and summary[0].endswith("linksrc.h5"), done.stdout
+    assert int(summary[0].split()[0]) == done.stdout.count(" chunk ")
+
+
+def broken_chunk(kind, path):
+    """Puts something into a chunk's place that is there and cannot be read as an object."""
+    path.unlink()
+    if kind == "link":
+        path.symlink_to("/nowhere")
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+
+
+@pytest.mark.parametrize("kind", ["link", "device", "pipe", "directory"])
+def test_what_is_no_object_in_a_chunks_place_is_a_fault_and_never_fill(kind, tmp_path):
+    """`check` and `explain` name it, `info` counts it, and the mount answers EIO for its range alone."""
+    bucket = writer.Bucket(tmp_path / "bucket")
+    domain = writer.Domain(bucket, "file.h5")
+    number = domain.dataset("x", writer.I32, (2048,), (1024,))  # chunks of a page each
+    for i in range(2):
+        domain.chunk(number, (i,), numpy.arange(1024, dtype="<i4").tobytes())
+    domain.write()
+    key = domain.chunk_key(number, (1,))
+    broken_chunk(kind, bucket.folder / key)
+    code, document = told("check", bucket.folder)
+    faults = [(fault["path"], fault["chunk"], fault["cause"], fault["key"]) for fault in document["faults"]]
+    assert (code, document["chunks"], faults) == (1, 1, [("/x", 1, "unreadable", key)])
+    assert told("info", bucket.folder)[1]["totals"]["stored_chunks"] == 2
+    code, document = told("explain", bucket.folder / "file.h5", "/x")
+    assert (code, [chunk["state"] for chunk in document["chunks"]]) == (1, ["stored", "unreadable"])
+    text = h5mount("explain", bucket.folder / "file.h5", "/x").stdout
+    assert "1 chunk is read" in text and "1 unreadable" in text and "0 never written" in text
+    with mounting.mounted(bucket.folder, folder=tmp_path / "run") as mount, h5py.File(mount / "file.h5") as file:
+        assert list(file["x"][:1024]) == list(range(1024))
+        with pytest.raises(OSError):
+            file["x"].__getitem__(slice(1024, None))
+
+
 def test_explain_names_the_objects_of_a_read(stores):
     """Chunks by coordinates, with their keys, lengths and states, as they lie on disk."""
     code, document = told("explain", stores["1.0.2"] / "home/admin/hand.h5", "/gz_uncompressed_chunk[30:70:2, :40]")
@@ -159,7 +239,9 @@ def test_explain_leads_into_linked_files(stores):
 
 
 @pytest.mark.parametrize("code, arguments", [
-    (2, ["--no-such-flag"]), (2, ["ls"]), (2, ["ls", "ftp://host/x"]), (2, ["ls", "s3://"]),
+    (2, ["--no-such-flag"]), (2, ["explain", "FILE", "/x[0"]), (2, ["lss", "x"]), (2, ["ls", ""]),
+    (3, ["explain", "FOLDER", "/x"]), (4, ["unmount", "/no/such/mountpoint"]), (0, ["help"]), (0, ["help", "ls"]),
+ (2, ["ls"]), (2, ["ls", "ftp://host/x"]), (2, ["ls", "s3://"]),
     (2, ["ls", "s3://bucket", "--endpoint", "host:9000"]), (2, ["mount", "--config", "/no/such/file"]), (2, ["explain", "FILE", "/x[0, 0, 0, 0, 0, 0]"]),
     (3, ["ls", "/no/such/place"]), (3, ["info", "FOLDER/absent.h5"]), (3, ["check", "/"]),
     (3, ["explain", "FILE", "/absent"]), (4, ["unmount", "FOLDER"]), (4, ["STORE", "/no/such/mountpoint"]),

@@ -20,12 +20,13 @@ FILES = ("numbers.h5", "texts.h5", "tree.h5", "climate.nc")
 
 
 class Live:
-    """A running server, its bucket mounted."""
+    """A running server, its bucket mounted; `stored` gives a folder with what is in the bucket now."""
 
-    def __init__(self, version, server, mount):
+    def __init__(self, version, server, mount, stored=None):
         self.version = version
         self.server = server
         self.mount = mount
+        self.stored = stored or (lambda: server.store / hsds_server.BUCKET)
 
     def answers(self, domain):
         """What the server says of a domain, as `listing.read` gives it, and the ids."""
@@ -38,8 +39,26 @@ class Live:
         ids = {entry["path"]: entry["id"] for entry in entries if "id" in entry}
         paths = {number: path for path, number in ids.items()}
         lines = [listing.line_of(entry, paths) for entry in entries]
-        allowed.adjust(lines, self.version, domain, self.server.store / hsds_server.BUCKET, ids, None)
+        allowed.adjust(lines, self.version, domain, self.stored(), ids, None)
         return lines, ids
+
+    def differences(self, domain, interpreter, folder):
+        """Between what the mount shows of a domain and what the server answers; counts what was compared."""
+        expected, ids = self.answers(domain)
+        seen = dumped(interpreter, self.mount / "home/admin" / domain, ids, 0, folder)
+        found = compare.differences(expected, seen)
+        where = "" if self.server.place else " on S3"
+        conftest.count("live HSDS %s%s: objects compared" % (self.version, where), len(expected))
+        conftest.count("live HSDS %s%s: differences" % (self.version, where), len(found))
+        return found
+
+
+def load(server, files):
+    """Gives a server the files of a folder, and a domain written step by step."""
+    for name in FILES:
+        server.run("hsload", files / name, "/home/admin/" + name)
+    made = server.python("client.py", "make", "/home/admin/made.h5")
+    assert made.returncode == 0, made.stderr[-2000:]
 
 
 @pytest.fixture(scope="module", params=sorted(SERVERS), ids=lambda version: "hsds" + version)
@@ -49,10 +68,7 @@ def live(request, tmp_path_factory):
     files = tmp_path_factory.mktemp("fresh")
     fresh.make(files, seed=20260101)
     with hsds_server.running(SERVERS[request.param], folder) as server:
-        for name in FILES:
-            server.run("hsload", files / name, "/home/admin/" + name)
-        made = server.python("client.py", "make", "/home/admin/made.h5")
-        assert made.returncode == 0, made.stderr[-2000:]
+        load(server, files)
         with mounting.mounted(folder / hsds_server.BUCKET, "--metadata-ttl", TTL) as mount:
             yield Live(request.param, server, mount)
 
@@ -60,11 +76,7 @@ def live(request, tmp_path_factory):
 @pytest.mark.parametrize("domain", [*FILES, "made.h5"])
 def test_the_mount_shows_what_the_server_answers(live, domain, interpreters, tmp_path):
     """Every object of a domain that was written seconds ago."""
-    expected, ids = live.answers(domain)
-    seen = dumped(interpreters["3.16"], live.mount / "home/admin" / domain, ids, 0, tmp_path)
-    found = compare.differences(expected, seen)
-    conftest.count("live HSDS %s: objects compared" % live.version, len(expected))
-    conftest.count("live HSDS %s: differences" % live.version, len(found))
+    found = live.differences(domain, interpreters["3.16"], tmp_path)
     assert not found, "\n".join(found)
 
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -27,6 +28,8 @@ pub struct HsdsChunks {
     pub(super) ids: Vec<Id>,
     /// By object number; `None` for what is no dataset.
     pub(super) datasets: Vec<Option<DatasetChunks>>,
+    /// When the document of each was written.
+    pub(super) written: HashMap<Id, SystemTime>,
 }
 
 /// The chunks of one dataset.
@@ -94,6 +97,10 @@ impl HsdsChunks {
 impl ChunkMap for HsdsChunks {
     fn recipe(&self, dataset: ObjectId) -> Option<&ChunkRecipe> {
         Some(&self.dataset(dataset)?.recipe)
+    }
+
+    fn described(&self, dataset: ObjectId) -> Option<SystemTime> {
+        self.written.get(&self.dataset(dataset)?.id).copied()
     }
 
     fn locate(&self, dataset: ObjectId, coordinates: &[u64]) -> ChunkSource {

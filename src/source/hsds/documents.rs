@@ -1,7 +1,7 @@
 //! Documents as they are read from the store.
 //!
 //! Whole JSON is a [`Document`]; an empty or torn one may be whole in a moment, since HSDS rewrites files of a directory
-//! tree in place. A document that stays broken is a fact about the store like an absent one, and is handed on as such. A
+//! tree in place, and since a service's answer may be damaged on its way. A document that stays broken is a fact about the store like an absent one, and is handed on as such. A
 //! request that fails is not: a file is never shown in part because of a fault that another mount would not see.
 //!
 //! [`super::tree`] reads domains, [`super::loader`] all other documents. A domain that was just looked up is not read
@@ -45,7 +45,8 @@ impl HsdsSource {
         self.settings.patience.for_question(&self.store)
     }
 
-    /// A document, waiting for a writer to finish it where the store writes in place.
+    /// A document, waiting for a writer to finish it where the store writes in place. What one answer of a service made
+    /// look broken is asked for again in any store.
     pub(super) async fn read_document(&self, key: &Key, waiting: &Waiting) -> Result<Read, StoreError> {
         let mut before: Option<ETag> = None;
         let mut again = 0;
@@ -53,7 +54,7 @@ impl HsdsSource {
             let (meta, reason) = match self.store.get_if(key, None, limits::DOCUMENT_BYTES).await {
                 Ok(object) => match parse(object.bytes).await {
                     Ok(document) => return Ok(Read::Whole { document, meta: object.meta }),
-                    Err(DocumentError::Torn(reason)) => (object.meta, format!("the JSON is not whole: {reason}")),
+                    Err(error @ DocumentError::Torn(_)) => (object.meta, error.to_string()),
                     Err(error) => return Ok(Read::Broken { meta: object.meta, reason: error.to_string() }),
                 },
                 Err(error) if error.is_not_found() => return Ok(Read::Absent),
@@ -76,10 +77,12 @@ impl HsdsSource {
             let tag = identity(&meta);
             let changing = before.as_ref().is_some_and(|before| *before != tag);
             let live = changing || self.settings.patience.is_young(meta.modified);
-            if !live || !waiting.pause(again).await {
+            // What was looked at again and waited for in vain, and is still the same, is not waited for again.
+            let known = before.is_none() && self.recent.is_known_broken(key, &tag);
+            if known || !(waiting.doubt(again).await || live && waiting.pause(again).await) {
                 return Ok(Read::Broken { meta, reason });
             }
-            tracing::debug!(%key, reason, "perhaps being written: read again");
+            tracing::debug!(%key, reason, "perhaps damaged, or being written: read again");
             before = Some(tag);
             again += 1;
         }
@@ -104,6 +107,8 @@ pub(super) async fn parse(bytes: bytes::Bytes) -> Result<Document, DocumentError
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     domains: Mutex<HashMap<Key, (Instant, Domain, Meta)>>,
+    /// Domains that could not be read, and were told of: what they were then.
+    broken: Mutex<HashMap<Key, ETag>>,
 }
 
 impl Recent {
@@ -128,6 +133,20 @@ impl Recent {
     pub(super) fn take(&self, key: &Key) -> Option<(Domain, Meta)> {
         let (asked, domain, meta) = self.lock().remove(key)?;
         (asked.elapsed() < Self::KEPT).then_some((domain, meta))
+    }
+
+    /// Notes a domain that cannot be read; whether that is news.
+    pub(super) fn put_broken(&self, key: &Key, tag: ETag) -> bool {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        if broken.len() >= Self::MOST {
+            broken.clear();
+        }
+        broken.insert(key.clone(), tag.clone()) != Some(tag)
+    }
+
+    /// Whether that domain could not be read when it was this very object.
+    fn is_known_broken(&self, key: &Key, tag: &ETag) -> bool {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).get(key) == Some(tag)
     }
 
     /// Whether the domain is as it `was`, if it was read just now. One that is serves once, here too; another one is

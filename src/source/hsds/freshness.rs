@@ -17,8 +17,8 @@ use std::sync::{MutexGuard, PoisonError};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::HsdsSource;
 use super::documents::identity;
+use super::{HsdsSource, is_refused};
 use crate::model::location::{ETag, Key};
 use crate::source::{Fingerprint, Freshness, SourceError};
 use crate::store::{Meta, Store, StoreError};
@@ -77,7 +77,13 @@ impl HsdsSource {
     async fn looked_at(&self, objects: &Objects<'_>) -> Result<Freshness, SourceError> {
         let objects: Vec<(Key, Option<ETag>)> = objects.iter().map(|&(key, was)| (key.clone(), was.clone())).collect();
         let mut checks = stream::iter(objects)
-            .map(|(key, was)| async move { Ok::<_, SourceError>(now(&self.store, &key).await? == was) })
+            .map(|(key, was)| async move {
+                match now(&self.store, &key).await {
+                    // Perhaps no more than absent: reading the file anew finds out, or says what is refused.
+                    Err(error) if is_refused(&error) => Ok(false),
+                    now => Ok::<_, SourceError>(now? == was),
+                }
+            })
             .buffer_unordered(self.settings.in_flight.max(1));
         while let Some(same) = checks.next().await {
             if !same? {

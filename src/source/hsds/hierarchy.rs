@@ -96,7 +96,14 @@ pub fn assemble(
     }
     let ids = assembler.walk.nodes.iter().map(|node| node.id).collect();
     let problems = assembler.walk.take_problems();
-    let chunks = HsdsChunks { home: context.bucket.clone(), objects: assembler.walk.numbers, ids, datasets };
+    let chunks = HsdsChunks {
+        home: context.bucket.clone(),
+        objects: assembler.walk.numbers,
+        ids,
+        datasets,
+        // Known to whoever read the documents.
+        written: HashMap::new(),
+    };
     Ok(Assembled { hierarchy, chunks, problems, facts })
 }
 

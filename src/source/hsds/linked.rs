@@ -42,8 +42,10 @@ pub enum Linked {
 
 /// The location a `file_uri` names, seen from a file of `home`.
 ///
-/// `s3://bucket/key` is taken as it is. Without a scheme, or with `file://`, the first segment is a bucket of the same
-/// store: on POSIX a sibling of the bucket's directory, and never anything outside of that.
+/// `s3://bucket/key` is taken as it is. Without a scheme, or with `file://` on POSIX, the first segment is a bucket of the
+/// same store: on POSIX a sibling of the bucket's directory, and never anything outside of that. Seen from a cloud,
+/// `file://` is a path of this machine. Whether a link may lead there is decided where stores are opened: the dataset is
+/// there either way, and reading it tells what to do.
 pub fn file_location(uri: &str, home: &Bucket) -> Result<Location, Fault> {
     let fault = |reason: &str| Fault::malformed("file_uri", format!("{uri:?} {reason}"));
     let (scheme, rest) = uri.split_once("://").unwrap_or(("", uri));
@@ -67,7 +69,12 @@ pub fn file_location(uri: &str, home: &Bucket) -> Result<Location, Fault> {
             let (parent, _) = home.as_str().rsplit_once('/').ok_or_else(|| fault("has no bucket beside it"))?;
             Bucket::new(format!("{parent}/{bucket}"))
         }
-        ("", scheme) | (scheme @ "s3", _) => Bucket::new(format!("{scheme}://{bucket}")),
+        // A path of this machine: the bucket is the directory, so that as little as possible is to be allowed.
+        ("file", _) => {
+            let (directory, name) = rest.rsplit_once('/').unwrap_or((bucket, key));
+            return Ok(Location { bucket: Bucket::new(format!("file:///{directory}")), key: Key::new(name) });
+        }
+        ("", scheme) | (scheme @ ("s3" | "gs"), _) => Bucket::new(format!("{scheme}://{bucket}")),
         _ => return Err(fault("is of a scheme that a store like this may not name")),
     };
     Ok(Location { bucket, key: Key::new(key) })
@@ -306,5 +313,21 @@ mod tests {
         assert_eq!(at("az://account/home").unwrap(), "az://account/box/a/b.h5");
         assert_eq!(at("file:///data/home").unwrap(), "file:///data/box/a/b.h5");
         assert!(at("https://host").is_err());
+    }
+
+    #[test]
+    fn a_link_to_elsewhere_is_a_place_whoever_may_go_there() {
+        let at = |uri: &str| {
+            let at = file_location(uri, &Bucket::new("s3://home")).unwrap();
+            (at.bucket.as_str().to_owned(), at.key.as_str().to_owned())
+        };
+        let is = |bucket: &str, key: &str| (bucket.to_owned(), key.to_owned());
+        assert_eq!(at("file:///data/box/a.h5"), is("file:///data/box", "a.h5"));
+        assert_eq!(at("file:///data/a.h5"), is("file:///data", "a.h5"));
+        assert_eq!(at("http://host:80/box/a/b.h5"), is("http://host:80/box", "a/b.h5"));
+        assert_eq!(at("gs://box/a/b.h5"), is("gs://box", "a/b.h5"));
+        for hostile in ["file:///data/../etc/shadow", "file:///etc", "file:////", "ftp://box/a"] {
+            assert!(file_location(hostile, &Bucket::new("s3://home")).is_err(), "{hostile}");
+        }
     }
 }

@@ -7,24 +7,31 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, TryFutureExt};
 
+use super::chunks::HsdsChunks;
 use super::document::Document;
 use super::documents::{Read, identity, parse};
 use super::hierarchy;
 use super::hierarchy::Context;
 use super::id::{Id, IdKind};
 use super::statistics::Statistics;
-use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, key, summary};
+use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, is_refused, key, summary};
 use crate::model::limits;
 use crate::model::location::{ETag, Key};
 use crate::model::name::Name;
 use crate::source::{Contents, Fingerprint, SourceError};
 use crate::store::{Meta, Object, StoreError, Waiting};
+
+/// Largest summary that is read. It only serves to save requests; 64 MiB are some 60,000 objects.
+const SUMMARY_BYTES: u64 = 64 << 20;
+/// How long objects wait for a summary and its listing. Where these take as long as some hundred requests do, they save
+/// nothing.
+const SUMMARY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The objects of a file.
 #[derive(Debug, Default)]
@@ -37,6 +44,8 @@ pub(super) struct Loaded {
     pub fingerprint: Fingerprint,
     /// When the youngest of it was written.
     pub modified: Option<SystemTime>,
+    /// When each dataset was written.
+    pub written: HashMap<Id, SystemTime>,
     bytes: u64,
 }
 
@@ -49,7 +58,7 @@ impl HsdsSource {
             shuffle_only: self.settings.shuffle_only,
             resolve_external: self.resolver(path),
         };
-        let Loaded { objects, missing, fingerprint, modified, .. } = loaded;
+        let Loaded { objects, missing, fingerprint, modified, written, .. } = loaded;
         let assembled =
             tokio::task::spawn_blocking(move || hierarchy::assemble(&root, objects, missing, &context)).await;
         let refused = |reason: String| SourceError::Invalid { key: root.metadata_key(), reason };
@@ -58,10 +67,11 @@ impl HsdsSource {
             .map_err(|error| refused(error.to_string()))?;
         let mut facts = domain.facts();
         facts.extend(assembled.facts);
+        let chunks = HsdsChunks { written, ..assembled.chunks };
         Ok(Contents {
             body: h5image::body(&assembled.hierarchy),
             hierarchy: assembled.hierarchy,
-            chunks: Arc::new(assembled.chunks),
+            chunks: Arc::new(chunks),
             fingerprint,
             problems: assembled.problems,
             facts,
@@ -126,8 +136,9 @@ impl HsdsSource {
             }
             if let Some(key) = key::summary(&root).filter(|_| self.reads_ahead()) {
                 // Asked for before it is known that there is one: a request where there is none, instead of a round trip.
-                let kept = async move { self.store.get_if(&key, None, limits::DOCUMENT_BYTES).await };
+                let kept = async move { self.store.get_if(&key, None, SUMMARY_BYTES).await };
                 reading.asides.push(kept.map(|kept| Ok(Aside::Kept(kept.ok()))).boxed());
+                reading.asides.push(tokio::time::sleep(SUMMARY_PATIENCE).map(|()| Ok(Aside::Late)).boxed());
             }
             reading.reach(root);
             reading.ask();
@@ -153,9 +164,27 @@ impl HsdsSource {
         capabilities.listing && !capabilities.directories
     }
 
-    /// The scan statistics of a file, with their identity: `None` where there can be none.
+    /// The scan statistics of a file, with their identity: `None` where there can be none, or nobody may know of them.
     async fn statistics(&self, root: Id) -> Result<Option<Told>, StoreError> {
         let Some(key) = key::info(&root) else { return Ok(None) };
+        let asked = match self.counted(root, key.clone()).await {
+            // Where nothing may be listed, what is absent is refused. A store that is to take that for absence needs an
+            // object of the file that it was granted; the first answer may have come before any.
+            Err(error) if is_refused(&error) => {
+                // Whether the root can be read is told where it is.
+                let _granted = self.store.head(&root.metadata_key()).await;
+                self.counted(root, key).await
+            }
+            asked => asked,
+        };
+        match asked {
+            // A file does not need them: without, it is compared object by object.
+            Err(error) if is_refused(&error) => Ok(None),
+            asked => asked.map(Some),
+        }
+    }
+
+    async fn counted(&self, root: Id, key: Key) -> Result<Told, StoreError> {
         let (tag, statistics) = if self.store.capabilities().directories {
             // A look at an object costs next to nothing there, so nothing that they count is of use.
             (freshness::now(&self.store, &key).await?, None)
@@ -170,7 +199,7 @@ impl HsdsSource {
                 Err(error) => return Err(error),
             }
         };
-        Ok(Some(Told { key, root, tag, statistics }))
+        Ok(Told { key, root, tag, statistics })
     }
 
     /// Datasets of a file as one page of their folders names them. It only serves to ask earlier, so a failure is none.
@@ -184,9 +213,9 @@ impl HsdsSource {
     /// The summary of a file, as far as the listing vouches for it; `None` where it does not. It only serves
     /// to save requests, so a failure is none.
     ///
-    /// The pages have to hold all keys; the summary as it was read, and written after every object, not in the same
-    /// second; and exactly the objects that the summary has. An entry that is not all of its object is left away.
-    async fn summary(&self, summary: Object, root: Id, below: Key, pages: usize) -> Option<Summed> {
+    /// The pages have to hold all keys; the summary as it was read, with every object written before whoever made it began
+    /// to read them, and not in the same second; and exactly the objects that the summary has. An entry that is not all of its object is left away.
+    async fn summary(&self, summary: Object, Pages { root, below, pages, began }: Pages) -> Option<Summed> {
         let key = key::summary(&root)?;
         let listed = self.pages(&below, pages).await.ok()??;
         let its = listed.get(&key).filter(|its| identity(its) == identity(&summary.meta))?;
@@ -196,7 +225,8 @@ impl HsdsSource {
             documents.filter(|(key, _)| !beside.contains(&Some((*key).clone()))).collect();
         let whole_seconds =
             |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        if documents.values().any(|meta| whole_seconds(meta.modified) >= whole_seconds(its.modified)) {
+        let written = whole_seconds(its.modified.min(began));
+        if documents.values().any(|meta| whole_seconds(meta.modified) >= written) {
             return None;
         }
         // A large one takes as long as a large document, and longer than a reader of something else should wait.
@@ -229,6 +259,8 @@ enum Aside {
     Statistics(Option<Told>),
     Datasets(Vec<Id>),
     Kept(Option<Object>),
+    /// The summary has taken longer than it may save.
+    Late,
     Summary(Option<Summed>),
 }
 
@@ -238,6 +270,8 @@ struct Pages {
     root: Id,
     below: Key,
     pages: usize,
+    /// When whoever wrote the summary began to read the objects.
+    began: SystemTime,
 }
 
 /// Objects of a file as its summary gives them, each with what the store says of the object itself.
@@ -338,6 +372,7 @@ impl<'a> Reading<'a> {
                         self.note(found);
                     }
                     Aside::Datasets(found) => self.likely.extend(found),
+                    Aside::Late => self.held = false,
                     Aside::Kept(found) => {
                         self.kept = Some(found);
                         self.consider();
@@ -396,9 +431,9 @@ impl<'a> Reading<'a> {
             self.loaded.fingerprint.page = key::below(&root);
         }
         // Whether the summary is good is for the listing to say, as long as that takes less than the objects would.
-        let pages = statistics.as_ref().and_then(Statistics::pages);
+        let pages = statistics.as_ref().and_then(|statistics| Some((statistics.pages()?, statistics.began?)));
         let below = key::below(&root).filter(|below| self.source.may_fit(below));
-        self.listing = Some(below.zip(pages).map(|(below, pages)| Pages { root, below, pages }));
+        self.listing = Some(below.zip(pages).map(|(below, (pages, began))| Pages { root, below, pages, began }));
         self.consider();
         let Some(statistics) = statistics else { return };
         if self.source.reads_ahead() {
@@ -411,8 +446,8 @@ impl<'a> Reading<'a> {
     fn consider(&mut self) {
         match (&mut self.kept, &mut self.listing) {
             (Some(kept), Some(listing)) => match (kept.take(), listing.take()) {
-                (Some(kept), Some(Pages { root, below, pages })) if self.held => {
-                    let summary = self.source.summary(kept, root, below, pages);
+                (Some(kept), Some(pages)) if self.held => {
+                    let summary = self.source.summary(kept, pages);
                     self.asides.push(summary.map(|found| Ok(Aside::Summary(found))).boxed());
                 }
                 _ => self.held = false,
@@ -474,6 +509,9 @@ impl<'a> Reading<'a> {
                     return Err(SourceError::Limit { key, what, limit });
                 }
                 loaded.modified = loaded.modified.max(Some(meta.modified));
+                if id.kind() == IdKind::Dataset {
+                    loaded.written.insert(id, meta.modified);
+                }
                 objects.insert(key.clone(), Some(identity(&meta)));
                 for next in hierarchy::children(&document).into_iter().chain(hierarchy::mentioned(&document)) {
                     self.reach(next);

@@ -49,7 +49,7 @@ use futures::stream::{BoxStream, StreamExt, iter, once};
 
 use super::{Contents, Entry, EntryKind, Fingerprint, Freshness, Source, SourceError};
 use crate::model::location::Key;
-use crate::store::{Patience, Store, StoreError};
+use crate::store::{Denial, Patience, Store, StoreError};
 use documents::Recent;
 use tree::Before;
 
@@ -204,4 +204,15 @@ impl Source for HsdsSource {
 /// Whether an error says that nothing can be there: no object, or a name that no key of this store can have.
 fn is_nothing(error: &StoreError) -> bool {
     error.is_not_found() || matches!(error, StoreError::Unsupported { .. })
+}
+
+/// Whether an error says that a name is no plain object: nothing is there, or a folder is.
+fn is_no_plain(error: &StoreError) -> bool {
+    is_nothing(error) || matches!(error, StoreError::NoObject { .. })
+}
+
+/// Whether an error says that these rights do not suffice, of which a store that may not be listed says no more where
+/// there is nothing.
+fn is_refused(error: &StoreError) -> bool {
+    matches!(error, StoreError::Forbidden { denial: Denial::Rights, .. })
 }

@@ -3,7 +3,9 @@
 //! Nothing of them is shown. Their identity tells that something of the file changed, and what they count tells how many
 //! keys there are and which datasets. All of it may be outdated: whoever uses it has to bear that.
 
-use super::document::{Document, unsigned};
+use std::time::{Duration, SystemTime};
+
+use super::document::{Document, float, unsigned};
 use super::id::{Id, IdKind};
 
 /// Objects of a file beside what the statistics count: the statistics themselves and the summary.
@@ -22,6 +24,8 @@ pub struct Statistics {
     pub objects: u64,
     /// Datasets, those that no link leads to among them.
     pub datasets: Vec<Id>,
+    /// When whoever counted began to read the objects; its summary, written at the end, is of a moment after this.
+    pub began: Option<SystemTime>,
 }
 
 impl Statistics {
@@ -35,7 +39,10 @@ impl Statistics {
         let objects =
             counted[..2].iter().flatten().fold(datasets.len() as u64, |sum, count| sum.saturating_add(*count));
         let datasets = datasets.filter_map(|(id, _)| Id::parse_bare(IdKind::Dataset, id)).collect();
-        Statistics { keys, objects, datasets }
+        let began =
+            document.get("scan_start").and_then(float).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let began = began.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
+        Statistics { keys, objects, datasets, began }
     }
 
     /// Whether all keys fit one page of a listing.
@@ -68,10 +75,13 @@ mod tests {
         let whole = of(&format!(
             r#"{{"num_groups": 2, "num_datatypes": 1, "num_chunks": 10, "datasets": {{"{id}": {{}}, "x": {{}}}}}}"#
         ));
-        assert_eq!(whole, Statistics { keys: Some(17), objects: 5, datasets: vec![Id::parse(id).unwrap()] });
-        assert_eq!(of("{}"), Statistics { keys: None, objects: 0, datasets: vec![] });
+        assert_eq!(
+            whole,
+            Statistics { keys: Some(17), objects: 5, datasets: vec![Id::parse(id).unwrap()], began: None }
+        );
+        assert_eq!(of("{}"), Statistics { keys: None, objects: 0, datasets: vec![], began: None });
         assert_eq!((whole.pages(), of("{}").pages()), (Some(1), None));
-        let many = |objects, keys| Statistics { keys: Some(keys), objects, datasets: vec![] }.pages();
+        let many = |objects, keys| Statistics { keys: Some(keys), objects, datasets: vec![], began: None }.pages();
         assert_eq!((many(1000, 1002), many(100, 1002), many(1000, 90_000)), (Some(2), None, None));
         assert_eq!(of(r#"{"num_groups": 18446744073709551615, "num_datatypes": 1, "num_chunks": 1}"#).keys, None);
     }

@@ -13,12 +13,12 @@ use std::time::SystemTime;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, OptionFuture, select};
-use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt};
+use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
-use super::documents::Read;
+use super::documents::{Read, identity};
 use super::domain::Domain;
-use super::{HsdsSource, is_nothing, key};
+use super::{HsdsSource, is_no_plain, is_nothing, is_refused, key};
 use crate::model::location::Key;
 use crate::source::{Entry, EntryKind, SourceError, join};
 use crate::store::{Listing, Meta, StoreError};
@@ -96,18 +96,20 @@ impl HsdsSource {
                 Either::Right((beside, domain)) => (domain.await, Either::Right(beside)),
             },
         };
-        let absent = match &domain {
+        let unsure = match &domain {
             Ok(Read::Absent) => true,
-            Err(error) => is_nothing(error),
+            Err(error) => is_nothing(error) || is_refused(error),
             _ => false,
         };
         let beside = match beside {
             Either::Right(found) => Some(found),
-            Either::Left(asking) if absent => Some(asking.await),
+            Either::Left(asking) if unsure => Some(asking.await),
             Either::Left(_) => None,
         };
         match domain {
             Ok(Read::Absent) => {}
+            // Refused as what is absent may be; but a listing that was granted shows nothing there.
+            Err(error) if is_refused(&error) && matches!(beside, Some((_, Some(Ok(false))))) => {}
             Ok(Read::Whole { document, meta }) => {
                 let domain = Domain::of(&document);
                 let entry = entry_of(name, &domain, Some(meta.modified));
@@ -117,7 +119,7 @@ impl HsdsSource {
                 return Ok(Some(entry));
             }
             Ok(Read::Broken { meta, reason }) => {
-                tracing::warn!(key = %domain_key, reason, "shown as a file that cannot be opened");
+                self.tell_broken(&domain_key, &meta, &reason);
                 return Ok(Some(broken(name, Some(meta.modified))));
             }
             // A name that no key can have is not there.
@@ -134,7 +136,8 @@ impl HsdsSource {
             // Without listing, a prefix of the same name that is no domain cannot be known; a directory tree has none.
             Ok(meta) if near || !is_prefix().await? => return Ok(Some(plain(name.to_owned(), at.clone(), &meta))),
             Ok(_) => return Ok(Some(folder(name, None, None))),
-            Err(error) if is_nothing(&error) => {}
+            Err(error) if is_no_plain(&error) => {}
+            Err(error) if is_refused(&error) && !near && self.lists_no(&at).await => {}
             Err(error) => return Err(error.into()),
         }
         if is_prefix().await? {
@@ -152,9 +155,15 @@ impl HsdsSource {
         match self.store.head(&key).await {
             Ok(meta) if self.is_prefix(stem).await? => Ok(Some(plain(name.to_owned(), key, &meta))),
             Ok(_) => Ok(None),
-            Err(error) if is_nothing(&error) => Ok(None),
+            Err(error) if is_no_plain(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether a listing is granted and does not have `key`, which would come first.
+    async fn lists_no(&self, key: &Key) -> bool {
+        let first = self.store.list_below(key.as_str()).try_next().await;
+        first.is_ok_and(|first| first.is_none_or(|(first, _)| first != *key))
     }
 
     /// Whether keys lie below a path. An empty directory is what HSDS leaves of a deleted domain, and no folder.
@@ -163,6 +172,13 @@ impl HsdsSource {
             Ok(any) => Ok(any),
             Err(error) if is_nothing(&error) => Ok(false),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tells once of each version of a domain that cannot be read.
+    fn tell_broken(&self, key: &Key, meta: &Meta, reason: &str) {
+        if self.recent.put_broken(key, identity(meta)) {
+            tracing::warn!(%key, reason, "shown as a file that cannot be opened");
         }
     }
 
@@ -176,7 +192,7 @@ impl HsdsSource {
                 (!empty).then(|| folder(&name, None, None))
             }
             Ok(Read::Broken { meta, reason }) => {
-                tracing::warn!(%key, reason, "shown as a file that cannot be opened");
+                self.tell_broken(&key, &meta, &reason);
                 Some(broken(&name, Some(meta.modified)))
             }
             Err(error) => {

@@ -83,6 +83,22 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Whether it has a header that begins so, as services sign their answers.
+    pub fn has_header_like(&self, beginning: &str) -> bool {
+        self.headers.keys().any(|name| name.as_str().starts_with(beginning))
+    }
+
+    /// Whether it comes from `host`, which is given without a port.
+    pub fn is_from(&self, host: &str) -> bool {
+        self.host.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    }
+
+    /// Where it sends to, for a sentence: without a query, which may hold a signature.
+    pub fn target(&self) -> &str {
+        let target = self.header(header::LOCATION.as_str()).unwrap_or("nowhere");
+        target.split(['?', '#']).next().unwrap_or_default()
+    }
+
     /// Whether the request was granted.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
@@ -95,6 +111,17 @@ impl Answer {
         let ends = part().and_then(|(part, _)| part.split_once('-'));
         let number = |text: &str| text.trim().parse::<i64>().ok();
         ends.and_then(|(start, end)| Some(number(end)? < number(start)?)).unwrap_or(false)
+    }
+
+    /// What may be the MD5 of the whole object: the entity tag, as S3 and Google make it of what was uploaded in one piece
+    /// and is not encrypted with a key of its own.
+    pub fn digest(&self) -> Option<[u8; 16]> {
+        let own_key = self.header("x-amz-server-side-encryption").is_some_and(|how| how.starts_with("aws:kms"))
+            || self.header("x-amz-server-side-encryption-customer-algorithm").is_some();
+        let tag = self.header(header::ETAG.as_str()).filter(|_| !own_key)?;
+        let digits = tag.strip_prefix('"')?.strip_suffix('"').filter(|digits| digits.len() == 32)?;
+        let plain = digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        u128::from_str_radix(digits, 16).ok().filter(|_| plain).map(u128::to_be_bytes)
     }
 
     /// Whether it is a page for people, as proxies and sign-in pages send.
@@ -194,7 +221,8 @@ impl Meaning {
     /// What HTTP itself says, for whatever a kind of service has no code of its own.
     pub fn of_status(answer: &Answer) -> Meaning {
         match answer.status {
-            // Only a service's own error document, or a HEAD of a service that is known to be one, means absence.
+            // Only a service's own error document, or its answer to a HEAD, means absence. Whether a HEAD was answered by
+            // the service at all is for each kind to say first.
             404 | 410 if answer.asked == Asked::Head => Meaning::Absent,
             304 | 412 => Meaning::Changed,
             409 if answer.asked == Asked::WriteIf => Meaning::Exists,
@@ -207,7 +235,7 @@ impl Meaning {
             301 | 302 | 303 | 307 | 308 => Meaning::Foreign(format!(
                 "{} answers with a redirect to {}: a sign-in page or another service",
                 answer.host,
-                answer.header("location").unwrap_or("nowhere"),
+                answer.target(),
             )),
             408 | 425 | 429 | 500 | 502 | 503 | 504 | 509 | 529 => Meaning::Busy(answer.reason()),
             501 => Meaning::Unable(answer.reason()),
@@ -223,4 +251,36 @@ pub fn html(answer: &Answer) -> String {
          HTTPS_PROXY and NO_PROXY",
         answer.host
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(host: &str, headers: &[(&'static str, &'static str)]) -> Answer {
+        let headers =
+            headers.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()));
+        Answer::new(Asked::Get, host.to_owned(), 307, headers.collect(), b"")
+    }
+
+    #[test]
+    fn the_signature_of_a_redirect_is_not_told() {
+        let redirect = answer("h", &[("location", "https://other/x.h5?X-Amz-Signature=secret#part")]);
+        let Meaning::Foreign(reason) = Meaning::of_status(&redirect) else { panic!("a redirect is foreign") };
+        assert!(reason.contains("https://other/x.h5:") && !reason.contains("secret"), "{reason}");
+        assert_eq!(answer("h", &[]).target(), "nowhere");
+    }
+
+    #[test]
+    fn an_answer_is_from_its_host_at_any_port() {
+        for (host, from, is) in [
+            ("a.example", "a.example", true),
+            ("a.example:8080", "a.example", true),
+            ("[::1]:80", "[::1]", true),
+            ("a.example.org", "a.example", false),
+            ("169.254.169.254", "a.example", false),
+        ] {
+            assert_eq!(answer(host, &[]).is_from(from), is, "{host}");
+        }
+    }
 }

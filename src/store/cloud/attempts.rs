@@ -5,7 +5,8 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -16,7 +17,7 @@ use super::answer::{Answer, Asked, Meaning};
 use super::wire::{Heard, Told, Trouble, TroubleKind, listen};
 use super::{Cloud, Service};
 use crate::model::location::Key;
-use crate::store::retry::{self, Fault, Step};
+use crate::store::retry::{self, Fault, Pace, Step};
 use crate::store::{Denial, StoreError, credentials};
 
 /// Between two warnings of one store: when a service is away, every reader fails of it.
@@ -72,6 +73,8 @@ impl From<StoreError> for Failure {
 pub struct Attempts {
     began: Instant,
     deadline: Duration,
+    /// How long the first answer may take to begin.
+    first: Duration,
     /// Attempts that failed so far.
     pub failed: u32,
     /// Whether it was said that this takes long.
@@ -79,14 +82,14 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// A request that begins now.
-    pub fn new(deadline: Duration) -> Attempts {
-        Attempts { began: Instant::now(), deadline, failed: 0, said: false }
+    /// A request that begins now. Its first answer may take `first` to begin.
+    pub fn new(deadline: Duration, first: Duration) -> Attempts {
+        Attempts { began: Instant::now(), deadline, first, failed: 0, said: false }
     }
 
     /// How long the next answer may take to begin.
     pub fn patience(&self) -> Duration {
-        retry::patience(self.failed, self.deadline.saturating_sub(self.began.elapsed()), self.deadline)
+        retry::patience(self.failed, self.deadline.saturating_sub(self.began.elapsed()), self.first)
     }
 
     /// How long to wait before the next attempt; `None`: give up.
@@ -120,13 +123,16 @@ impl Cloud {
         request: impl Fn(Arc<Service>, Duration) -> BoxFuture<'a, Result<T, Failure>> + Send,
     ) -> Result<T, StoreError> {
         let permits = permit.as_ref().map(|permit| Arc::clone(permit.semaphore()));
-        let mut attempts = Attempts::new(self.deadline);
+        let mut attempts = self.attempts();
         let (mut renewed, mut moved, mut told) = (false, false, None::<StoreError>);
         loop {
             let service = self.service();
             let asked_at = Instant::now();
             let failure = match request(Arc::clone(&service), attempts.patience()).await {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    self.pace().note(asked_at.elapsed());
+                    return Ok(done);
+                }
                 Err(failure) => failure,
             };
             match failure.then {
@@ -144,6 +150,10 @@ impl Cloud {
                 }
                 Then::Again(fault) => {
                     drop(permit.take());
+                    if matches!(fault, Fault::Busy(_)) {
+                        // A service that says so is the right one.
+                        attempts.deadline = self.deadline;
+                    }
                     // The last attempt is often cut short by the deadline: what an earlier one was told says more.
                     let error = match (fault, told.take()) {
                         (Fault::Late, Some(told)) => told,
@@ -165,6 +175,18 @@ impl Cloud {
                 _ => return Err(failure.error),
             }
         }
+    }
+
+    /// The clock of a request that begins now.
+    fn attempts(&self) -> Attempts {
+        let met = self.proven.load(Ordering::Relaxed);
+        let deadline = if met { self.deadline } else { self.first_deadline.min(self.deadline) };
+        Attempts::new(deadline, self.pace().patience(self.deadline))
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        // Times only, each whole by itself.
+        self.pace.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// A place among the requests in flight again. `None` where none is needed.
@@ -310,7 +332,10 @@ impl Cloud {
                 (StoreError::Failed { location, reason }, Then::Elsewhere(region))
             }
             Meaning::Busy(reason) => {
-                (StoreError::Unavailable { location, reason }, Then::Again(Fault::Busy(answer.retry_after())))
+                // A service that broke down may have written before; one that is too busy has not begun.
+                let may_be_done = asked == Asked::WriteIf && answer.status >= 500 && answer.status != 503;
+                let again = Then::Again(Fault::Busy(answer.retry_after()));
+                (StoreError::Unavailable { location, reason }, if may_be_done { Then::Stop } else { again })
             }
             Meaning::Changed => (StoreError::Changed { location }, Then::Stop),
             Meaning::Exists => (StoreError::Exists { location }, Then::Stop),

@@ -1,7 +1,7 @@
 //! Containers of Azure's blob storage: where to ask, as whom, and what the answers mean.
 //!
-//! `az://account/container`, or as Spark writes it `abfss://container@account.dfs.core.windows.net`. Who asks is said by
-//! the variables that Azure's own tools and libraries read (`AZURE_STORAGE_ACCOUNT_KEY`, `AZURE_STORAGE_SAS_TOKEN`,
+//! `az://account/container`; what Spark writes, `abfss://…`, is turned into that by `config`. Who asks is said by the
+//! variables that Azure's own tools and libraries read (`AZURE_STORAGE_ACCOUNT_KEY`, `AZURE_STORAGE_SAS_TOKEN`,
 //! `AZURE_STORAGE_CONNECTION_STRING`, `AZURE_CLIENT_ID` …), by `az login`, or by the machine.
 
 use std::sync::Arc;
@@ -23,8 +23,6 @@ const DOMAIN: &str = "blob.core.windows.net";
 struct Name {
     account: String,
     container: String,
-    /// Host of the service, where the URL names one.
-    host: Option<String>,
 }
 
 /// Keys of `object_store` that name who asks, in the order in which it looks at them, and what to call them.
@@ -44,14 +42,13 @@ const WHO: [(AzureConfigKey, &str); 6] = [
 pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Service, StoreError> {
     let refuse = |what: &str, reason: String| StoreError::Unsupported { what: what.to_owned(), reason };
     let Some(name) = Name::parse(bucket.as_str()) else {
-        let reason = "not a container: az://ACCOUNT/CONTAINER, or abfss://CONTAINER@ACCOUNT.dfs.core.windows.net";
-        return Err(refuse(bucket.as_str(), reason.to_owned()));
+        return Err(refuse(bucket.as_str(), "not a container: az://ACCOUNT/CONTAINER".to_owned()));
     };
     let settings = settings(access);
     let endpoint = match access.endpoint.clone().or_else(|| of(&settings, AzureConfigKey::Endpoint)) {
         Some(endpoint) => at_account(&endpoint, &name.account)
             .ok_or_else(|| refuse(&endpoint, "not the URL of a service: https://host[:port]".to_owned()))?,
-        None => format!("https://{}", name.host.clone().unwrap_or_else(|| format!("{}.{DOMAIN}", name.account))),
+        None => format!("https://{}", format_args!("{}.{DOMAIN}", name.account)),
     };
     let mut builder = MicrosoftAzureBuilder::new()
         .with_client_options(Wire::options())
@@ -112,26 +109,13 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
 
 impl Name {
     fn parse(url: &str) -> Option<Name> {
-        let (scheme, rest) = url.split_once("://")?;
-        let (account, container, host) = match (scheme, rest.split_once('@')) {
-            ("az", None) => {
-                let (account, container) = rest.split_once('/')?;
-                (account, container, None)
-            }
-            ("abfs" | "abfss" | "az", Some((container, host))) => {
-                let (account, domain) = host.split_once('.')?;
-                // The same blobs; what is asked of `dfs` hosts is another interface.
-                let domain = domain.strip_prefix("dfs.").map_or(domain.to_owned(), |domain| format!("blob.{domain}"));
-                (account, container, Some(format!("{account}.{domain}")))
-            }
-            _ => return None,
-        };
+        let (account, container) = url.strip_prefix("az://")?.split_once('/')?;
         let account_like = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let fine = !account.is_empty() && account.chars().all(account_like);
         // `$web` and `$root` are containers too.
         let container_like = |c: char| account_like(c) || c == '$';
         let fine = fine && !container.is_empty() && container.chars().all(container_like);
-        fine.then(|| Name { account: account.to_owned(), container: container.to_owned(), host })
+        fine.then(|| Name { account: account.to_owned(), container: container.to_owned() })
     }
 }
 
@@ -203,11 +187,16 @@ impl Dialect for Azure {
         let denied = |denial, advice: &str| Meaning::Denied(denial, format!("{reason}; {advice}"));
         if self.is_other(answer) && (400..500).contains(&answer.status) {
             let reason = format!("{} gives no token: {reason}", answer.host);
+            // The machine's identity says 410 while it is being updated.
+            if matches!(answer.status, 408 | 410 | 429) {
+                return Meaning::Busy(reason);
+            }
             return Meaning::Denied(Denial::Credentials, format!("{reason}; sign in again, or check AZURE_CLIENT_…"));
         }
         // A HEAD has its code in a header.
         let Some(code) = answer.code.as_deref() else {
             return match answer.status {
+                404 if answer.asked == Asked::Head && !answer.has_header_like("x-ms-") => Meaning::Unsaid,
                 404 if answer.asked != Asked::Head => {
                     Meaning::Foreign(format!("{} does not know the path, and does not answer like Azure", answer.host))
                 }
@@ -272,7 +261,7 @@ impl Dialect for Azure {
     }
 
     fn foreign(&self, answer: &Answer) -> Option<String> {
-        let named = answer.headers.keys().any(|name| name.as_str().starts_with("x-ms-"));
+        let named = answer.has_header_like("x-ms-");
         if answer.is_html() && !named {
             return Some(html(answer));
         }
@@ -284,7 +273,7 @@ impl Dialect for Azure {
 impl Azure {
     /// Whether this is the answer of whoever gives tokens.
     fn is_other(&self, answer: &Answer) -> bool {
-        answer.host.split(':').next() != Some(self.host.as_str())
+        !answer.is_from(&self.host)
     }
 
     fn rights(&self) -> &'static str {
@@ -304,16 +293,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_container_is_named_in_two_ways() {
-        let name = |url| Name::parse(url).map(|name| (name.account, name.container, name.host));
-        let parts = |account: &str, container: &str, host: Option<&str>| {
-            Some((account.to_owned(), container.to_owned(), host.map(str::to_owned)))
-        };
-        assert_eq!(name("az://account/box"), parts("account", "box", None));
-        let spark = name("abfss://box@account.dfs.core.usgovcloudapi.net");
-        assert_eq!(spark, parts("account", "box", Some("account.blob.core.usgovcloudapi.net")));
-        for url in ["az://account", "az:///box", "abfss://box@account", "az://Account/box", "az://account/box/more"] {
-            assert_eq!(name(url), None, "{url}");
+    fn a_container_is_named_by_its_account_and_never_by_a_host() {
+        let fine = Name { account: "account".to_owned(), container: "box".to_owned() };
+        assert_eq!(Name::parse("az://account/box"), Some(fine));
+        for url in [
+            "az://account",
+            "az:///box",
+            "az://Account/box",
+            "az://account/box/more",
+            "az://box@evil.example.org",
+            "az://box@evil.example.org/x",
+            "abfss://box@account.dfs.core.windows.net",
+            "abfss://box@evil.example.org",
+        ] {
+            assert_eq!(Name::parse(url), None, "{url}");
         }
     }
 
@@ -342,6 +335,16 @@ mod tests {
     }
 
     #[test]
+    fn a_404_to_a_head_is_absence_only_where_azure_says_it() {
+        let azure = Azure { anonymous: false, host: "a.blob.core.windows.net".to_owned() };
+        let meaning =
+            |headers| azure.meaning(&Answer::new(Asked::Head, "a.blob.core.windows.net".to_owned(), 404, headers, b""));
+        assert_eq!(meaning(HeaderMap::new()), Meaning::Unsaid);
+        let named = HeaderMap::from_iter([("x-ms-request-id".parse().unwrap(), "1".parse().unwrap())]);
+        assert_eq!(meaning(named), Meaning::Absent);
+    }
+
+    #[test]
     fn absence_is_only_what_says_so() {
         let answer = |status, code: &str, host: &str| {
             let document = format!("<Error><Code>{code}</Code><Message>words</Message></Error>");
@@ -359,5 +362,10 @@ mod tests {
         assert!(matches!(meaning(false, 503, "ServerBusy"), Meaning::Busy(_)));
         let other = azure(false).meaning(&answer(401, "invalid_client", "login.microsoftonline.com"));
         assert!(matches!(other, Meaning::Denied(Denial::Credentials, _)));
+        // Who gives tokens may be asked too often, or be away for a moment.
+        for status in [408, 410, 429, 503] {
+            let busy = azure(false).meaning(&answer(status, "", "169.254.169.254"));
+            assert!(matches!(busy, Meaning::Busy(_)), "{status}: {busy:?}");
+        }
     }
 }

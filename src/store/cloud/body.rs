@@ -1,21 +1,45 @@
 //! The bytes of an object: as many as were promised, of one version, each part in time.
 //!
-//! What came before a connection broke is kept, and the rest is asked for with `If-Match`.
+//! What came before a connection broke is kept, and the rest is asked for with `If-Match`. What came whole but is not what
+//! its MD5 tells of, where the service told one, is looked at once more: a proxy may cut a body and its length alike.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use md5::{Digest as _, Md5};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
 
-use super::answer::Asked;
+use super::answer::{Answer, Asked};
 use super::attempts::{Failure, Then, told};
 use super::{Cloud, Service, meta};
 use crate::model::location::{ETag, Key};
 use crate::store::retry::Fault;
 use crate::store::{Get, Object, StoreError};
+
+/// Largest object whose MD5 is computed: documents, and small chunks, in 2 ms at most. Of larger ones, which many services
+/// tag otherwise, the time would be felt, and what is short of them fails to decode.
+const DIGESTED: usize = 1 << 20;
+/// Bytes up to which that is done where the answer is awaited, in a tenth of a millisecond.
+const INLINE: usize = 64 << 10;
+
+/// What the entity tags of a bucket turned out to be. They look alike where they are no digests: of objects that are
+/// encrypted with a key of their own, or of services that make them up.
+#[derive(Debug, Default)]
+pub struct Digests {
+    right: AtomicBool,
+    wrong: AtomicBool,
+}
+
+impl Digests {
+    /// Whether a tag that looks like a digest may be one.
+    fn are_told(&self) -> bool {
+        self.right.load(Ordering::Relaxed) || !self.wrong.load(Ordering::Relaxed)
+    }
+}
 
 /// What earlier attempts of one request brought.
 #[derive(Debug, Default)]
@@ -60,8 +84,9 @@ impl Cloud {
             if_match: if_match.as_ref().map(|tag| tag.as_str().to_owned()),
             ..GetOptions::default()
         };
-        let result = match self.hear(service, asked, key, patience, service.objects.get_opts(path, options)).await {
-            Ok((result, _)) => result,
+        let heard = self.hear(service, asked, key, patience, service.objects.get_opts(path, options)).await;
+        let (result, answer) = match heard {
+            Ok(heard) => heard,
             Err(failure) if half.is_some() && matches!(failure.then, Then::Again(_)) => {
                 *held.lock() = half;
                 return Err(failure);
@@ -72,6 +97,12 @@ impl Cloud {
             }
             Err(Failure { error: StoreError::Range { .. }, .. }) if let Some(range) = &get.range => {
                 return Err(StoreError::Range { location: location(), start: range.start, end: range.end }.into());
+            }
+            // Who does not know ranges has no rest to give, but the whole of it was what was wanted.
+            Err(Failure { error: error @ StoreError::Failed { .. }, then: Then::Stop, .. })
+                if half.is_some() && get.range.is_none() =>
+            {
+                return Err(Failure::damaged(error));
             }
             Err(failure) => return Err(failure),
         };
@@ -102,7 +133,14 @@ impl Cloud {
         };
         let before = half.map_or_else(BytesMut::new, |half| half.bytes);
         match self.read(result, before, length, patience, key).await {
-            Ok(bytes) => Ok(Object { bytes, meta }),
+            Ok(bytes) => {
+                let object = Object { bytes, meta };
+                if get.range.is_some() || self.is_told(service, key, path, &object, &answer, patience).await? {
+                    return Ok(object);
+                }
+                let reason = "its bytes are not what its MD5 tells of, nor what is there at a second look".to_owned();
+                Err(Failure::damaged(StoreError::Garbled { location: location(), reason }))
+            }
             Err((failure, bytes)) => {
                 if let Some(etag) = meta.etag.clone().filter(|_| !bytes.is_empty()) {
                     *held.lock() = Some(Half { bytes, etag, start, end });
@@ -110,6 +148,49 @@ impl Cloud {
                 Err(failure)
             }
         }
+    }
+
+    /// Whether a whole object is what the service tells of it: by its MD5, or, since what looks like one may be none, by
+    /// a second look, which tells the object's length otherwise than by the length of the answer.
+    async fn is_told(
+        &self,
+        service: &Service,
+        key: &Key,
+        path: &Path,
+        object: &Object,
+        answer: &Answer,
+        patience: Duration,
+    ) -> Result<bool, Failure> {
+        let told = answer.digest().filter(|_| self.digests.are_told() && service.capabilities.ranges);
+        let Some(told) = told.filter(|_| object.bytes.len() <= DIGESTED) else { return Ok(true) };
+        if digest(object.bytes.clone()).await == Some(told) {
+            self.digests.right.store(true, Ordering::Relaxed);
+            return Ok(true);
+        }
+        let length = object.bytes.len() as u64;
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(0..length.max(1))),
+            if_match: object.meta.etag.as_ref().map(|tag| tag.as_str().to_owned()),
+            ..GetOptions::default()
+        };
+        self.counters.retried();
+        let asked = self.hear(service, Asked::Part, key, patience, service.objects.get_opts(path, options)).await;
+        let same = match asked {
+            Ok((result, _)) if result.meta.size == length && result.range == (0..length) => {
+                let again = self.read(result, BytesMut::new(), object.bytes.len(), patience, key).await;
+                again.map_err(|(failure, _)| failure)? == object.bytes
+            }
+            // There is more than came.
+            Ok(_) | Err(Failure { error: StoreError::Changed { .. }, .. }) => false,
+            Err(Failure { error: StoreError::Range { .. }, .. }) => length == 0,
+            Err(failure) => return Err(failure),
+        };
+        if same {
+            self.digests.wrong.store(true, Ordering::Relaxed);
+        } else {
+            tracing::debug!(%key, length, "the answer was not all of the object");
+        }
+        Ok(same)
     }
 
     /// Reads `length` bytes behind `before`. A failure brings what there is.
@@ -151,4 +232,12 @@ impl Cloud {
             bytes.extend_from_slice(&part);
         }
     }
+}
+
+/// The MD5 of `bytes`; `None` where that came to no end.
+async fn digest(bytes: Bytes) -> Option<[u8; 16]> {
+    if bytes.len() <= INLINE {
+        return Some(Md5::digest(&bytes).into());
+    }
+    tokio::task::spawn_blocking(move || Md5::digest(&bytes).into()).await.ok()
 }

@@ -7,6 +7,7 @@
 //! all who wait for it and believed for [`BELIEVED`]; a refusal for any other reason is never absence.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ const BELIEVED: Duration = Duration::from_secs(1);
 const FOLDERS: usize = 10_000;
 /// Nearest folders of a key that may hold the object: deeper than `db/<root>`, the objects of one file.
 const SHALLOWEST: usize = 2;
+
+/// What to do about a refusal in a bucket that may not be listed.
+const REMEDY: &str = "this bucket may not be listed, and then it also refuses what is not there: permit listing it, or \
+                      mount with --missing-as-403";
 
 /// What is known of a bucket that denies LIST.
 #[derive(Debug, Default)]
@@ -86,10 +91,10 @@ impl Granted {
 impl Cloud {
     /// `error`, which a request for `key` failed of, or that there is no such object.
     pub(super) async fn absent_or(&self, key: &Key, error: StoreError, permit: Permits) -> StoreError {
-        let Some(granted) = &self.granted else { return error };
-        if !matches!(error, StoreError::Forbidden { denial: Denial::Rights, .. }) {
+        if !is_refused(&error) {
             return error;
         }
+        let Some(granted) = &self.granted else { return self.remedied(error) };
         let Some(known) = granted.beside(key) else {
             tracing::debug!(%key, "refused, and nothing beside it was ever granted: not taken for missing");
             return error;
@@ -109,13 +114,34 @@ impl Cloud {
         if proven { StoreError::NotFound { location: self.location(key) } } else { error }
     }
 
+    /// The same refusal, with what helps where it may be due to a listing that is denied.
+    fn remedied(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Forbidden { location, denial, reason } if self.unlisted.load(Ordering::Relaxed) => {
+                let reason = format!("{reason}; {REMEDY}");
+                StoreError::Forbidden { location, denial, reason }
+            }
+            error => error,
+        }
+    }
+
+    /// Notes whether the bucket may be listed.
+    pub(super) fn note_listing<T>(&self, listed: Result<T, StoreError>) -> Result<T, StoreError> {
+        match &listed {
+            Ok(_) => self.unlisted.store(false, Ordering::Relaxed),
+            Err(error) if is_refused(error) => self.unlisted.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        listed
+    }
+
     /// Whether a key that nobody made is refused for lack of rights, and `known` granted.
     async fn refuses_absence(&self, key: &Key, known: &Key, permits: Permits) -> bool {
         let (folder, _) = key.as_str().rsplit_once('/').unwrap_or_default();
         let slash = if folder.is_empty() { "" } else { "/" };
         let nobodys = Key::new(format!("{folder}{slash}.h5mount-no-such-object-{:016x}", fastrand::u64(..)));
         let (absent, there) = tokio::join!(self.first_byte(&nobodys, &permits), self.first_byte(known, &permits));
-        let refused = matches!(absent, Err(StoreError::Forbidden { denial: Denial::Rights, .. }));
+        let refused = absent.is_err_and(|error| is_refused(&error));
         // An empty object has no first byte, but its end is told only to those who may read it.
         let granted = matches!(there, Ok(()) | Err(StoreError::Range { .. }));
         if let (Err(error), Some(memory)) = (&there, &self.granted)
@@ -140,6 +166,10 @@ impl Cloud {
         };
         self.ask(key, permit, ask).await.map(|_| ())
     }
+}
+
+fn is_refused(error: &StoreError) -> bool {
+    matches!(error, StoreError::Forbidden { denial: Denial::Rights, .. })
 }
 
 /// Places among the requests in flight.

@@ -20,6 +20,9 @@ use crate::model::location::Bucket;
 use crate::store::credentials::{Named, Platform};
 use crate::store::{Access, Capabilities, Credentials, Denial, StoreError};
 
+/// Google's own service.
+const HOST: &str = "storage.googleapis.com";
+
 /// The bucket of `gs://name`.
 ///
 /// # Errors
@@ -40,12 +43,14 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
         .with_retry(no_retries());
     let emulator = variable("STORAGE_EMULATOR_HOST");
     let endpoint = access.endpoint.clone().or_else(|| emulator.clone()).or_else(|| variable("GOOGLE_BASE_URL"));
+    let mut host = HOST.to_owned();
     if let Some(endpoint) = endpoint {
         let endpoint = endpoint.trim_end_matches('/');
         let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
-        if reqwest::Url::parse(&url).is_err() {
+        let Some(named) = reqwest::Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned)) else {
             return Err(refuse(endpoint, "not the URL of a service: https://host[:port]".to_owned()));
-        }
+        };
+        host = named;
         builder = builder.with_base_url(&url);
     }
     // Emulators take no credentials, and the variable says that it is one.
@@ -78,7 +83,7 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
             directories: false,
             atomic_put: true,
         },
-        dialect: Arc::new(Gcs { anonymous }),
+        dialect: Arc::new(Gcs { anonymous, host }),
         renew: who.map(|who| Arc::new(who) as _),
         elsewhere: None,
     })
@@ -207,12 +212,23 @@ impl ObjectStore for Generations {
 #[derive(Debug)]
 struct Gcs {
     anonymous: bool,
+    /// Of the service; who signs in asks others.
+    host: String,
 }
 
 impl Dialect for Gcs {
     fn meaning(&self, answer: &Answer) -> Meaning {
         let reason = answer.reason();
         let denied = |denial, advice: &str| Meaning::Denied(denial, format!("{reason}; {advice}"));
+        if !answer.is_from(&self.host) && (400..500).contains(&answer.status) {
+            let reason = format!("{} gives no token: {reason}", answer.host);
+            if matches!(answer.status, 408 | 410 | 429) {
+                return Meaning::Busy(reason);
+            }
+            let advice =
+                "sign in again (gcloud auth application-default login), or check GOOGLE_APPLICATION_CREDENTIALS";
+            return Meaning::Denied(Denial::Credentials, format!("{reason}; {advice}"));
+        }
         let Some(code) = answer.code.as_deref() else {
             return match answer.status {
                 // Tokens are refused in JSON, and 404 is a HEAD's of what is not there.
@@ -221,7 +237,8 @@ impl Dialect for Gcs {
                     "no token was given: sign in again (gcloud auth application-default login)",
                 ),
                 // Which generation is there was asked by a HEAD, on the way to writing.
-                404 if answer.asked == Asked::WriteIf => Meaning::Absent,
+                404 if answer.asked == Asked::WriteIf && is_named(answer) => Meaning::Absent,
+                404 if answer.asked == Asked::Head && !is_named(answer) => Meaning::Unsaid,
                 404 if answer.asked != Asked::Head => {
                     Meaning::Foreign(format!("{} does not know the path, and does not answer like Google", answer.host))
                 }
@@ -264,7 +281,7 @@ impl Dialect for Gcs {
     }
 
     fn foreign(&self, answer: &Answer) -> Option<String> {
-        let named = answer.headers.keys().any(|name| name.as_str().starts_with("x-goog-"));
+        let named = answer.has_header_like("x-goog-");
         if answer.is_html() && !named {
             return Some(html(answer));
         }
@@ -274,12 +291,42 @@ impl Dialect for Gcs {
     }
 }
 
+/// Whether only Google answers so. Errors have no `x-goog-` headers, but the number of who took the request.
+fn is_named(answer: &Answer) -> bool {
+    answer.has_header_like("x-goog-") || answer.has_header_like("x-guploader-")
+}
+
 impl Gcs {
     fn rights(&self) -> &'static str {
         if self.anonymous {
             "requests were not signed: leave out --no-sign-request if the bucket is not public"
         } else {
             "check what these credentials may do (the role Storage Object Viewer); --no-sign-request for public buckets"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn a_404_is_absence_only_where_google_says_it_of_the_object() {
+        let google = Gcs { anonymous: false, host: HOST.to_owned() };
+        let meaning = |host: &str, status, header: Option<&'static str>| {
+            let headers = HeaderMap::from_iter(header.map(|name| (name.parse().unwrap(), "1".parse().unwrap())));
+            google.meaning(&Answer::new(Asked::Head, host.to_owned(), status, headers, b""))
+        };
+        assert_eq!(meaning(HOST, 404, Some("x-guploader-uploadid")), Meaning::Absent);
+        assert_eq!(meaning(HOST, 404, Some("x-goog-hash")), Meaning::Absent);
+        assert_eq!(meaning(HOST, 404, None), Meaning::Unsaid);
+        // Who has no token for us says nothing of the object.
+        let token = meaning("169.254.169.254", 404, Some("metadata-flavor"));
+        assert!(matches!(&token, Meaning::Denied(Denial::Credentials, _)), "{token:?}");
+        for status in [408, 410, 429, 503] {
+            assert!(matches!(meaning("oauth2.googleapis.com", status, None), Meaning::Busy(_)), "{status}");
         }
     }
 }

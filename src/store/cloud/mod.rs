@@ -39,6 +39,7 @@ use tokio::time::Instant;
 
 use super::counters::Counters;
 use super::credentials::{Described, Renew};
+use super::retry::Pace;
 use super::{Access, Backend, Batch, Capabilities, Get, Listing, Meta, Object, Put, StoreError, Whereabouts};
 use crate::model::location::{Bucket, ETag, Key, Location};
 use answer::{Asked, Dialect};
@@ -68,12 +69,25 @@ pub(super) trait Elsewhere: Send + Sync + fmt::Debug {
     async fn open(&self, region: Option<&str>) -> Result<Service, StoreError>;
 }
 
+/// For how long a request is repeated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadlines {
+    /// As long as the service has not answered.
+    pub first: Duration,
+    /// Once it has.
+    pub later: Duration,
+}
+
 /// A bucket as a backend.
 pub(super) struct Cloud {
     bucket: Bucket,
     service: RwLock<Arc<Service>>,
     counters: Arc<Counters>,
     deadline: Duration,
+    /// The same for a service that has not answered yet.
+    first_deadline: Duration,
+    /// How long its requests take.
+    pace: Mutex<Pace>,
     /// Whether the service has shown that the bucket is there. Until then, "no such object" without a reason may as well
     /// mean that there is no bucket.
     proven: AtomicBool,
@@ -85,6 +99,10 @@ pub(super) struct Cloud {
     warned: Mutex<Option<Instant>>,
     /// What is known where a refusal may mean that there is no such object; `None` where it may not.
     granted: Option<denied::Granted>,
+    /// Whether it was refused to list it.
+    unlisted: AtomicBool,
+    /// Whether its entity tags are digests.
+    digests: body::Digests,
     /// Folders that were said to hold keys which cannot be shown.
     odd: Mutex<HashSet<String>>,
 }
@@ -103,13 +121,13 @@ impl Cloud {
     pub async fn open(
         bucket: &Bucket,
         access: &Access,
-        deadline: Duration,
+        deadlines: Deadlines,
         counters: Arc<Counters>,
     ) -> Result<Cloud, StoreError> {
         let wire = Wire::new(access, Arc::clone(&counters))?;
         let service = match bucket.as_str().split_once("://").map(|(scheme, _)| scheme) {
-            Some("s3") => s3::open(bucket, access, &wire, deadline).await?,
-            Some("az" | "abfs" | "abfss") => azure::open(bucket, access, &wire).await?,
+            Some("s3") => s3::open(bucket, access, &wire, deadlines.first.min(deadlines.later)).await?,
+            Some("az") => azure::open(bucket, access, &wire).await?,
             Some("gs") => gcs::open(bucket, access, &wire).await?,
             Some("http" | "https") => http::open(bucket, access, &wire)?,
             _ => {
@@ -121,20 +139,24 @@ impl Cloud {
             }
         };
         let granted = access.missing_as_403.then(denied::Granted::default);
-        Ok(Cloud { granted, ..Cloud::with(bucket, service, deadline, counters) })
+        Ok(Cloud { granted, ..Cloud::with(bucket, service, deadlines, counters) })
     }
 
-    fn with(bucket: &Bucket, service: Service, deadline: Duration, counters: Arc<Counters>) -> Cloud {
+    fn with(bucket: &Bucket, service: Service, deadlines: Deadlines, counters: Arc<Counters>) -> Cloud {
         Cloud {
             bucket: bucket.clone(),
             service: RwLock::new(Arc::new(service)),
             counters,
-            deadline,
+            deadline: deadlines.later,
+            first_deadline: deadlines.first,
+            pace: Mutex::default(),
             proven: AtomicBool::new(false),
             expired: Mutex::default(),
             warned: Mutex::default(),
             clock_ahead: Mutex::default(),
             granted: None,
+            unlisted: AtomicBool::new(false),
+            digests: body::Digests::default(),
             odd: Mutex::default(),
         }
     }

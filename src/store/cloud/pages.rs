@@ -18,6 +18,9 @@ use crate::store::{Batch, Listing, StoreError};
 
 /// Keys in a page; S3 gives no more, and the others are not asked for more.
 const KEYS: usize = 1000;
+/// Pages one after another that hold nothing, before a listing is given up. Services send such where much was deleted, of
+/// some thousand keys each; a listing that goes round in circles never ends.
+const EMPTY: u32 = 1000;
 /// Folders whose odd keys are remembered as told.
 const TOLD: usize = 10_000;
 
@@ -32,14 +35,16 @@ impl Cloud {
     ) -> Result<Listing, StoreError> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let key = Key::new(&prefix);
+        let (empty, token) = after.map_or((0, None), marked);
         // Two at least: a folder may begin with an object of its own name, which is not shown.
         let options = PaginatedListOptions {
             delimiter: Some("/".into()),
             max_keys: Some(page.clamp(2, KEYS)),
-            page_token: after.map(str::to_owned),
+            page_token: token,
             ..PaginatedListOptions::default()
         };
         let found = self.page(&key, options, Some(permit)).await?;
+        let empty = self.count_empty(&key, &found, empty)?;
         if found.objects.is_empty() && found.folders.is_empty() && found.next.is_none() && after.is_none() {
             // A bucket may be empty and yet be there.
             if !folder.is_empty() {
@@ -69,7 +74,7 @@ impl Cloud {
         self.tell_odd(folder, odd);
         listing.folders.sort_unstable();
         listing.objects.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        listing.next = found.next;
+        listing.next = found.next.map(|token| mark(empty, &token));
         listing.through = through;
         Ok(listing)
     }
@@ -99,7 +104,7 @@ impl Cloud {
                 cloud.page(&Key::new(&*prefix), options, None).await
             })
         };
-        stream::try_unfold((self, Ahead(State::Start), ask), |(cloud, mut ahead, ask)| async move {
+        stream::try_unfold((self, Ahead(State::Start), ask, 0), |(cloud, mut ahead, ask, empty)| async move {
             let task = match &mut ahead.0 {
                 State::Start => {
                     ahead.0 = State::Asked(ask(Arc::clone(&cloud), None));
@@ -112,6 +117,7 @@ impl Cloud {
             let page = task.await.unwrap_or_else(|stopped| {
                 Err(StoreError::Failed { location: cloud.location(&Key::new("")), reason: stopped.to_string() })
             })?;
+            let empty = cloud.count_empty(&Key::new(""), &page, empty)?;
             ahead.0 = match page.next {
                 Some(token) => State::Asked(ask(Arc::clone(&cloud), Some(token))),
                 None => State::Done,
@@ -122,9 +128,19 @@ impl Cloud {
             if batch.len() < all {
                 tracing::debug!(left_out = all - batch.len(), "folder marks and keys that cannot be read");
             }
-            Ok(Some((batch, (cloud, ahead, ask))))
+            Ok(Some((batch, (cloud, ahead, ask, empty))))
         })
         .boxed()
+    }
+
+    /// How many pages that hold nothing came one after another, `before` this one and with it.
+    fn count_empty(&self, prefix: &Key, page: &Page, before: u32) -> Result<u32, StoreError> {
+        let empty = if page.objects.is_empty() && page.folders.is_empty() { before + 1 } else { 0 };
+        if page.next.is_some() && empty >= EMPTY {
+            let reason = format!("{EMPTY} pages of keys, one after another, hold none: it has no end");
+            return Err(StoreError::Garbled { location: self.location(prefix), reason });
+        }
+        Ok(empty)
     }
 
     /// One page, asked for until it comes. `prefix` is a beginning of keys, not a key.
@@ -138,7 +154,8 @@ impl Cloud {
             let options = options.clone();
             async move { self.page_once(&service, prefix, options, patience).await }.boxed()
         };
-        self.ask(prefix, permit, ask).await
+        let asked = self.ask(prefix, permit, ask).await;
+        self.note_listing(asked)
     }
 
     async fn page_once(
@@ -186,4 +203,16 @@ impl Cloud {
             );
         }
     }
+}
+
+/// Where a listing goes on, and how many empty pages came before: nobody else has a memory of that.
+fn mark(empty: u32, token: &str) -> String {
+    format!("{empty}/{token}")
+}
+
+/// What [`mark`] made, taken apart.
+fn marked(next: &str) -> (u32, Option<String>) {
+    let parts = next.split_once('/').and_then(|(empty, token)| Some((empty.parse().ok()?, token)));
+    let (empty, token) = parts.unwrap_or((0, next));
+    (empty, Some(token.to_owned()))
 }

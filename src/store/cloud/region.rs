@@ -7,7 +7,7 @@ use super::attempts::Attempts;
 use super::wire::{Heard, TroubleKind, Wire, listen};
 use crate::model::location::{Bucket, Key, Location};
 use crate::store::StoreError;
-use crate::store::retry::Fault;
+use crate::store::retry::{Fault, Pace};
 
 /// Asks at `url`, the bucket's own, without a signature. `None` where the service does not say: then it has no regions.
 ///
@@ -21,7 +21,7 @@ pub async fn find(
 ) -> Result<Option<String>, StoreError> {
     let key = Key::new("");
     let location = || Location { bucket: bucket.clone(), key: key.clone() };
-    let mut attempts = Attempts::new(deadline);
+    let mut attempts = Attempts::new(deadline, Pace::default().patience(deadline));
     loop {
         let patience = attempts.patience();
         let request = Request::builder().method(Method::HEAD).uri(url).body(bytes::Bytes::new());

@@ -261,12 +261,16 @@ impl Dialect for S3 {
 impl S3 {
     /// An answer without an error document: a HEAD, or not S3 at all.
     fn bare(&self, answer: &Answer) -> Meaning {
-        let moved = matches!(answer.status, 301 | 307 | 400);
+        let other = answer.region.as_ref().is_some_and(|region| *region != self.region);
         match answer.status {
-            _ if moved && answer.region.is_some() => Meaning::Elsewhere(answer.region.clone()),
+            301 | 307 if answer.region.is_some() => Meaning::Elsewhere(answer.region.clone()),
+            // It names the region with every answer, also with that to an expired token.
+            400 if other => Meaning::Elsewhere(answer.region.clone()),
             301 | 307 if answer.header("location").is_none() => Meaning::Elsewhere(None),
             // S3 says with a HEAD neither that a token has expired nor why it refuses.
             400 | 403 if answer.asked == Asked::Head => Meaning::Unsaid,
+            // Anybody in between can say that, and only S3 numbers what it says.
+            404 if answer.asked == Asked::Head && !answer.has_header_like("x-amz-") => Meaning::Unsaid,
             404 if answer.asked != Asked::Head && !is_page(answer) => {
                 Meaning::Foreign(format!("{} does not know the path, and does not answer like S3", answer.host))
             }
@@ -296,8 +300,7 @@ impl S3 {
 /// Whether it is a page for people. Some services call everything HTML that has no type of its own, but they are
 /// services: they give each request a number.
 fn is_page(answer: &Answer) -> bool {
-    let numbered = answer.headers.keys().any(|name| name.as_str().starts_with("x-amz"));
-    answer.is_html() && !numbered && answer.header("content-length") != Some("0")
+    answer.is_html() && !answer.has_header_like("x-amz-") && answer.header("content-length") != Some("0")
 }
 
 /// How wrong the clock is.

@@ -117,13 +117,13 @@ pub(in crate::store) fn client(access: &Access) -> Result<reqwest::Client, Store
         let pem =
             std::fs::read(&path).map_err(|error| refuse(&what, format!("the CA bundle cannot be read: {error}")))?;
         let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-            .map_err(|error| refuse(&what, format!("not a bundle of PEM certificates: {}", sentence(&error))))?;
+            .map_err(|error| refuse(&what, format!("not a bundle of PEM certificates: {}", sentence(error))))?;
         if certificates.is_empty() {
             return Err(refuse(&what, "holds no PEM certificate".to_owned()));
         }
         builder = builder.tls_certs_merge(certificates);
     }
-    builder.build().map_err(|error| refuse("HTTPS", format!("cannot be set up: {}", sentence(&error))))
+    builder.build().map_err(|error| refuse("HTTPS", format!("cannot be set up: {}", sentence(error))))
 }
 
 /// The proxies of the usual variables; the small letters win, as with curl.
@@ -145,7 +145,7 @@ fn proxies(access: &Access) -> Result<Vec<reqwest::Proxy>, StoreError> {
         let Some((name, url)) = variable(name) else { continue };
         let proxy = make(url).map_err(|error| StoreError::Unsupported {
             what: name,
-            reason: format!("not the URL of a proxy: {}", sentence(&error)),
+            reason: format!("not the URL of a proxy: {}", sentence(error)),
         })?;
         proxies.push(proxy.no_proxy(exempt.clone()));
     }
@@ -228,7 +228,7 @@ impl Wire {
         self.counters.sent();
         let answered = match tokio::time::timeout(patience, self.client.execute(request)).await {
             Ok(Ok(answered)) => http::Response::<reqwest::Body>::from(answered),
-            Ok(Err(error)) => return fail(trouble(&host, &error), HttpErrorKind::Connect),
+            Ok(Err(error)) => return fail(trouble(&host, error), HttpErrorKind::Connect),
             Err(_) => return fail(late(&host, patience), HttpErrorKind::Timeout),
         };
         let (parts, body) = answered.into_parts();
@@ -239,7 +239,7 @@ impl Wire {
             Asked::List => PAGE_BYTES,
             _ => {
                 let answer = Answer::new(asked, host.clone(), status.as_u16(), parts.headers.clone(), b"");
-                let body = body.map_err(move |error| cut(&host, &error));
+                let body = body.map_err(move |error| cut(&host, error));
                 let answered = HttpResponse::from_parts(parts, HttpResponseBody::new(body));
                 return (Ok(answered), Some(Heard::Answer(Box::new(answer))));
             }
@@ -247,7 +247,7 @@ impl Wire {
         let document = match read(body, limit, patience).await {
             Ok(document) => document,
             Err(Broken::Late) => return fail(late(&host, patience), HttpErrorKind::Timeout),
-            Err(Broken::Cut(error)) => return fail(trouble(&host, &error), HttpErrorKind::Interrupted),
+            Err(Broken::Cut(error)) => return fail(trouble(&host, error), HttpErrorKind::Interrupted),
             // The head of an error is enough; a page is not.
             Err(Broken::Long) if !status.is_success() => Bytes::new(),
             Err(Broken::Long) => {
@@ -310,12 +310,14 @@ fn late(host: &str, patience: Duration) -> Trouble {
     Trouble { kind: TroubleKind::Late, reason }
 }
 
-fn cut(host: &str, error: &reqwest::Error) -> HttpError {
+fn cut(host: &str, error: reqwest::Error) -> HttpError {
     HttpError::new(HttpErrorKind::Interrupted, Told(trouble(host, error).reason))
 }
 
 /// What went wrong between us and `host`.
-fn trouble(host: &str, error: &reqwest::Error) -> Trouble {
+fn trouble(host: &str, error: reqwest::Error) -> Trouble {
+    // The URL may hold a signature.
+    let error = &error.without_url();
     let certificate = causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
         Some(rustls::Error::InvalidCertificate(reason)) => Some(format!("{reason:?}")),
         _ => None,
@@ -340,8 +342,9 @@ fn trouble(host: &str, error: &reqwest::Error) -> Trouble {
 }
 
 /// An error of the client as one sentence without its URL, which may hold a signature.
-fn sentence(error: &reqwest::Error) -> String {
-    causes(error).last().map_or_else(|| "unknown".to_owned(), |cause| cause.to_string())
+fn sentence(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    causes(&error).last().map_or_else(|| "unknown".to_owned(), |cause| cause.to_string())
 }
 
 /// An error and what caused it, also where `std::io::Error` hides it.
@@ -364,6 +367,24 @@ impl Trouble {
             TroubleKind::Connect | TroubleKind::Certificate => StoreError::Unreachable { location, reason },
             TroubleKind::Late => StoreError::Timeout { location, seconds: waited.as_secs() },
             TroubleKind::Cut => StoreError::Garbled { location, reason },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_trouble_tells_a_url() {
+        let client = client(&Access::default()).unwrap();
+        // Nothing listens at port 1; and what is no URL of a service is refused before a name is looked for.
+        for url in ["http://127.0.0.1:1/x?X-Amz-Signature=secret", "ftp://127.0.0.1/x?X-Amz-Signature=secret"] {
+            for tell in [|error| trouble("host", error).reason, sentence as fn(reqwest::Error) -> String] {
+                let error = client.get(url).send().await.unwrap_err();
+                let told = tell(error);
+                assert!(!told.is_empty() && !told.contains("secret"), "{told}");
+            }
         }
     }
 }

@@ -45,6 +45,15 @@ class Moto(Server):
             list(pool.map(put, files))
         return len(files)
 
+    def save(self, bucket, folder):
+        """Writes every object of a bucket to a file below a folder."""
+        client = self.client()
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            for entry in page.get("Contents", []):
+                path = pathlib.Path(folder) / entry["Key"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(client.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
+
 
 def main(arguments):
     """Serves until it is ended."""

@@ -123,6 +123,14 @@ async fn a_summary_that_may_be_outdated_is_not_used() {
     assert!(open(&memory, path).await.2 > 0);
     memory.put_at(&dataset, bytes.clone(), written - Duration::from_secs(1));
     assert_eq!(open(&memory, path).await.2, 0);
+    // Written before the summary was, but after its writer had read it.
+    let late = store.get(&summary).await.unwrap().bytes;
+    memory.put_at(summary.as_str(), late.clone(), written + Duration::from_secs(100));
+    memory.put_at(&dataset, bytes.clone(), written + Duration::from_secs(50));
+    assert!(open(&memory, path).await.2 > 0);
+    memory.put_at(summary.as_str(), late, written);
+    memory.put_at(&dataset, bytes.clone(), written - Duration::from_secs(1));
+    assert_eq!(open(&memory, path).await.2, 0);
     // An object it does not have, though nothing leads there.
     let stray = format!("{}d/0000-000000-000001/.dataset.json", below.as_str());
     memory.put(&stray, "{}");
@@ -158,8 +166,11 @@ async fn a_thousand_objects_come_in_two_trips_and_the_listing_with_a_summary() {
     memory.put(key_of(ROOT), object(ROOT, &group));
     ids.iter().for_each(|id| memory.put(key_of(id), object(id, scalar)));
     let datasets: Vec<String> = ids.iter().map(|id| format!(r#""{id}": {{}}"#)).collect();
-    let info =
-        format!(r#"{{"num_groups": 1, "num_datatypes": 0, "num_chunks": 0, "datasets": {{{}}}}}"#, datasets.join(", "));
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let info = format!(
+        r#"{{"num_groups": 1, "num_datatypes": 0, "num_chunks": 0, "scan_start": {began}, "datasets": {{{}}}}}"#,
+        datasets.join(", ")
+    );
     memory.put(format!("{HOME}/.info.json"), info);
     let (without, trips, own) = open(&memory, "x.h5").await;
     // The summary was looked for in vain beside the root group; then the datasets, 64 at a time.

@@ -113,6 +113,51 @@ async fn a_service_that_is_away_comes_back() {
     assert!(matches!(&error, StoreError::Unreachable { reason, .. } if reason.contains("127.0.0.1:1")), "{error}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_service_that_has_never_answered_is_given_up_sooner() {
+    use crate::store::retry::Fault;
+    use attempts::Then;
+    // As long as nobody answers, soon; one that says it is busy is there; one that has answered is known.
+    for (fault, known, least, most) in [
+        (Fault::Unreachable, false, 4, 10),
+        (Fault::Late, false, 4, 10),
+        (Fault::Busy(None), false, 50, 60),
+        (Fault::Unreachable, true, 50, 60),
+    ] {
+        let cloud = Cloud::of(Arc::new(object_store::memory::InMemory::new()), Duration::from_secs(60));
+        let cloud = Cloud { first_deadline: Duration::from_secs(10), ..cloud };
+        if known {
+            cloud.prove();
+        }
+        let (key, began) = (Key::new("a"), Instant::now());
+        let failed: Result<(), _> = cloud
+            .ask(&key, None, |_, _| {
+                let error = StoreError::Unreachable { location: cloud.location(&key), reason: "no".to_owned() };
+                async move { Err(Failure { error, then: Then::Again(fault), unsaid: false }) }.boxed()
+            })
+            .await;
+        let took = began.elapsed().as_secs();
+        assert!(failed.is_err() && (least..=most).contains(&took), "{fault:?} {known}: {took} s");
+    }
+}
+
+#[tokio::test]
+async fn a_quick_service_that_stalls_is_asked_again_soon() {
+    let s3 = S3::of(&[("a", b"x")]);
+    let whole = s3.clone();
+    let stall = Duration::from_secs(60);
+    let server = faulty(&s3, move |request, number| (number == 20).then(|| whole.answer(request).stall(stall))).await;
+    let settings = StoreSettings { cloud_deadline: Duration::from_secs(60), ..settings(access(&server)) };
+    let store = Store::open_with(&Bucket::new("s3://bucket"), settings).await.unwrap();
+    for _ in 0..20 {
+        store.get(&Key::new("a")).await.unwrap();
+    }
+    let began = Instant::now();
+    assert_eq!(&store.get(&Key::new("a")).await.unwrap().bytes[..], b"x");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(store.counters().retries, 1);
+}
+
 #[tokio::test]
 async fn wrong_lengths_are_never_read_as_an_object() {
     let s3 = S3::of(&[("a", b"0123456789")]);
@@ -140,6 +185,63 @@ async fn wrong_lengths_are_never_read_as_an_object() {
         };
         assert!(matches!(read, Ok(true)), "{name}: {read:?}");
         assert_eq!(store.counters().retries, 1, "{name}");
+    }
+}
+
+/// `reply` with the MD5 of `bytes` for a tag.
+fn digested(reply: Reply, bytes: &[u8]) -> Reply {
+    use md5::{Digest, Md5};
+    let tag = format!("\"{:032x}\"", u128::from_be_bytes(Md5::digest(bytes).into()));
+    let others = reply.headers.clone().into_iter().filter(|(name, _)| *name != "etag").collect();
+    Reply { headers: others, ..reply }.with("etag", tag)
+}
+
+/// As [`digested`], for requests on condition of such a tag too.
+fn answer_digested(s3: &S3, request: &Request, bytes: &[u8]) -> Reply {
+    let mut request = request.clone();
+    request.headers.remove("if-match");
+    digested(s3.answer(&request), bytes)
+}
+
+#[tokio::test]
+async fn half_an_object_that_says_it_is_whole_is_known_by_its_md5() {
+    for bytes in [&b"0123456789"[..], &b"0"[..], LONG] {
+        let s3 = S3::of(&[("a", bytes)]);
+        let there = s3.clone();
+        let server = faulty(&s3, move |request, number| {
+            let mut reply = answer_digested(&there, request, bytes);
+            if matches!(number, 0 | 2) {
+                reply.body.truncate(reply.body.len() / 2);
+            }
+            Some(reply)
+        })
+        .await;
+        let store = store(&server).await;
+        assert_eq!(&store.get(&Key::new("a")).await.unwrap().bytes[..], bytes);
+        let log = server.log();
+        let ranges: Vec<String> = log.iter().map(|request| request.header("range").to_owned()).collect();
+        let half = format!("bytes=0-{}", (bytes.len() / 2).max(1) - 1);
+        // Two that were half, each looked at again, and the whole one.
+        assert_eq!(ranges, ["", &half, "", &half, ""], "{} bytes", bytes.len());
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_only_looks_like_an_md5_costs_a_second_look_and_then_none() {
+    for (bytes, told) in [(&b"0123456789"[..], ""), (b"", ""), (b"0123456789", "aws:kms"), (b"0123456789", "AES256")] {
+        let s3 = S3::of(&[("a", bytes)]);
+        let there = s3.clone();
+        let server = faulty(&s3, move |request, _| {
+            let reply = answer_digested(&there, request, b"something else");
+            Some(if told.is_empty() { reply } else { reply.with("x-amz-server-side-encryption", told) })
+        })
+        .await;
+        let store = store(&server).await;
+        for _ in 0..3 {
+            assert_eq!(store.get(&Key::new("a")).await.unwrap().bytes, bytes);
+        }
+        // Of an object with a key of its own it is known from the start.
+        assert_eq!(server.log().len(), if told == "aws:kms" { 3 } else { 4 }, "{told}");
     }
 }
 
@@ -270,4 +372,51 @@ async fn many_readers_of_a_service_in_trouble_get_every_byte() {
     let counted = store.counters();
     assert_eq!((counted.gets, counted.sent), (200, 200 + counted.retries));
     assert!(counted.retries > 60, "{}", counted.retries);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_at_a_server_without_ranges_is_fetched_anew() {
+    let s3 = S3::of(&[("a", LONG)]);
+    let server = faulty(&s3, move |_, number| {
+        let whole = Reply::new(200, LONG).with("etag", etag(LONG)).with("x-amz-request-id", "1");
+        let whole = whole.with("last-modified", "Sat, 03 Feb 2024 04:05:06 GMT");
+        Some(if number == 0 { whole.cut(50_000) } else { whole })
+    })
+    .await;
+    let store = store(&server).await;
+    assert_eq!(&store.get(&Key::new("a")).await.unwrap().bytes[..], LONG);
+    let ranges: Vec<_> = server.log().iter().map(|request| request.header("range").to_owned()).collect();
+    assert_eq!(ranges, ["", "bytes=50000-199999", ""]);
+    // Where part of it was asked for, the whole is no answer.
+    assert!(matches!(store.get_range(&Key::new("a"), 5..9, None).await, Err(StoreError::Failed { .. })));
+}
+
+#[tokio::test]
+async fn a_listing_that_goes_round_in_circles_ends() {
+    let server = Server::start(|request, _| {
+        let next = if request.query("continuation-token").as_deref() == Some("A") { "B" } else { "A" };
+        let page = format!(
+            "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>{next}</NextContinuationToken>\
+             </ListBucketResult>"
+        );
+        Reply::new(200, page).with("content-type", "application/xml").with("x-amz-request-id", "1")
+    })
+    .await;
+    let store = store(&server).await;
+    let error = store.list_below("f/").try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(matches!(&error, StoreError::Garbled { reason, .. } if reason.contains("has no end")), "{error}");
+    assert!(matches!(store.holds_any("f").await, Err(StoreError::Garbled { .. })));
+    assert!(server.log().len() <= 2002);
+}
+
+#[tokio::test]
+async fn a_write_on_a_condition_that_the_service_failed_at_is_not_repeated() {
+    for (status, sent) in [(500, 1), (502, 1), (504, 1), (503, 2), (429, 2)] {
+        let server = faulty(&S3::default(), move |_, number| (number == 0).then(|| Reply::error(status, "X"))).await;
+        let store = store(&server).await;
+        let done = store.put(&Key::new("a"), Bytes::from_static(b"x"), Put::IfAbsent).await;
+        assert_eq!((done.is_ok(), store.counters().sent), (sent == 2, sent), "{status}");
+        let done = store.put(&Key::new("b"), Bytes::from_static(b"x"), Put::Overwrite).await;
+        assert!(done.is_ok(), "{status}");
+    }
 }

@@ -56,12 +56,14 @@ impl Cloud {
         };
         let dialect = Arc::new(Silent);
         let service = Service { objects, pages: None, capabilities, dialect, renew: None, elsewhere: None };
-        Cloud::with(&Bucket::new("test://bucket"), service, deadline, Arc::default())
+        let deadlines = Deadlines { first: deadline, later: deadline };
+        Cloud::with(&Bucket::new("test://bucket"), service, deadlines, Arc::default())
     }
 
     fn renewing(self, renew: Arc<dyn Renew>) -> Cloud {
         let service = Arc::into_inner(self.service.into_inner().unwrap()).unwrap();
-        Cloud::with(&self.bucket, Service { renew: Some(renew), ..service }, self.deadline, self.counters)
+        let deadlines = Deadlines { first: self.deadline, later: self.deadline };
+        Cloud::with(&self.bucket, Service { renew: Some(renew), ..service }, deadlines, self.counters)
     }
 }
 

@@ -33,7 +33,12 @@ async fn a_refusal_is_never_absence_by_itself() {
     for key in ["db/R/d/D/1_0", "db/R/d/D/2_0"] {
         let error = store.get(&Key::new(key)).await.unwrap_err();
         assert!(matches!(error, StoreError::Forbidden { denial: Denial::Rights, .. }), "{error}");
+        // Nothing is known yet of listings.
+        assert!(!error.to_string().contains("--missing-as-403"), "{error}");
     }
+    assert!(matches!(store.list("db", None).await, Err(StoreError::Forbidden { .. })));
+    let error = store.get(&Key::new("db/R/d/D/1_0")).await.unwrap_err();
+    assert!(error.to_string().contains("--missing-as-403"), "{error}");
 }
 
 #[tokio::test]

@@ -66,6 +66,31 @@ async fn a_head_without_a_reason_is_asked_as_a_get() {
     }
 }
 
+#[tokio::test]
+async fn a_404_of_whoever_stands_between_is_no_absence() {
+    let s3 = S3::of(&[("a", b"x")]);
+    let proxy = |method: &str| Reply::new(404, if method == "HEAD" { "" } else { "404 page not found" });
+    let plain = |reply: Reply| reply.with("content-type", "text/plain");
+    let server = faulty(&s3, move |request, number| (number > 0).then(|| plain(proxy(&request.method)))).await;
+    let settings = StoreSettings { cloud_deadline: Duration::from_secs(2), ..settings(access(&server)) };
+    let store = Store::open_with(&Bucket::new("s3://bucket"), settings).await.unwrap();
+    // The bucket is known to be there.
+    store.get(&Key::new("a")).await.unwrap();
+    let error = store.head(&Key::new("a")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Garbled { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_head_that_names_the_region_it_was_asked_in_is_not_sent_there_again() {
+    let server = Server::start(|request, _| {
+        let reply = if request.method == "HEAD" { Reply::new(400, "") } else { Reply::error(400, "ExpiredToken") };
+        reply.with("x-amz-bucket-region", "us-east-1")
+    })
+    .await;
+    let error = store(&server).await.head(&Key::new("a")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Forbidden { denial: Denial::Expired, .. }), "{error}");
+}
+
 /// A server whose buckets are in regions of their own.
 async fn regional(home: &'static str, says: impl Fn(Reply) -> Reply + Send + Sync + 'static) -> Server {
     let s3 = S3::of(&[("a", b"x")]);

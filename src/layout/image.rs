@@ -162,6 +162,18 @@ impl Image {
         self.metadata_len
     }
 
+    /// Where the metadata lie that are kept as bytes: headers with all they lead to but data, and heaps of attributes.
+    /// Chunk indexes are made when they are asked for. Each begins and ends on a page.
+    pub fn kept(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.regions.iter().filter_map(|region| match region.kind {
+            RegionKind::Metadata(Piece::Blob(number)) => {
+                let blob = self.blobs.get(usize::from(number))?;
+                Some(region.start..region.start.saturating_add(blob.len() as u64))
+            }
+            _ => None,
+        })
+    }
+
     /// What of the hierarchy the file does not show, or shows otherwise.
     pub fn problems(&self) -> &[Omission] {
         &self.omissions

@@ -36,7 +36,8 @@ impl fmt::Debug for Faulty {
 }
 
 impl Store {
-    /// This store, but requests for objects, and for all below a prefix, fail where `fault` says so.
+    /// This store, but requests for objects, and for all below a prefix (named with a `*` behind), fail where `fault`
+    /// says so.
     pub(crate) fn failing(self, fault: impl Fn(&Key) -> Option<StoreError> + Send + Sync + 'static) -> Store {
         let backend = Faulty { fault: Arc::new(fault), ..Faulty::none(self.backend) };
         Store::with_backend(&self.bucket, Arc::new(backend), self.settings)
@@ -103,7 +104,7 @@ impl Backend for Faulty {
     }
 
     fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
-        match self.check(&Key::new(prefix)) {
+        match self.check(&Key::new(format!("{prefix}*"))) {
             Ok(()) => self.inner.list_below(prefix),
             Err(error) => Box::pin(futures::stream::iter([Err(error)])),
         }

@@ -209,10 +209,11 @@ fn is_there(settings: &MountSettings) -> bool {
     let url = url.trim_end_matches('/');
     mountpoint::shows(point, url)
         || url.rsplit_once('/').is_some_and(|(folder, name)| {
-            // Looked into only once it is known to answer; two names are enough to see that it is not one.
+            // Looked into only once it is known to answer; two names are enough to see that it is not one. A folder that
+            // is alone in its folder is another source.
             mountpoint::shows(point, folder)
                 && match std::fs::read_dir(point).into_iter().flatten().take(2).collect::<Vec<_>>().as_slice() {
-                    [Ok(entry)] => entry.file_name() == name,
+                    [Ok(entry)] => entry.file_name() == name && entry.file_type().is_ok_and(|kind| kind.is_file()),
                     _ => false,
                 }
         })

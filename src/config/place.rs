@@ -197,7 +197,8 @@ impl Service {
 fn shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (head, tail) = rest.split_once('/').map_or((rest, String::new()), |(head, tail)| (head, format!("/{tail}")));
-    let head = head.rsplit_once('@').filter(|_| scheme.starts_with("http")).map_or(head, |(_, host)| host);
+    // A container stands before the `@` of `abfss://`; before any other there may be a password.
+    let head = head.rsplit_once('@').filter(|_| !scheme.starts_with("abfs")).map_or(head, |(_, host)| host);
     // What follows `?` may be a signature.
     let tail = tail.split(['?', '#']).next().unwrap_or_default();
     format!("{scheme}://{head}{tail}")
@@ -320,6 +321,8 @@ mod tests {
     fn a_password_in_a_url_is_neither_taken_nor_shown() {
         let error = place("https://me:secret@host/x", None).unwrap_err().to_string();
         assert!(!error.contains("secret") && error.contains("https://host/x"), "{error}");
+        let error = place("s3://me:secret@bucket/x", None).unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
         let error = place("https://host/x?sig=secret", None).unwrap_err().to_string();
         assert!(!error.contains("secret"), "{error}");
     }

@@ -124,6 +124,16 @@ def test_one_file(helper, point, stores):
     wait_for_end(point)
 
 
+def test_a_folder_that_is_alone_in_its_folder_is_another_source(helper, point, stores):
+    """A mount of the folder around it does not pass for a mount of it."""
+    folder = stores["1.0.2"] / "home"
+    run("mount", "-t", "h5mount", folder, point, "-o", "ro")
+    assert os.listdir(point) == ["admin"]
+    assert "mounted there already" in run("mount", "-t", "h5mount", folder / "admin", point, "-o", "ro", code=32)
+    run("umount", point)
+    wait_for_end(point)
+
+
 def test_the_type_may_be_a_subtype_of_fuse(point, stores):
     """`fuse.h5mount`, where the helper is there by that name."""
     helper = pathlib.Path("/sbin/mount.fuse.h5mount")

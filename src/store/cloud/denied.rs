@@ -3,7 +3,7 @@
 //!
 //! With [`Access::missing_as_403`](crate::store::Access) a refusal for lack of rights counts as "no such object" only
 //! with evidence of that moment, from the same credentials: a name that nobody gave is refused just so, and an object
-//! that was read before, in the same folder or the nearest above it, is still granted. The evidence is gathered once for
+//! of the same dataset that was read before is still granted. The evidence is gathered once for
 //! all who wait for it and believed for [`BELIEVED`]; a refusal for any other reason is never absence.
 
 use std::collections::HashMap;
@@ -22,10 +22,11 @@ use crate::store::{Denial, Get, StoreError};
 /// How long the evidence holds. Rights change when tokens end and people edit policies, which takes effect within
 /// seconds anyway; a dataset of which most chunks are missing must not cost three requests a chunk.
 const BELIEVED: Duration = Duration::from_secs(1);
-/// Folders of which an object is remembered.
-const FOLDERS: usize = 10_000;
-/// Nearest folders of a key that may hold the object: deeper than `db/<root>`, the objects of one file.
-const SHALLOWEST: usize = 2;
+/// Folders of which an object is remembered: as many as datasets of some large files; 20 MB at most.
+const FOLDERS: usize = 100_000;
+/// Segments of the folder of a dataset, `db/<root>/d/<dataset>`. Chunks may lie deeper, and then what lies in this folder
+/// is of their dataset; what lies above it is not, and policies may well grant the one and not the other.
+const DATASET: usize = 4;
 
 /// What to do about a refusal in a bucket that may not be listed.
 const REMEDY: &str = "this bucket may not be listed, and then it also refuses what is not there: permit listing it, or \
@@ -34,7 +35,7 @@ const REMEDY: &str = "this bucket may not be listed, and then it also refuses wh
 /// What is known of a bucket that denies LIST.
 #[derive(Debug, Default)]
 pub struct Granted {
-    /// Last key that was granted, by folder.
+    /// First key that was granted, by [`scope`].
     keys: Mutex<HashMap<String, Key>>,
     /// Evidence by the object it rests on: when it was gathered, and whether absence is refused like lack of rights.
     evidence: Mutex<HashMap<Key, Evidence>>,
@@ -49,13 +50,13 @@ impl Granted {
 
     /// `key` was granted.
     pub fn note(&self, key: &Key) {
-        let (folder, _) = key.as_str().rsplit_once('/').unwrap_or_default();
+        let scope = scope(key);
         let mut keys = self.keys();
-        if keys.len() >= FOLDERS && !keys.contains_key(folder) {
+        if keys.len() >= FOLDERS && !keys.contains_key(scope) {
             keys.clear();
         }
         // The first is as good as the last, and its evidence may be there already.
-        keys.entry(folder.to_owned()).or_insert_with(|| key.clone());
+        keys.entry(scope.to_owned()).or_insert_with(|| key.clone());
     }
 
     /// `key` is not granted any more.
@@ -63,19 +64,18 @@ impl Granted {
         self.keys().retain(|_, known| known != key);
     }
 
-    /// An object that was granted, in the folder of `key` or the nearest above it.
+    /// An object that was granted, of the dataset that `key` is a part of, or in the same folder.
     fn beside(&self, key: &Key) -> Option<Key> {
         let keys = self.keys();
-        let (own, _) = key.as_str().rsplit_once('/').unwrap_or_default();
-        let mut folder = own;
+        let mut scope = scope(key);
         loop {
-            if let Some(known) = keys.get(folder).filter(|known| *known != key) {
+            if let Some(known) = keys.get(scope).filter(|known| *known != key) {
                 return Some(known.clone());
             }
-            folder = folder.rsplit_once('/')?.0;
-            if folder.split('/').count() < SHALLOWEST {
+            if scope.split('/').count() <= DATASET {
                 return None;
             }
+            scope = scope.rsplit_once('/')?.0;
         }
     }
 
@@ -165,6 +165,18 @@ impl Cloud {
             async move { self.get_once(&service, key, path, get, held, patience).await }.boxed()
         };
         self.ask(key, permit, ask).await.map(|_| ())
+    }
+}
+
+/// What objects of one dataset have in common: their folder. Without folders, as in the first schema
+/// (`<hash>-<kind>-<id>`, chunks with `_<index>` behind), their id.
+fn scope(key: &Key) -> &str {
+    match key.as_str().rsplit_once('/') {
+        Some((folder, _)) => folder,
+        None => {
+            let id = key.as_str().splitn(3, '-').nth(2).unwrap_or(key.as_str());
+            id.split_once('_').map_or(id, |(id, _)| id)
+        }
     }
 }
 

@@ -57,11 +57,16 @@ async fn with_evidence_a_refusal_is_absence_and_the_evidence_is_shared() {
     assert!((66..=70).contains(&asked), "{asked}");
     // One HEAD: asked again as a GET, for its reason.
     assert!(store.head(&Key::new("db/R/d/D/99_0")).await.unwrap_err().is_not_found());
-    // In a folder of its own nothing is known but the file it belongs to.
-    assert!(store.get(&Key::new("db/R/d/E/0_0")).await.is_err());
+    // What lies deeper in the folder of the dataset belongs to it.
+    assert!(store.get(&Key::new("db/R/d/D/p1/0_0")).await.unwrap_err().is_not_found());
+    // What is known of the file says nothing of another dataset: its folder may be closed.
     store.get(&Key::new("db/R/.group.json")).await.unwrap();
-    assert!(store.get(&Key::new("db/R/d/E/0_0")).await.unwrap_err().is_not_found());
-    assert!(!store.get(&Key::new("db/S/d/E/0_0")).await.unwrap_err().is_not_found());
+    for key in ["db/R/d/E/0_0", "db/R/d/E/.dataset.json", "db/S/d/E/0_0"] {
+        let error = store.get(&Key::new(key)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Forbidden { .. }), "{error}");
+    }
+    // Beside the root group that is granted, though.
+    assert!(store.get(&Key::new("db/R/.info.json")).await.unwrap_err().is_not_found());
 }
 
 #[tokio::test]

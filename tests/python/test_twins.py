@@ -224,8 +224,9 @@ def test_listing_a_folder_again_and_again_takes_no_more_memory(bucket):
             assert len(os.listdir(mount / "many")) == 20000
         held = mount.memory() - start
         conftest.COUNTED["memory, MiB, eight listings of 20,000 domains"] = held >> 20
-        # Two listings of 500 bytes a name, and a quarter of a MiB for each of some 200 threads.
-        assert held < 2 * 20000 * 500 + 200 * (1 << 18), held
+        # Two listings of 500 bytes a name, and a quarter of a MiB for each thread: 64 requests in flight on a busy
+        # machine make up to 300. Without the bound that this test is for, it were twice as much.
+        assert held < 2 * 20000 * 500 + 300 * (1 << 18), held
 
 
 @pytest.mark.long

@@ -92,6 +92,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         headers = dict(headers)
         headers.setdefault("Content-Length", str(len(body)))
+        # The real service numbers each answer; one without a number is somebody else's.
+        headers.setdefault("x-guploader-uploadid", "answer-%d" % len(self.server.requests))
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

@@ -132,7 +132,12 @@ def wrong_pieces(right, seen):
     return [at for (at, wanted), (_, found) in pairs if found != wanted and not isinstance(found, int)], failed
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.replace(" ", "-"))
+# All faults at once take a minute on an idle machine: run by `scripts/test --full`, alone.
+CASES = [pytest.param(fault, id=fault.replace(" ", "-"), marks=[pytest.mark.long] if fault == ALL_AT_ONCE else [])
+         for fault in FAULTS]
+
+
+@pytest.mark.parametrize("fault", CASES)
 def test_every_byte(fault, servers, right, alone, stores, interpreters, sources, tmp_path):
     """Images of files; where the faults are combined those of all samples, and every object through libhdf5."""
     names, further = ONE if "Retry-After" in fault else FEW, None

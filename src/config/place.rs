@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::ConfigError;
-use crate::model::location::Bucket;
+use crate::model::location::{Bucket, percent_decoded};
 use crate::store::root::{bucket_of, nearest_holding};
 
 /// A place in a store: what a command's SOURCE means.
@@ -159,7 +159,7 @@ impl Service {
                 if head.is_empty() || rest.contains(['?', '#']) {
                     return Err(wrong(&format!("it looks like {scheme}://HOST/PATH, without `?` or `#`")));
                 }
-                let key = decoded(tail).ok_or_else(|| wrong("its percent-encoding is wrong"))?;
+                let key = percent_decoded(tail).ok_or_else(|| wrong("its percent-encoding is wrong"))?;
                 (format!("{scheme}://{}", head.to_ascii_lowercase()), key)
             }
             _ => return Ok(None),
@@ -202,23 +202,6 @@ fn shown(url: &str) -> String {
     // What follows `?` may be a signature.
     let tail = tail.split(['?', '#']).next().unwrap_or_default();
     format!("{scheme}://{head}{tail}")
-}
-
-/// Percent-decoding. `None` where what follows a `%` is no byte, or the bytes are no text.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte == b'%' {
-            let digits = after.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
-            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-            rest = &after[2..];
-        } else {
-            bytes.push(byte);
-            rest = after;
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

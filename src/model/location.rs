@@ -83,3 +83,20 @@ impl ETag {
         !self.0.starts_with("W/")
     }
 }
+
+/// What a percent-encoded part of a web address stands for (RFC 3986, section 2.1). `None` where what follows a `%` is no
+/// byte, or the bytes are no text.
+pub fn percent_decoded(text: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
+        bytes.push(u8::try_from(digit(0)? * 16 + digit(1)?).ok()?);
+        rest = &after[2..];
+    }
+    String::from_utf8(bytes).ok()
+}

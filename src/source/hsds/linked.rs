@@ -10,7 +10,7 @@ use super::id::{Id, IdKind};
 use super::stream::stored_size;
 use crate::model::chunk::{BadChunk, Rows};
 use crate::model::datatype::{ByteOrder, Compound, Datatype, Integer};
-use crate::model::location::{Bucket, Key, Location};
+use crate::model::location::{Bucket, Key, Location, percent_decoded};
 
 /// Where a linked dataset's bytes lie.
 #[derive(Clone, PartialEq, Debug)]
@@ -92,22 +92,6 @@ fn web_file(scheme: &str, host: &str, path: &str) -> Option<Location> {
         [] => return None,
     };
     Some(Location { bucket: Bucket::new(bucket), key: Key::new(key) })
-}
-
-/// `None` where what follows a `%` is no byte, or the bytes are no text.
-fn percent_decoded(text: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let digit = |at: usize| after.get(at).and_then(|&digit| char::from(digit).to_digit(16));
-        bytes.push(u8::try_from(digit(0)? * 16 + digit(1)?).ok()?);
-        rest = &after[2..];
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// Class of a layout whose chunks are listed in another dataset.

@@ -1,6 +1,7 @@
 //! The dataspace message, version 2 (IV.A.2.b): rank and extents of a dataset or an attribute.
 
 use super::FormatError;
+use super::cursor::Cursor;
 use super::fields::Fields;
 use crate::model::dataspace::Dataspace;
 use crate::model::limits::RANK;
@@ -61,4 +62,35 @@ pub fn encode(dataspace: &Dataspace, out: &mut Vec<u8>) -> Result<(), FormatErro
 /// True where no dimension may grow.
 fn is_fixed(dims: &[u64], max_dims: &[Option<u64>]) -> bool {
     dims.iter().zip(max_dims).all(|(dim, max)| *max == Some(*dim))
+}
+
+/// A message's body, of any version.
+pub fn decode(body: &mut Cursor<'_>) -> Result<Dataspace, FormatError> {
+    let version = body.version(1..=2)?;
+    let (rank, flags) = (body.u8()?, body.u8()?);
+    // Version 1 has no type: no dimension means a scalar.
+    let class = if version == 1 { u8::from(rank > 0) } else { body.u8()? };
+    if version == 1 {
+        body.skip(5)?;
+    }
+    if usize::from(rank) > RANK {
+        return Err(body.bad(format!("rank {rank} is more than {RANK}")));
+    }
+    match class {
+        2 => return Ok(Dataspace::Null),
+        0 if rank == 0 => return Ok(Dataspace::Scalar),
+        1 if rank > 0 => {}
+        _ => return Err(body.bad(format!("type {class} with rank {rank}"))),
+    }
+    let dims = (0..rank).map(|_| body.length()).collect::<Result<Vec<_>, _>>()?;
+    let mut max_dims: Vec<_> = dims.iter().copied().map(Some).collect();
+    if flags & HAS_MAXIMA != 0 {
+        for (max, &dim) in max_dims.iter_mut().zip(&dims) {
+            *max = Some(body.length_or_none()?).filter(|&max| max != UNLIMITED);
+            if max.is_some_and(|max| max < dim) {
+                return Err(body.bad(format!("extent {dim} passes its maximum {max:?}")));
+            }
+        }
+    }
+    Ok(Dataspace::Simple { dims, max_dims })
 }

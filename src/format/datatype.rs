@@ -4,6 +4,8 @@
 //! throughout: the packed form, and one version for the whole tree, because libhdf5 takes a sequence or an array that is
 //! older than its base type for something to rewrite when the file is opened for writing.
 
+pub mod decode;
+
 use super::FormatError;
 use super::fields::{Fields, width_of};
 use crate::model::datatype::{

@@ -3,6 +3,8 @@
 //! Its length depends on the messages' lengths only, never on the addresses in them: a header is measured with messages
 //! that still hold [`UNDEFINED_ADDRESS`](super::UNDEFINED_ADDRESS).
 
+pub mod decode;
+
 use super::FormatError;
 use super::fields::{CHECKSUM_LEN, Fields};
 

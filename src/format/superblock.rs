@@ -3,6 +3,8 @@
 //! Its extension is an ordinary [object header](super::object_header) with a [file space info
 //! message](super::message::file_space_info).
 
+pub mod decode;
+
 use super::checksum::lookup3;
 
 /// Bytes of a superblock of version 2 with 8-byte offsets and lengths.

@@ -5,6 +5,7 @@
 mod arrays;
 mod builder;
 mod dense;
+mod files;
 mod types;
 
 use hdf5_reader::{Hdf5File, OpenOptions};

@@ -1,10 +1,10 @@
 //! Links of a large group and attributes of an object with many: messages in a fractal heap, found by name through a v2
 //! B-tree.
 
-use crate::format::FormatError;
 use crate::format::heap::fractal::{self, Client, FractalHeap};
 use crate::format::index::btree2::{self, BTree2};
 use crate::format::index::name::{self, NameIndex};
+use crate::format::{FormatError, Kind};
 use crate::model::name::Name;
 
 use super::blob::Blob;
@@ -110,6 +110,7 @@ impl Dense {
         if bodies.iter().enumerate().any(|(object, body)| body.len() as u64 != heap.object_len(object)) {
             // The heap was planned with other lengths: writing it would overwrite what lies behind.
             return Err(FormatError {
+                kind: Kind::Unencodable,
                 structure: "fractal heap",
                 at: 0,
                 reason: "a message changed its length after it was placed".into(),

@@ -14,7 +14,7 @@ use crate::format::heap::fractal::Client;
 use crate::format::message::file_space_info;
 use crate::format::object_header::{Message, ObjectHeader, message_flags};
 use crate::format::superblock::{SUPERBLOCK_LEN, Superblock};
-use crate::format::{FormatError, UNDEFINED_ADDRESS};
+use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
 use crate::model::hierarchy::{Hierarchy, ObjectId};
 use crate::model::limits::FILE_BYTES;
 
@@ -308,7 +308,12 @@ impl<'a> Planner<'a> {
         let header = object_header(shown, &places).map_err(unencodable)?.encode().map_err(unencodable)?;
         if header.len() as u64 != placed.header_len {
             let reason = format!("{} bytes, measured as {}", header.len(), placed.header_len);
-            return Err(unencodable(FormatError { structure: "object header", at: 0, reason }));
+            return Err(unencodable(FormatError {
+                kind: Kind::Unencodable,
+                structure: "object header",
+                at: 0,
+                reason,
+            }));
         }
         metadata.write(self.headers[number], &header);
         if let Some(dense) = &placed.links {

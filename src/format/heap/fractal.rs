@@ -10,6 +10,8 @@
 //! id; addresses and the objects' bytes are wanted only when encoding. Free space is not tracked: a writer that adds to
 //! the heap begins a new block.
 
+pub mod decode;
+
 use std::ops::Range;
 
 use crate::format::fields::{CHECKSUM_LEN, Fields};

@@ -3,6 +3,8 @@
 //! A collection is filled from its first object on; its address is not among its bytes, so it can be made before it has
 //! a place.
 
+pub mod decode;
+
 use crate::format::FormatError;
 use crate::format::fields::Fields;
 

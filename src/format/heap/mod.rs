@@ -3,3 +3,4 @@
 
 pub mod fractal;
 pub mod global;
+pub mod local;

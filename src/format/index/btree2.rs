@@ -6,6 +6,8 @@
 //! by the same rule over them, up to a level of one node, the root. So the place of any record and the records of any
 //! node are computed from its number alone, for a tree of names as for one of a billion chunks.
 
+pub mod decode;
+
 use std::ops::Range;
 
 use super::super::message::data_layout::{MERGE_PERCENT, SPLIT_PERCENT};

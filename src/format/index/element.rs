@@ -1,7 +1,9 @@
 //! Entries of fixed and extensible arrays (VII.C): where a chunk is and, with filters, its stored size and filter mask.
 //! A record of a v2 B-tree of type 10 or 11 begins with the same bytes.
 
-use crate::format::UNDEFINED_ADDRESS;
+use crate::format::bytes::Sizes;
+use crate::format::cursor::Cursor;
+use crate::format::{FormatError, UNDEFINED_ADDRESS};
 
 /// Bytes of an entry without filters: an address.
 pub const PLAIN_LEN: u8 = 8;
@@ -40,6 +42,31 @@ pub fn put_absent(len: u8, out: &mut [u8]) {
     for entry in out.chunks_mut(usize::from(len.max(1))) {
         put_plain(UNDEFINED_ADDRESS, entry);
     }
+}
+
+/// Where a chunk is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoredChunk {
+    /// Its address; undefined where it was never written.
+    pub address: u64,
+    /// Its bytes, where they are not those of a plain chunk.
+    pub size: Option<u64>,
+    /// Bits of the filters that were passed over.
+    pub mask: u32,
+}
+
+/// Reads an entry; `size_width` is that of a filtered chunk's size, 0 for entries without.
+pub fn decode(entry: &mut Cursor<'_>, size_width: usize) -> Result<StoredChunk, FormatError> {
+    let address = entry.address()?;
+    if size_width == 0 {
+        return Ok(StoredChunk { address, size: None, mask: 0 });
+    }
+    Ok(StoredChunk { address, size: Some(entry.uint(size_width)?), mask: entry.u32()? })
+}
+
+/// Bytes of the field for a filtered chunk's size in entries of `len` bytes; `None` where there is no room for one.
+pub fn size_width(len: usize, sizes: Sizes) -> Option<usize> {
+    len.checked_sub(sizes.offset() + 4).filter(|width| (1..=8).contains(width))
 }
 
 /// Copies what fits: an entry that is shorter than its fields is the caller's mistake, and no reason to stop the program.

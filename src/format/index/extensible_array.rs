@@ -8,6 +8,8 @@
 //! Entry *i* is chunk *i* counted with the unlimited dimension slowest, then row-major over the grid of the other
 //! dimensions' maximum extents. Blocks exist as far as there are entries; the last one is filled up with absent chunks.
 
+pub mod decode;
+
 use std::ops::Range;
 
 use super::element::put_absent;

@@ -4,6 +4,8 @@
 //! stand in the block itself; more are cut into pages with a checksum each, behind the block's prefix. A page depends on
 //! its own entries only.
 
+pub mod decode;
+
 use std::ops::Range;
 
 use crate::format::FormatError;

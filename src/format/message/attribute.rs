@@ -3,6 +3,7 @@
 
 use super::shared;
 use crate::format::FormatError;
+use crate::format::cursor::Cursor;
 use crate::format::fields::Fields;
 use crate::format::{dataspace, datatype};
 use crate::model::dataspace::Dataspace;
@@ -15,6 +16,8 @@ pub const KIND: u8 = 0x0c;
 const STRUCTURE: &str = "attribute message";
 /// Flag: the datatype field says where a committed type is.
 const SHARED_DATATYPE: u8 = 0x01;
+/// Flag: the dataspace field says where a shared dataspace is.
+const SHARED_DATASPACE: u8 = 0x02;
 /// Bytes before the name.
 const PREFIX_LEN: usize = 9;
 
@@ -90,4 +93,49 @@ impl Attribute<'_> {
         out.put_bytes(self.data);
         Ok(out)
     }
+}
+
+/// An attribute, as a file has it. Parts that are shared stand elsewhere; [`shared::decode`] reads where.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredAttribute<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Whether the name says of itself to be UTF-8.
+    pub utf8: bool,
+    /// Its datatype, or where that is.
+    pub datatype: Cursor<'a>,
+    /// The datatype is elsewhere.
+    pub datatype_shared: bool,
+    /// Its dataspace, or where that is.
+    pub dataspace: Cursor<'a>,
+    /// The dataspace is elsewhere.
+    pub dataspace_shared: bool,
+    /// Its elements; more bytes than these may follow.
+    pub data: Cursor<'a>,
+}
+
+/// A message's body, of any version.
+pub fn decode<'a>(body: &mut Cursor<'a>) -> Result<StoredAttribute<'a>, FormatError> {
+    let version = body.version(1..=3)?;
+    let flags = body.u8()?;
+    let flags = if version == 1 { 0 } else { flags };
+    let lens = [body.u16()?, body.u16()?, body.u16()?].map(usize::from);
+    let utf8 = version == 3 && body.u8()? == 1;
+    let mut field = |len: usize| {
+        let part = body.part(len)?;
+        if version == 1 {
+            body.skip(len.next_multiple_of(8) - len)?;
+        }
+        Ok::<_, FormatError>(part)
+    };
+    let (mut name, datatype, dataspace) = (field(lens[0])?, field(lens[1])?, field(lens[2])?);
+    Ok(StoredAttribute {
+        name: name.text()?,
+        utf8,
+        datatype,
+        datatype_shared: flags & SHARED_DATATYPE != 0,
+        dataspace,
+        dataspace_shared: flags & SHARED_DATASPACE != 0,
+        data: *body,
+    })
 }

@@ -1,6 +1,8 @@
 //! The attribute info message (IV.A.2.v): how an object keeps its attributes.
 
+use crate::format::FormatError;
 use crate::format::UNDEFINED_ADDRESS;
+use crate::format::cursor::Cursor;
 use crate::format::fields::Fields;
 
 /// Type of the message in an object header.
@@ -35,5 +37,32 @@ impl AttributeInfo {
         out.put_u64(self.heap);
         out.put_u64(self.name_index);
         out
+    }
+}
+
+/// How an object keeps its attributes, as a file has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoredAttributeInfo {
+    /// Attributes carry their creation order.
+    pub tracked: bool,
+    /// Address of the fractal heap; undefined where attributes stand in the object header.
+    pub heap: u64,
+    /// Address of the v2 B-tree of names.
+    pub name_index: u64,
+    /// Address of the v2 B-tree of creation order, or undefined.
+    pub order_index: u64,
+}
+
+impl StoredAttributeInfo {
+    /// A message's body.
+    pub fn decode(body: &mut Cursor<'_>) -> Result<Self, FormatError> {
+        body.version(0..=0)?;
+        let flags = body.u8()?;
+        if flags & 0x01 != 0 {
+            body.skip(2)?; // The next number: the attributes' own numbers tell.
+        }
+        let (heap, name_index) = (body.address()?, body.address()?);
+        let order_index = if flags & 0x02 != 0 { body.address()? } else { UNDEFINED_ADDRESS };
+        Ok(StoredAttributeInfo { tracked: flags & 0x01 != 0, heap, name_index, order_index })
     }
 }

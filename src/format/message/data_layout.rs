@@ -1,6 +1,8 @@
 //! The data layout message (IV.A.2.i): where a dataset's elements are. Version 3 for contiguous data, version 4 for
 //! chunks, whose index it names.
 
+pub mod decode;
+
 use crate::format::FormatError;
 use crate::format::fields::{Fields, width_of};
 use crate::format::index::{extensible_array, fixed_array};

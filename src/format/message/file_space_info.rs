@@ -1,6 +1,8 @@
 //! The file space info message, version 1 (IV.A.2.x): it stands in the superblock's extension and makes a file paged.
 
+use crate::format::FormatError;
 use crate::format::UNDEFINED_ADDRESS;
+use crate::format::cursor::Cursor;
 use crate::format::fields::Fields;
 
 /// Type of the message in an object header.
@@ -18,4 +20,24 @@ pub fn body(page_size: u64, threshold: u64) -> Vec<u8> {
     out.put_u16(0); // Page-end metadata threshold: no reader looks at it.
     out.put_u64(UNDEFINED_ADDRESS); // End of file before free-space managers: there are none.
     out
+}
+
+/// How a file hands out its space.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoredFileSpace {
+    /// True where space is handed out in pages.
+    pub paged: bool,
+    /// Bytes of a page; `None` where the message is of the version that knew none.
+    pub page_size: Option<u64>,
+}
+
+/// A message's body.
+pub fn decode(body: &mut Cursor<'_>) -> Result<StoredFileSpace, FormatError> {
+    if body.version(0..=1)? == 0 {
+        return Ok(StoredFileSpace { paged: false, page_size: None });
+    }
+    let strategy = body.u8()?;
+    body.skip(1)?;
+    body.length()?;
+    Ok(StoredFileSpace { paged: strategy == STRATEGY_PAGE, page_size: Some(body.length()?) })
 }

@@ -1,6 +1,8 @@
 //! The filter pipeline message, version 2 (IV.A.2.l): what was done to each chunk, in the order of writing.
 
 use crate::format::FormatError;
+use crate::format::Kind;
+use crate::format::cursor::Cursor;
 use crate::format::fields::Fields;
 
 /// Type of the message in an object header.
@@ -53,4 +55,47 @@ pub fn body(filters: &[FilterEntry<'_>]) -> Result<Vec<u8>, FormatError> {
         }
     }
     Ok(out)
+}
+
+/// One filter, as a file has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredFilter {
+    /// Registered id.
+    pub id: u16,
+    /// A chunk may be stored without it.
+    pub optional: bool,
+    /// Its name, where the file has one.
+    pub name: Vec<u8>,
+    /// Its parameters.
+    pub values: Vec<u32>,
+}
+
+/// A message's body, of any version: filters in the order in which a writer applies them.
+pub fn decode(body: &mut Cursor<'_>) -> Result<Vec<StoredFilter>, FormatError> {
+    let version = body.version(1..=2)?;
+    let count = body.u8()?;
+    if usize::from(count) > FILTERS {
+        return Err(body.bad(format!("{count} filters: more than {FILTERS}")));
+    }
+    if version == 1 {
+        body.skip(6)?;
+    }
+    let mut filters = Vec::new();
+    for _ in 0..count {
+        let id = body.u16()?;
+        let name_len = if version == 1 || id >= FIRST_NAMED { body.u16()? } else { 0 };
+        let optional = body.u16()? & 1 != 0;
+        let values = body.u16()?;
+        let name = body.take(name_len.into())?;
+        let name = name.split(|&byte| byte == 0).next().unwrap_or_default().to_vec();
+        if body.left() / 4 < usize::from(values) {
+            return Err(body.fault(Kind::Truncated, format!("{values} parameters of filter {id}")));
+        }
+        let stored = (0..values).map(|_| body.u32()).collect::<Result<Vec<_>, _>>()?;
+        if version == 1 && values % 2 == 1 {
+            body.skip(4)?;
+        }
+        filters.push(StoredFilter { id, optional, name, values: stored });
+    }
+    Ok(filters)
 }

@@ -2,6 +2,7 @@
 //! (compact groups) and in a fractal heap (dense groups).
 
 use crate::format::FormatError;
+use crate::format::cursor::Cursor;
 use crate::format::fields::Fields;
 use crate::model::name::{CharacterSet, Name};
 
@@ -121,4 +122,73 @@ fn length_width(len: usize) -> (u8, usize) {
         0x1_0000..=0xffff_ffff => (2, 4),
         _ => (3, 8),
     }
+}
+
+/// What a link leads to, as a file has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoredTarget {
+    /// An object of this file, by the address of its header.
+    Hard(u64),
+    /// A path in this file.
+    Soft(Vec<u8>),
+    /// A path in another file.
+    External {
+        /// The file's name.
+        file: Vec<u8>,
+        /// The path in it.
+        path: Vec<u8>,
+    },
+    /// A link of a class that a program defined.
+    User {
+        /// Its class, 65 to 255.
+        class: u8,
+        /// What only that program understands.
+        value: Vec<u8>,
+    },
+}
+
+/// A link, as a file has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredLink {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Whether the name says of itself to be UTF-8.
+    pub utf8: bool,
+    /// Its number in the order of creation, where tracked.
+    pub creation_order: Option<u64>,
+    /// What it leads to.
+    pub target: StoredTarget,
+}
+
+/// A message's body.
+pub fn decode(body: &mut Cursor<'_>) -> Result<StoredLink, FormatError> {
+    body.version(1..=1)?;
+    let flags = body.u8()?;
+    let class = if flags & HAS_TYPE != 0 { body.u8()? } else { 0 };
+    let creation_order = if flags & HAS_ORDER != 0 { Some(body.u64()?) } else { None };
+    let utf8 = flags & HAS_CHARSET != 0 && body.u8()? == 1;
+    let len = body.uint(1 << (flags & 3))?;
+    let name = body.take(usize::try_from(len).unwrap_or(usize::MAX))?.to_vec();
+    if name.is_empty() {
+        return Err(body.bad("a link without a name"));
+    }
+    let target = match class {
+        0 => StoredTarget::Hard(body.address()?),
+        1 => {
+            let len = body.u16()?.into();
+            StoredTarget::Soft(body.take(len)?.to_vec())
+        }
+        64 => {
+            let len = body.u16()?.into();
+            let mut value = body.part(len)?;
+            value.version(0..=0)?;
+            StoredTarget::External { file: value.text()?.to_vec(), path: value.text()?.to_vec() }
+        }
+        65.. => {
+            let len = body.u16()?.into();
+            StoredTarget::User { class, value: body.take(len)?.to_vec() }
+        }
+        _ => return Err(body.bad(format!("a link of class {class}"))),
+    };
+    Ok(StoredLink { name, utf8, creation_order, target })
 }

@@ -1,6 +1,8 @@
 //! The link info message (IV.A.2.c): how a group keeps its links.
 
+use crate::format::FormatError;
 use crate::format::UNDEFINED_ADDRESS;
+use crate::format::cursor::Cursor;
 use crate::format::fields::Fields;
 
 /// Type of the message in an object header.
@@ -35,5 +37,32 @@ impl LinkInfo {
         out.put_u64(self.heap);
         out.put_u64(self.name_index);
         out
+    }
+}
+
+/// How a group keeps its links, as a file has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoredLinkInfo {
+    /// Links carry their creation order.
+    pub tracked: bool,
+    /// Address of the fractal heap; undefined where links stand in the object header.
+    pub heap: u64,
+    /// Address of the v2 B-tree of names.
+    pub name_index: u64,
+    /// Address of the v2 B-tree of creation order, or undefined.
+    pub order_index: u64,
+}
+
+impl StoredLinkInfo {
+    /// A message's body.
+    pub fn decode(body: &mut Cursor<'_>) -> Result<Self, FormatError> {
+        body.version(0..=0)?;
+        let flags = body.u8()?;
+        if flags & 0x01 != 0 {
+            body.skip(8)?; // The next number: the links' own numbers tell.
+        }
+        let (heap, name_index) = (body.address()?, body.address()?);
+        let order_index = if flags & 0x02 != 0 { body.address()? } else { UNDEFINED_ADDRESS };
+        Ok(StoredLinkInfo { tracked: flags & 0x01 != 0, heap, name_index, order_index })
     }
 }

@@ -6,6 +6,7 @@
 pub mod attribute;
 pub mod attribute_info;
 pub mod data_layout;
+pub mod external_files;
 pub mod file_space_info;
 pub mod fill_value;
 pub mod filter_pipeline;
@@ -14,3 +15,5 @@ pub mod link;
 pub mod link_info;
 pub mod reference_count;
 pub mod shared;
+pub mod symbol_table;
+pub mod times;

@@ -70,7 +70,19 @@ def hsds_dataset(target, dataset):
                       bucket=target["bucket"])[dataset]
 
 
-KINDS = {"h5py": h5py_file, "s3fs": s3fs_file, "zarr": zarr_array, "tensorstore": TensorStore, "hsds": hsds_dataset}
+class Many:
+    """Files that are all open at once, of each of which one dataset is read."""
+
+    def __init__(self, target, dataset):
+        import h5py
+        self.files, self.dataset = [h5py.File(path) for path in target["paths"]], dataset
+
+    def __getitem__(self, selection):
+        import numpy
+        return numpy.stack([file[self.dataset][selection] for file in self.files])
+
+
+KINDS = {"many": Many, "h5py": h5py_file, "s3fs": s3fs_file, "zarr": zarr_array, "tensorstore": TensorStore, "hsds": hsds_dataset}
 
 
 def main():

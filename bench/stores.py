@@ -67,7 +67,7 @@ class Stores:
 
     def __init__(self, folder, size):
         self.folder, self.size = pathlib.Path(folder) / size, size
-        self.makers = {"linked": self.linked, "s2": self.s2, "s1": self.s1, "objects": self.objects}
+        self.makers = {"linked": self.linked, "s2": self.s2, "s1": self.s1, "objects": self.objects, "files": self.files}
 
     def get(self, name):
         """What is known of a store; made first where it is not there."""
@@ -194,6 +194,18 @@ class Stores:
         number = 100_000 if self.size == "full" else 2_000
         twins.objects(Bucket(folder / "store"), number)
         return {"file": "objects.h5", "dataset": "d0000", "dims": [10], "objects": number, "stored": 0, "raw": 0}
+
+
+    def files(self, folder):
+        """Many files of one chunk each, to be open at once."""
+        bucket = Bucket(folder / "store")
+        names = ["f%04d.h5" % at for at in range(1000 if self.size == "full" else 100)]
+        for at, name in enumerate(names):
+            domain = Domain(bucket, name)
+            number = domain.dataset("x", writer.F32, (8192,), (8192,))
+            domain.chunk(number, (0,), noise(at, (8192,)).tobytes())
+            domain.write()
+        return {"file": names[0], "files": names, "dataset": "x", "dims": [8192], "stored": 0, "raw": 0}
 
 
 def put(file, place, at, values):

@@ -78,18 +78,22 @@ impl State {
         self.away.send_replace(Some(Instant::now() + time));
     }
 
-    /// When so many bytes may leave on a connection that is due at a time.
-    fn paced(&self, bytes: usize, due: Instant, settings: &Settings) -> Instant {
-        let now = Instant::now();
-        let lasts = |mbps: u64| Duration::from_nanos((bytes as u64 * 1000).checked_div(mbps).unwrap_or(0));
-        let mut at = due.max(now) + lasts(settings.mbps_per_connection);
-        if settings.mbps_total > 0 {
-            let mut all = lock(&self.due);
-            *all = (*all).max(now) + lasts(settings.mbps_total);
-            at = at.max(*all);
-        }
-        at
+    /// When so many bytes may leave, all connections together.
+    fn paced(&self, bytes: usize, mbps: u64) -> Instant {
+        let mut all = lock(&self.due);
+        *all = after(*all, bytes, mbps);
+        *all
     }
+}
+
+/// Time that a stream may make up for after it was late. Timers end at whole milliseconds, and late by some more where a
+/// machine is busy: without this every piece would lose that, and a limited stream would stay far below its limit.
+const MADE_UP: Duration = Duration::from_millis(10);
+
+/// When so many bytes have left at a rate in megabytes a second, where those before had at `due`.
+fn after(due: Instant, bytes: usize, mbps: u64) -> Instant {
+    let lasts = Duration::from_nanos((bytes as u64 * 1000).checked_div(mbps).unwrap_or(0));
+    due.max(Instant::now() - MADE_UP) + lasts
 }
 
 /// Serves until the process ends, at an address that stays the same while the proxy is away.

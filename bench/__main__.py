@@ -1,0 +1,67 @@
+"""Runs the benchmark: see `scripts/bench`."""
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests" / "python")]
+
+import measures  # noqa: E402
+import table  # noqa: E402
+import world  # noqa: E402
+from contenders import Contenders  # noqa: E402
+from stores import Stores  # noqa: E402
+
+RESULTS = ROOT / "target" / "bench" / "results.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+def arguments():
+    """What was asked for."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures h5mount beside what people use today.")
+    parser.add_argument("--quick", action="store_true", help="smaller stores: less than four minutes")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(measures.ROWS), help="these rows: %(choices)s")
+    parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md from the results of the last full run")
+    return parser.parse_args()
+
+
+def measured(run, contenders):
+    """One row, as the results keep it."""
+    try:
+        return table.record(run(contenders))
+    except measures.Missing as missing:
+        return {"name": run.__name__, "about": run.__doc__, "goal": "", "figure": "needs %s" % missing, "reached": None,
+                "samples": {}, "failed": {}}
+
+
+def main():
+    """See the top."""
+    asked = arguments()
+    if asked.write_docs:
+        results = json.loads(RESULTS.read_text())
+        if results["size"] != "full" or results["only"]:
+            sys.exit("the last run was not a full one: run scripts/bench first")
+        PAGE.write_text(table.page(results))
+        return
+    size = "quick" if asked.quick else "full"
+    results = {"size": size, "only": asked.only or [], "delay_ms": world.DELAY, "machine": table.machine(), "rows": []}
+    print("%(cores)d cores, Linux %(kernel)s, load %(load)s before" % results["machine"], flush=True)
+    begun = time.monotonic()
+    with world.World(ROOT / "target" / "release") as surroundings:
+        contenders = Contenders(surroundings, Stores(RESULTS.parent, size))
+        for name in asked.only or measures.ROWS:
+            row = measured(measures.ROWS[name], contenders)
+            row["name"] = name
+            results["rows"].append(row)
+            print("\n".join(table.lines(row)), flush=True)
+            table.write(RESULTS, results)
+    reached = [row["reached"] for row in results["rows"]]
+    print("%d ok, %d short, %d not available; %.0f s; %s" % (
+        reached.count(True), reached.count(False), reached.count(None), time.monotonic() - begun, RESULTS.relative_to(ROOT)))
+
+
+if __name__ == "__main__":
+    main()

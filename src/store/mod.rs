@@ -26,6 +26,7 @@ mod rooted;
 pub mod stores;
 #[cfg(test)]
 mod tests;
+mod urgency;
 
 use std::fmt;
 use std::ops::Range;
@@ -42,6 +43,7 @@ pub use credentials::Described;
 pub use error::{Denial, StoreError};
 pub use patience::{Patience, Waiting};
 pub use stores::Stores;
+pub use urgency::Urgency;
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
@@ -335,10 +337,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::TooLarge`] before a byte is read; [`StoreError::Changed`] where the identity differs.
     pub async fn get_if(&self, key: &Key, if_match: Option<&ETag>, at_most: u64) -> Result<Object, StoreError> {
-        let get = Get { range: None, if_match: if_match.cloned(), at_most };
-        let object = self.within("GET", key, |permit| self.backend.get(key, get, permit)).await;
-        self.counters.get(object.as_ref().map_or(0, |object| object.bytes.len()));
-        object
+        self.at(Urgency::Demand).get_if(key, if_match, at_most).await
     }
 
     /// Bytes `range` of an object, exactly those.
@@ -347,16 +346,13 @@ impl Store {
     /// [`StoreError::Range`] where the object ends before the range does; [`StoreError::Changed`] where `if_match` is
     /// another identity.
     pub async fn get_range(&self, key: &Key, range: Range<u64>, if_match: Option<&ETag>) -> Result<Object, StoreError> {
-        let get = Get { range: Some(range), if_match: if_match.cloned(), at_most: self.settings.largest };
-        let object = self.within("GET of a part", key, |permit| self.backend.get(key, get, permit)).await;
-        self.counters.get_range(object.as_ref().map_or(0, |object| object.bytes.len()));
-        object
+        self.at(Urgency::Demand).get_range(key, range, if_match).await
     }
 
     /// An object without its bytes.
     pub async fn head(&self, key: &Key) -> Result<Meta, StoreError> {
         self.counters.head();
-        self.within("HEAD", key, |permit| self.backend.head(key, permit)).await
+        self.within("HEAD", key, Urgency::Demand, |permit| self.backend.head(key, permit)).await
     }
 
     /// One page of what lies directly in `folder` (`""` is the root), ascending by name.
@@ -366,7 +362,10 @@ impl Store {
     pub async fn list(&self, folder: &str, after: Option<&str>) -> Result<Listing, StoreError> {
         self.counters.list();
         let key = Key::new(folder);
-        self.within("LIST", &key, |permit| self.backend.list(folder, after, self.settings.page, permit)).await
+        self.within("LIST", &key, Urgency::Demand, |permit| {
+            self.backend.list(folder, after, self.settings.page, permit)
+        })
+        .await
     }
 
     /// Whether anything that a listing shows lies in `folder`, at less than the price of a page.
@@ -379,8 +378,9 @@ impl Store {
         loop {
             self.counters.list();
             let after_name = after.as_deref();
-            let listing =
-                self.within("LIST", &key, |permit| self.backend.list(folder, after_name, names, permit)).await?;
+            let listing = self
+                .within("LIST", &key, Urgency::Demand, |permit| self.backend.list(folder, after_name, names, permit))
+                .await?;
             if !listing.folders.is_empty() || !listing.objects.is_empty() {
                 return Ok(true);
             }
@@ -442,7 +442,7 @@ impl Store {
     /// [`StoreError::Exists`] and [`StoreError::Changed`] where the condition of `put` does not hold;
     /// [`StoreError::Unsupported`] where this kind of store is not written to.
     pub async fn put(&self, key: &Key, bytes: Bytes, put: Put) -> Result<Meta, StoreError> {
-        self.within("PUT", key, |permit| self.backend.put(key, bytes, put, permit)).await
+        self.within("PUT", key, Urgency::Demand, |permit| self.backend.put(key, bytes, put, permit)).await
     }
 
     /// Deletes an object; it is no error if there is none.
@@ -450,7 +450,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put`].
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        self.within("DELETE", key, |permit| self.backend.delete(key, permit)).await
+        self.within("DELETE", key, Urgency::Demand, |permit| self.backend.delete(key, permit)).await
     }
 
     /// Where it is asked for; `None` where nothing is asked over a network.
@@ -464,6 +464,7 @@ impl Store {
         &self,
         verb: &'static str,
         key: &Key,
+        _urgency: Urgency,
         request: impl FnOnce(OwnedSemaphorePermit) -> F,
     ) -> Result<T, StoreError>
     where

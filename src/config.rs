@@ -2,12 +2,13 @@
 //! and nowhere else. The command line knows words, the rooms know values.
 //!
 //! [`place`](mod@place) says what SOURCE means, [`access`] how its cloud is reached, [`mount`] what else there is to say of
-//! a mount, [`file`](mod@file) reads that from a file, and [`log`] says where lines go when nobody
+//! a mount, [`memory`] how much it may use, [`file`](mod@file) reads that from a file, and [`log`] says where lines go when nobody
 //! says it. Above stands `cli`.
 
 pub mod access;
 pub mod file;
 pub mod log;
+pub mod memory;
 pub mod mount;
 pub mod place;
 

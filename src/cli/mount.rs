@@ -7,7 +7,6 @@ use clap::Args;
 
 use super::{Exit, Failed, start_log, store_settings};
 use crate::config::{self, ConfigError, LogOptions, MountOptions};
-use crate::fetch::FetchSettings;
 use crate::service::{self, MountSettings, background};
 use crate::store::StoreSettings;
 use crate::telemetry::{self, Kept, Output};
@@ -159,7 +158,7 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
         nonempty: options.nonempty.unwrap_or(false),
         store,
         namespace: options.namespace(),
-        fetch: FetchSettings::default(),
+        fetch: options.fetch(),
         uid: options.files.uid,
         gid: options.files.gid,
         umask: options.files.umask(),

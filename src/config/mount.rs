@@ -10,6 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use super::access::AccessOptions;
+use super::memory::{self, Size};
+use crate::cache::CacheSettings;
+use crate::fetch::FetchSettings;
 use crate::fs::{Audience, FsSettings};
 use crate::layout::{FilterPresentation, PresentOptions};
 use crate::namespace::{Freshness, NamespaceSettings};
@@ -45,6 +48,9 @@ pub struct MountOptions {
     /// How often and how long the store is asked.
     #[command(flatten)]
     pub requests: RequestOptions,
+    /// What is kept of what was read.
+    #[command(flatten)]
+    pub cache: CacheOptions,
     /// How its cloud is reached.
     #[command(flatten)]
     pub clouds: AccessOptions,
@@ -98,6 +104,16 @@ pub struct RequestOptions {
     pub request_timeout: Option<Seconds>,
 }
 
+/// What is kept of what was read.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CacheOptions {
+    /// Memory for all that is read, kept and fetched ahead (default: a quarter of the machine's or the control group's, at
+    /// most 1GiB)
+    #[arg(long, value_name = "SIZE")]
+    pub memory_limit: Option<Size>,
+}
+
 /// How log lines look, and where they go.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -146,6 +162,7 @@ impl MountOptions {
                 immutable,
                 request_timeout: requests.request_timeout.or(other.requests.request_timeout),
             },
+            cache: CacheOptions { memory_limit: self.cache.memory_limit.or(other.cache.memory_limit) },
             clouds: self.clouds.or(other.clouds),
             log: self.log.or(other.log),
         }
@@ -159,12 +176,26 @@ impl MountOptions {
             (_, Some(Seconds(time))) => Freshness::For(time),
             _ => default.freshness,
         };
+        let eighth = self.memory() / 8;
         NamespaceSettings {
             freshness,
             strict: self.files.strict.unwrap_or(default.strict),
             present: self.files.present(),
+            windows_bytes: default.windows_bytes.min(eighth),
+            versions_bytes: default.versions_bytes.min(eighth),
             ..default
         }
+    }
+
+    /// How chunks are fetched.
+    pub fn fetch(&self) -> FetchSettings {
+        let default = FetchSettings::default();
+        FetchSettings { cache: CacheSettings { bytes: self.memory(), ..default.cache }, ..default }
+    }
+
+    /// Bytes of memory for everything that grows.
+    fn memory(&self) -> u64 {
+        memory::limit(self.cache.memory_limit)
     }
 
     /// After how long a request of the kernel is given up.

@@ -4,19 +4,22 @@
 //! aligned blocks, so that neighbouring reads of the kernel meet in the cache.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use super::load::Loaded;
 use super::pins::Identity;
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks, Plain, slice};
-use crate::cache::{Missing, PiecePart};
+use crate::cache::{self, Ahead, Missing, PiecePart, Reservation};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::limits;
 use crate::model::location::Location;
 use crate::model::pipeline::Decode;
-use crate::store::StoreError;
+use crate::store::{StoreError, Urgency};
 
 /// Blocks of one read that are asked for at the same time. A kernel read touches two at most; longer reads come from
 /// our own commands.
@@ -30,10 +33,31 @@ impl Fetcher {
         recipe.raw_len.filter(|&len| as_stored && len > self.settings.whole_up_to)
     }
 
+    /// Begins to load block `number` of a chunk of `len` plain bytes that nobody waits for yet. It is looked up first
+    /// where the chunk lies, which is known once a block of it was read.
+    pub(super) fn block_ahead(
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
+        id: ChunkId,
+        len: u64,
+        number: u64,
+    ) -> Ahead<FetchError> {
+        let start = number.saturating_mul(self.settings.block);
+        let range = start..start.saturating_add(self.settings.block).min(len);
+        let size = range.end.saturating_sub(range.start);
+        let (fetcher, of) = (Arc::clone(self), Arc::clone(file));
+        self.cache.load_ahead(file.piece(id, PiecePart::Block(number)), size, move |reserved| {
+            Box::pin(async move {
+                let found = fetcher.resolve(&of, id).await.map_err(Missing::Failed)?;
+                fetcher.loading_block(&of, id, found, range, Some(reserved)).await
+            })
+        })
+    }
+
     /// `want` of a chunk of `len` plain bytes. `None` where it may have to be computed, which is done whole.
     pub(super) async fn blocks(
-        &self,
-        file: &FileChunks,
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
         id: ChunkId,
         len: u64,
         want: Option<Range<u64>>,
@@ -47,18 +71,18 @@ impl Fetcher {
         if size > limits::DECODED_CHUNK_BYTES {
             return Err(file.too_large(id, size));
         }
-        let found = self.resolve(file, id).await?;
-        let (location, base) = match &found {
+        let found = &self.resolve(file, id).await?;
+        let location = match found {
             Found::Nowhere => return Ok(Some(Plain::Absent)),
             Found::Computed(..) => return Ok(None),
-            Found::Object(location) => (location, None),
+            Found::Object(location) => location,
             Found::Range(location, range) => {
                 let stored = range.end.saturating_sub(range.start);
                 if !fits(file.recipe(id)?, len, stored) {
                     let reason = format!("{stored} bytes are linked instead of {len}");
                     return Err(FetchError::Undecodable { location: location.clone(), reason });
                 }
-                (location, Some(range.start))
+                location
             }
         };
         if size == 0 {
@@ -71,7 +95,7 @@ impl Fetcher {
             .map(|number| async move {
                 let range = number * block..(number * block).saturating_add(block).min(len);
                 let piece = file.piece(id, PiecePart::Block(number));
-                let load = self.block(file, id, location, base, range.clone());
+                let load = || self.loading_block(file, id, found.clone(), range.clone(), None);
                 let bytes = self.cache.get_or_load(piece, load).await?;
                 let inside = want.start.max(range.start) - range.start..want.end.min(range.end) - range.start;
                 slice(&bytes, &inside).ok_or_else(|| {
@@ -94,15 +118,41 @@ impl Fetcher {
         }
     }
 
-    /// One block: `range` of the chunk, which begins at byte `base` of an object or is one (`None`).
+    /// The load of a block, `range` of a chunk whose bytes are at `found`. Room was made for it already if nobody waits.
+    fn loading_block(
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
+        id: ChunkId,
+        found: Found,
+        range: Range<u64>,
+        ahead: Option<Reservation>,
+    ) -> BoxFuture<'static, Loaded> {
+        let (fetcher, file) = (Arc::clone(self), Arc::clone(file));
+        Box::pin(async move {
+            let urgency = if ahead.is_some() { Urgency::Ahead } else { Urgency::Demand };
+            let (location, base) = match &found {
+                Found::Object(location) => (location, None),
+                Found::Range(location, range) => (location, Some(range.start)),
+                Found::Nowhere | Found::Computed(..) => return Err(Missing::Absent),
+            };
+            let reserved = match ahead {
+                Some(reserved) => reserved,
+                None => fetcher.cache.reserve(range.end - range.start).await,
+            };
+            let bytes = fetcher.block(&file, id, (location, base), range, urgency).await?;
+            Ok(cache::reserved(bytes, reserved))
+        })
+    }
+
+    /// One block: `range` of the chunk, which begins at a byte of an object or is one (`None`).
     async fn block(
         &self,
         file: &FileChunks,
         id: ChunkId,
-        location: &Location,
-        base: Option<u64>,
+        (location, base): (&Location, Option<u64>),
         range: Range<u64>,
-    ) -> Result<Bytes, Missing<FetchError>> {
+        urgency: Urgency,
+    ) -> Loaded {
         let failed = |error: FetchError| Missing::Failed(error);
         // An object of the file's own is absent where it was never written; linked data must be there.
         let linked = base.is_some();
@@ -122,7 +172,7 @@ impl Fetcher {
         let mut again = 0;
         loop {
             let condition = file.pins.condition(location).map_err(failed)?;
-            let (error, seen) = match store.get_range(&location.key, from..to, condition.as_ref()).await {
+            let (error, seen) = match store.at(urgency).get_range(&location.key, from..to, condition.as_ref()).await {
                 Ok(object) if !linked && !fits(recipe, len, object.meta.size) => {
                     let reason = format!("{} bytes instead of {len}", object.meta.size);
                     (FetchError::Undecodable { location: location.clone(), reason }, Some(object.meta))

@@ -9,23 +9,33 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 
 use super::pins::Identity;
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks};
-use crate::cache::Missing;
+use crate::cache::{self, Missing, Reservation};
 use crate::codec::{self, CodecError};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
 use crate::model::pipeline::Framing;
-use crate::store::{Meta, Store, StoreError};
+use crate::store::{Meta, Store, StoreError, Urgency};
 
 /// Chunks up to this many bytes, stored and plain, are decoded where they are: handing them to another thread takes
 /// longer than the work.
 const INLINE: u64 = 32 << 10;
 
-type Loaded = Result<Bytes, Missing<FetchError>>;
+pub(super) type Loaded = cache::Loaded<FetchError>;
+
+/// In which form a chunk is wanted, and for whom.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Form {
+    /// As a reader has it who undoes the filters himself; plain where there is none.
+    pub framing: Option<Framing>,
+    /// Whether somebody waits for it.
+    pub urgency: Urgency,
+}
 
 /// One attempt at a chunk that did not give one.
 enum Failure {
@@ -42,28 +52,59 @@ impl<E: Into<FetchError>> From<E> for Failure {
 }
 
 impl Fetcher {
-    /// Chunk `id`, whole: plain, or in the form of `framing`.
-    pub(super) async fn load(&self, file: &FileChunks, id: ChunkId, framing: Option<&Framing>) -> Loaded {
-        let found = self.resolve(file, id).await.map_err(Missing::Failed)?;
-        self.load_found(file, id, found, framing).await
+    /// The load of chunk `id`, whole, that somebody waits for.
+    pub(super) fn loading(
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
+        id: ChunkId,
+        framing: Option<&Framing>,
+    ) -> BoxFuture<'static, Loaded> {
+        self.loading_with(file, id, Form { framing: framing.copied(), urgency: Urgency::Demand }, None)
     }
 
-    /// Chunk `id`, whose stored bytes are at `found`.
+    /// The load of chunk `id`, whole, for which room was made already, or is made once it is known where it lies.
+    pub(super) fn loading_with(
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
+        id: ChunkId,
+        form: Form,
+        reserved: Option<Reservation>,
+    ) -> BoxFuture<'static, Loaded> {
+        let (fetcher, file) = (Arc::clone(self), Arc::clone(file));
+        Box::pin(async move {
+            let found = fetcher.resolve(&file, id).await.map_err(Missing::Failed)?;
+            fetcher.load_found(&file, id, found, form, reserved).await
+        })
+    }
+
+    /// Chunk `id`, whose stored bytes are at `found`; they are counted as long as anybody holds them.
     pub(super) async fn load_found(
         &self,
         file: &FileChunks,
         id: ChunkId,
         found: Found,
-        framing: Option<&Framing>,
+        form: Form,
+        reserved: Option<Reservation>,
     ) -> Loaded {
+        if matches!(found, Found::Nowhere) {
+            return Err(Missing::Absent);
+        }
+        let reserved = match reserved {
+            Some(reserved) => reserved,
+            None => self.cache.reserve(file.room(id, form.framing.as_ref())).await,
+        };
+        self.load_here(file, id, found, form).await.map(|bytes| cache::reserved(bytes, reserved))
+    }
+
+    async fn load_here(&self, file: &FileChunks, id: ChunkId, found: Found, form: Form) -> Loaded {
         let recipe = file.recipe(id).map_err(Missing::Failed)?;
         if let Some(size) = recipe.raw_len.filter(|&size| size > limits::DECODED_CHUNK_BYTES) {
             return Err(Missing::Failed(file.too_large(id, size)));
         }
         match &found {
             Found::Nowhere => Err(Missing::Absent),
-            Found::Object(_) | Found::Range(..) => self.patiently(file, id, recipe, &found, framing).await,
-            Found::Computed(_, initializer) => match self.patiently(file, id, recipe, &found, framing).await {
+            Found::Object(_) | Found::Range(..) => self.patiently(file, id, recipe, &found, form).await,
+            Found::Computed(_, initializer) => match self.patiently(file, id, recipe, &found, form).await {
                 Err(Missing::Absent) => {
                     let coordinates = recipe.grid.coordinates(id.number);
                     let fault = |reason: String| {
@@ -77,7 +118,7 @@ impl Fetcher {
                         Some(len) if len != bytes.len() as u64 => {
                             Err(fault(format!("made {} bytes instead of {len}", bytes.len())))
                         }
-                        _ => match framing {
+                        _ => match &form.framing {
                             Some(framing) => self.reframed(framing, bytes).await.map_err(fault),
                             None => Ok(bytes),
                         },
@@ -94,7 +135,7 @@ impl Fetcher {
         id: ChunkId,
         recipe: &ChunkRecipe,
         found: &Found,
-        framing: Option<&Framing>,
+        form: Form,
     ) -> Loaded {
         let (Found::Object(location) | Found::Range(location, _) | Found::Computed(location, _)) = found else {
             return Err(Missing::Absent);
@@ -109,8 +150,7 @@ impl Fetcher {
         let mut again = 0;
         let mut before: Option<Option<ETag>> = None;
         loop {
-            let (etag, modified, error) = match self.attempt(file, id, (recipe, framing), found, location, &store).await
-            {
+            let (etag, modified, error) = match self.attempt(file, id, (recipe, form), found, location, &store).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(Failure::Torn { etag, modified, error }) => (etag, modified, error),
                 Err(Failure::Other(FetchError::Store(error))) if linked => {
@@ -140,12 +180,13 @@ impl Fetcher {
         &self,
         file: &FileChunks,
         id: ChunkId,
-        (recipe, framing): (&ChunkRecipe, Option<&Framing>),
+        (recipe, form): (&ChunkRecipe, Form),
         found: &Found,
         location: &Location,
         store: &Store,
     ) -> Result<Bytes, Failure> {
         let linked = matches!(found, Found::Range(..));
+        let asked = store.at(form.urgency);
         let stored = match found {
             Found::Range(_, range) => {
                 let size = range.end.saturating_sub(range.start);
@@ -153,9 +194,9 @@ impl Fetcher {
                     return Err(Failure::Other(file.too_large(id, size)));
                 }
                 let condition = file.pins.condition(location)?;
-                store.get_range(&location.key, range.clone(), condition.as_ref()).await
+                asked.get_range(&location.key, range.clone(), condition.as_ref()).await
             }
-            _ => store.get_if(&location.key, None, limits::DECODED_CHUNK_BYTES).await,
+            _ => asked.get_if(&location.key, None, limits::DECODED_CHUNK_BYTES).await,
         };
         let object = match stored {
             Ok(object) => object,
@@ -178,7 +219,7 @@ impl Fetcher {
         } else {
             file.pins.check_chunk(id, &identity, location)?;
         }
-        let made = match framing {
+        let made = match &form.framing {
             Some(framing) => self.framed(recipe, object.bytes, framing).await,
             None => self.decode(recipe, object.bytes).await,
         };

@@ -8,6 +8,9 @@
 //! * [`load`](self::load): one chunk's stored bytes, made plain; torn writes are waited out;
 //! * [`stored`](self::stored): one chunk's stored bytes as they are, for readers who undo the filters themselves;
 //! * [`blocks`](self::blocks): huge unfiltered chunks, of which only the wanted part is read;
+//! * [`pages`](self::pages): large unfiltered chunks, of which a little is read until more is asked for;
+//! * [`pattern`](self::pattern): what a reader will want next, from the chunks that it touched;
+//! * [`reader`](self::reader): one reader of a file, for whom chunks are fetched ahead;
 //! * [`pins`](self::pins): one version never mixes two states of an object;
 //! * [`links`](self::links): what is to be told of data that lie in other objects.
 
@@ -15,7 +18,10 @@ mod blocks;
 pub mod error;
 mod links;
 mod load;
+mod pages;
+mod pattern;
 mod pins;
+mod reader;
 mod resolve;
 mod stored;
 #[cfg(test)]
@@ -30,7 +36,10 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 pub use error::{ChunkName, FetchError};
+pub use reader::Reader;
 pub use resolve::Found;
+
+pub use crate::cache::{Counts, Reservation};
 
 use crate::cache::{CacheSettings, Missing, PieceCache, PieceId, PiecePart};
 use crate::model::chunk::{ChunkId, ChunkMap, ChunkRecipe, ChunkSource, Rows};
@@ -38,8 +47,10 @@ use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
 use crate::model::paths::Paths;
+use crate::model::pipeline::Framing;
 use crate::store::{Meta, Patience, StoreError, Stores};
 use links::Links;
+use pages::Paged;
 use pins::Pins;
 
 /// How chunks are fetched.
@@ -92,6 +103,7 @@ pub struct FileChunks {
     about: About,
     pins: Pins,
     links: Links,
+    paged: Paged,
 }
 
 impl FileChunks {
@@ -99,7 +111,8 @@ impl FileChunks {
     pub fn new(map: Arc<dyn ChunkMap>, stores: Arc<Stores>, about: About) -> Arc<FileChunks> {
         static VERSIONS: AtomicU64 = AtomicU64::new(0);
         let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
-        Arc::new(FileChunks { version, map, stores, about, pins: Pins::default(), links: Links::default() })
+        let (pins, links, paged) = (Pins::default(), Links::default(), Paged::default());
+        Arc::new(FileChunks { version, map, stores, about, pins, links, paged })
     }
 
     /// The same chunks for new readers: nothing is known yet of any.
@@ -157,6 +170,16 @@ impl FileChunks {
         FetchError::TooLarge { chunk: Box::new(self.name(id)), size, limit: limits::DECODED_CHUNK_BYTES }
     }
 
+    /// Bytes that loading a chunk takes: what is stored and, where that is something else, what becomes of it.
+    fn room(&self, id: ChunkId, framing: Option<&Framing>) -> u64 {
+        /// Taken for a chunk whose elements vary in length, until it is there: most are far smaller.
+        const UNKNOWN: u64 = 1 << 20;
+        let Some(recipe) = self.map.recipe(id.dataset) else { return UNKNOWN };
+        let plain = recipe.raw_len.unwrap_or(UNKNOWN);
+        let stored = if recipe.decode.steps.is_empty() { 0 } else { plain };
+        plain.saturating_add(stored).saturating_add(framing.map_or(0, |framing| framing.room))
+    }
+
     fn piece(&self, chunk: ChunkId, part: PiecePart) -> PieceId {
         PieceId { version: self.version, chunk, part }
     }
@@ -198,7 +221,7 @@ pub enum Plain {
 #[derive(Debug)]
 pub struct Fetcher {
     settings: FetchSettings,
-    cache: PieceCache,
+    cache: PieceCache<FetchError>,
     /// Where the rows of chunk tables begin, by the table's chunk and the dataset that asks.
     rows: moka::future::Cache<(PieceId, ObjectId), Arc<Rows>>,
     decoders: Arc<Semaphore>,
@@ -233,7 +256,7 @@ impl Fetcher {
     /// By cause, see [`FetchError`]. Only what the store says is not there is [`Plain::Absent`]; what cannot be read is
     /// an error, every time anew.
     pub async fn chunk(
-        &self,
+        self: &Arc<Self>,
         file: &Arc<FileChunks>,
         id: ChunkId,
         want: Option<Range<u64>>,
@@ -244,7 +267,13 @@ impl Fetcher {
         {
             return Ok(plain);
         }
-        let bytes = match self.cache.get_or_load(file.piece(id, PiecePart::Plain), self.load(file, id, None)).await {
+        if let Some(want) = &want
+            && let Some(bytes) = self.page(file, id, recipe, want).await?
+        {
+            return Ok(bytes);
+        }
+        let piece = file.piece(id, PiecePart::Plain);
+        let bytes = match self.cache.get_or_load(piece, || self.loading(file, id, None)).await {
             Ok(bytes) => bytes,
             Err(Missing::Absent) => return Ok(Plain::Absent),
             Err(Missing::Failed(error)) => return Err(error),
@@ -274,9 +303,19 @@ impl Fetcher {
         }
     }
 
-    /// Bytes that the cache holds now.
-    pub async fn cached_bytes(&self) -> u64 {
-        self.cache.weight().await
+    /// Counts bytes that somebody else keeps as held, for as long as what is returned lives.
+    pub fn hold(&self, bytes: u64) -> Reservation {
+        self.cache.hold(bytes)
+    }
+
+    /// Bytes that are held now: what is kept, handed over, on its way, and counted by [`hold`](Self::hold).
+    pub fn held_bytes(&self) -> u64 {
+        self.cache.budget().used()
+    }
+
+    /// What went through the cache so far.
+    pub fn counts(&self) -> Counts {
+        self.cache.counts()
     }
 }
 

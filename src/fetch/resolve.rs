@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::load::Form;
 use super::{FetchError, Fetcher, FileChunks};
 use crate::cache::{Missing, PiecePart};
 use crate::model::chunk::{ChunkId, ChunkSource, Initializer, Rows};
@@ -26,14 +27,14 @@ pub enum Found {
 
 impl Fetcher {
     /// Where the stored bytes of chunk `id` would be read from. Nothing is read for it but rows of a chunk table.
-    pub async fn whereabouts(&self, file: &FileChunks, id: ChunkId) -> Result<Found, FetchError> {
+    pub async fn whereabouts(self: &Arc<Self>, file: &Arc<FileChunks>, id: ChunkId) -> Result<Found, FetchError> {
         self.resolve(file, id).await
     }
 
     /// Where chunk `id` of `file` is. Looks into a chunk table where the source says so; the table's chunk is fetched
     /// and kept like any other. A table whose own chunks lie behind a table is refused: nothing writes that, and it
     /// could be a circle.
-    pub(super) async fn resolve(&self, file: &FileChunks, id: ChunkId) -> Result<Found, FetchError> {
+    pub(super) async fn resolve(self: &Arc<Self>, file: &Arc<FileChunks>, id: ChunkId) -> Result<Found, FetchError> {
         let coordinates = file.recipe(id)?.grid.coordinates(id.number);
         match file.map.locate(id.dataset, &coordinates) {
             // On the heap: the commonest reads go past no table, and every one would carry room for it.
@@ -43,8 +44,8 @@ impl Fetcher {
     }
 
     async fn through_table(
-        &self,
-        file: &FileChunks,
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
         id: ChunkId,
         table: ObjectId,
         row: &[u64],
@@ -70,7 +71,12 @@ impl Fetcher {
             source => found(file, source).ok_or_else(|| unreachable_table(file, id))?,
         };
         let piece = file.piece(chunk, PiecePart::Plain);
-        match self.cache.get_or_load(piece, self.load_found(file, chunk, source, None)).await {
+        let (fetcher, of) = (Arc::clone(self), Arc::clone(file));
+        let load = move || {
+            let load = async move { fetcher.load_found(&of, chunk, source, Form::default(), None).await };
+            Box::pin(load) as futures::future::BoxFuture<'static, _>
+        };
+        match self.cache.get_or_load(piece, load).await {
             Ok(plain) => {
                 let rows = self.rows(file, id.dataset, chunk, &plain).await;
                 let source = file.map.table_row(id.dataset, table, &plain, &rows, inside);

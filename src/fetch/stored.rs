@@ -4,10 +4,13 @@
 //! place, is made plain and framed anew, so that every chunk of a dataset is what the file says; so is a chunk that was
 //! never written.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use futures::future::BoxFuture;
 
 use super::{FetchError, Fetcher, FileChunks};
-use crate::cache::{Missing, PiecePart};
+use crate::cache::{self, Missing, PiecePart};
 use crate::codec::{self, CodecError, blosc, deflate};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::pipeline::{Filter, Framing, StoredForm};
@@ -22,14 +25,14 @@ impl Fetcher {
     /// # Errors
     /// As [`Fetcher::chunk`]. Of bytes that are handed on untouched only the length of their frame is checked.
     pub async fn stored(
-        &self,
-        file: &FileChunks,
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
         id: ChunkId,
         framing: &Framing,
         fill: Option<&[u8]>,
     ) -> Result<Bytes, FetchError> {
         let loaded =
-            self.cache.get_or_load(file.piece(id, PiecePart::Stored), self.load(file, id, Some(framing))).await;
+            self.cache.get_or_load(file.piece(id, PiecePart::Stored), || self.loading(file, id, Some(framing))).await;
         match loaded {
             Ok(bytes) => Ok(bytes),
             Err(Missing::Failed(error)) => Err(error),
@@ -38,23 +41,25 @@ impl Fetcher {
     }
 
     async fn stored_fill(
-        &self,
-        file: &FileChunks,
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
         id: ChunkId,
         framing: &Framing,
         fill: Option<&[u8]>,
     ) -> Result<Bytes, FetchError> {
         // One for all chunks of the dataset.
         let any = ChunkId { number: 0, ..id };
-        let make = async {
-            let plain = filled(framing, fill);
-            let framed = self
-                .on_decoder(framing.plain, {
-                    let framing = *framing;
-                    move || frame(&framing, plain)
-                })
-                .await;
-            framed.map_err(|reason| Missing::Failed(file.outside(id, format!("its fill value: {reason}"))))
+        let make = || {
+            let (fetcher, file) = (Arc::clone(self), Arc::clone(file));
+            let (framing, fill) = (*framing, fill.map(<[u8]>::to_vec));
+            let make = async move {
+                let reserved = fetcher.cache.reserve(framing.plain.saturating_add(framing.room)).await;
+                let plain = filled(&framing, fill.as_deref());
+                let framed = fetcher.on_decoder(framing.plain, move || frame(&framing, plain)).await;
+                let fault = |reason| Missing::Failed(file.outside(id, format!("its fill value: {reason}")));
+                framed.map(|bytes| cache::reserved(bytes, reserved)).map_err(fault)
+            };
+            Box::pin(make) as BoxFuture<'static, _>
         };
         match self.cache.get_or_load(file.piece(any, PiecePart::StoredFill), make).await {
             Ok(bytes) => Ok(bytes),

@@ -160,7 +160,8 @@ impl fuser::Filesystem for Filesystem {
             }
             adapter.inodes.measured(number.0, version.stat());
             adapter.hand_over(number.0, &version).await;
-            Ok(adapter.files.open(FileHandle { version, mode: Mode::Read }))
+            let reader = Arc::new(adapter.namespace.reader(version, adapter.runtime.clone()));
+            Ok(adapter.files.open(FileHandle { reader, mode: Mode::Read }))
         };
         self.adapter.answer("OPEN", number.0, work, |result| match result {
             // The pages of an inode are those of its one version.
@@ -180,16 +181,21 @@ impl fuser::Filesystem for Filesystem {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let adapter = self.adapter.clone();
-        let work = async move {
-            let open = adapter.files.get(handle.0)?;
-            let end = offset.saturating_add(u64::from(size));
-            Ok(adapter.namespace.read(&open.version, offset..end).await?)
+        let reader = match self.adapter.files.get(handle.0) {
+            Ok(open) => open.reader,
+            Err(failure) => return reply.error(failure.errno()),
+        };
+        let (adapter, wanted) = (self.adapter.clone(), offset..offset.saturating_add(u64::from(size)));
+        let work = {
+            let (reader, wanted) = (reader.clone(), wanted.clone());
+            async move { Ok(adapter.namespace.read_by(&reader, wanted).await?) }
         };
         self.adapter.answer("READ", number.0, work, |result| match result {
             Ok(bytes) => reply.data(&bytes),
             Err(errno) => reply.error(errno),
         });
+        // Here, where reads come in their order; what is wanted now is asked for first.
+        reader.touch(wanted);
     }
 
     fn flush(&self, _request: &Request, _number: INodeNo, handle: Fh, _owner: LockOwner, reply: ReplyEmpty) {
@@ -234,7 +240,7 @@ impl fuser::Filesystem for Filesystem {
                 libc::SEEK_HOLE => Whence::Hole,
                 _ => return Err(Failure::Invalid),
             };
-            let found = adapter.namespace.seek(&open.version, offset, whence).await?;
+            let found = adapter.namespace.seek(open.reader.version(), offset, whence).await?;
             found.and_then(|found| i64::try_from(found).ok()).ok_or(Failure::NoSuchOffset)
         };
         self.adapter.answer("LSEEK", number.0, work, |result| match result {

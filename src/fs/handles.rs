@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::errno::Failure;
-use crate::namespace::{Folder, Listing, Version};
+use crate::namespace::{Folder, Listing, Reader, Version};
 
 /// How a file was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,8 +19,8 @@ pub(super) enum Mode {
 /// An open file.
 #[derive(Clone, Debug)]
 pub(super) struct FileHandle {
-    /// The bytes it sees, whatever becomes of the name.
-    pub version: Arc<Version>,
+    /// The bytes it sees, whatever becomes of the name, and what is fetched ahead of it.
+    pub reader: Arc<Reader>,
     /// How it was opened.
     pub mode: Mode,
 }
@@ -75,7 +75,9 @@ impl<T: Clone> Handles<T> {
 impl Handles<FileHandle> {
     /// The version of this number, while somebody has it open.
     pub(super) fn version(&self, number: u64) -> Option<Arc<Version>> {
-        self.lock().values().find(|open| open.version.id().0 == number).map(|open| open.version.clone())
+        let open = self.lock();
+        let mut versions = open.values().map(|open| open.reader.version());
+        versions.find(|version| version.id().0 == number).cloned()
     }
 }
 

@@ -122,6 +122,7 @@ impl Namespace {
             }
             Found::Loaded { mut version, fingerprint, asked } => {
                 version.id = self.number(before, &fingerprint);
+                version.held = Some(Arc::new(self.fetcher.hold(version.weight)));
                 let version = Arc::new(*version);
                 let mut record = file.record();
                 *record = Record {

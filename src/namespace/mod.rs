@@ -16,6 +16,7 @@ mod load;
 pub mod node;
 mod preface;
 mod read;
+mod reader;
 mod seek;
 pub mod version;
 mod windows;
@@ -30,6 +31,7 @@ pub use error::{Cause, NamespaceError};
 pub use listing::Listing;
 pub use node::{File, FileKind, Folder, Node, NodeId};
 pub use preface::Piece;
+pub use reader::Reader;
 pub use seek::Whence;
 pub use version::{Stat, Version};
 

@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use super::Namespace;
 use super::error::{NamespaceError, shown};
 use super::version::{Content, Version};
-use super::windows::Placed;
+use super::windows::{Placed, PlacedWindow};
 use crate::fetch::{FetchError, FileChunks, Plain};
 use crate::layout::{Image, Segment, SegmentKind};
 use crate::model::chunk::ChunkId;
@@ -182,7 +182,7 @@ impl Namespace {
                 true => place(),
                 false => tokio::task::spawn_blocking(place).await.unwrap_or_else(|stopped| Err(stopped.to_string())),
             };
-            placed.map(|window| Some(Arc::new(window))).map_err(bad)
+            placed.map(|window| Some(Arc::new(PlacedWindow::new(window, &self.fetcher)))).map_err(bad)
         };
         self.windows.get(version.id, id, make).await
     }
@@ -227,10 +227,10 @@ impl Namespace {
 }
 
 /// A range of a file cut at multiples of `piece`: the part, the number of the piece, and where in it the part starts.
-struct Pieces {
-    at: u64,
-    end: u64,
-    piece: u64,
+pub(super) struct Pieces {
+    pub at: u64,
+    pub end: u64,
+    pub piece: u64,
 }
 
 impl Iterator for Pieces {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::node::NodeId;
-use crate::fetch::{Expected, FileChunks};
+use crate::fetch::{Expected, FileChunks, Reservation};
 use crate::layout::Image;
 use crate::model::hierarchy::ObjectId;
 use crate::model::location::Location;
@@ -34,6 +34,8 @@ pub struct Version {
     pub(crate) problems: Vec<Problem>,
     /// Estimated bytes in memory, for the budget of versions that nobody holds.
     pub(crate) weight: u64,
+    /// Counts them as held.
+    pub(crate) held: Option<Arc<Reservation>>,
     /// Some of its bytes were handed out.
     pub(crate) read: Arc<AtomicBool>,
     /// Something of it was found changed in the store, so that it cannot be read to its end.
@@ -80,6 +82,7 @@ impl Version {
             facts: BTreeMap::new(),
             problems: Vec::new(),
             weight: 0,
+            held: None,
             read: Arc::default(),
             stale: Arc::default(),
         }
@@ -152,6 +155,7 @@ impl Version {
         version.facts = self.facts.clone();
         version.problems = self.problems.clone();
         version.weight = self.weight;
+        version.held = self.held.clone();
         version
     }
 

@@ -11,15 +11,45 @@ use moka::policy::EvictionPolicy;
 
 use super::error::NamespaceError;
 use super::node::NodeId;
+use crate::fetch::{Fetcher, Reservation};
 use crate::layout::Window;
 use crate::model::chunk::ChunkId;
 
 /// A window; `None` where the chunk was never written.
-pub(crate) type Placed = Option<Arc<Window>>;
+pub(crate) type Placed = Option<Arc<PlacedWindow>>;
+
+/// A window, counted as held as long as it is here.
+#[derive(Debug)]
+pub(crate) struct PlacedWindow {
+    window: Window,
+    _held: Reservation,
+}
+
+impl PlacedWindow {
+    /// Bytes of one window beside its data: the key, and what the cache itself keeps.
+    const OVERHEAD: u64 = 256;
+
+    pub(crate) fn new(window: Window, fetcher: &Fetcher) -> PlacedWindow {
+        let held = fetcher.hold(Self::bytes(&window));
+        PlacedWindow { window, _held: held }
+    }
+
+    fn bytes(window: &Window) -> u64 {
+        (window.chunk.len() as u64).saturating_add(window.heap.len() as u64).saturating_add(Self::OVERHEAD)
+    }
+}
+
+impl std::ops::Deref for PlacedWindow {
+    type Target = Window;
+
+    fn deref(&self) -> &Window {
+        &self.window
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Windows {
-    cache: Cache<(NodeId, ChunkId), Arc<Window>>,
+    cache: Cache<(NodeId, ChunkId), Arc<PlacedWindow>>,
 }
 
 /// Why there is no window to keep.
@@ -31,16 +61,12 @@ enum Nothing {
 }
 
 impl Windows {
-    /// Bytes of one window beside its data: the key, and what the cache itself keeps.
-    const OVERHEAD: usize = 256;
-
     pub(crate) fn new(bytes: u64) -> Self {
         // A window heavier than the budget would never be kept, and each read of it would make it anew: weights stop at
         // half the budget, and never below what any entry costs, so that a budget of nothing keeps nothing.
-        let half = u32::try_from(bytes / 2).unwrap_or(u32::MAX).max(Self::OVERHEAD as u32);
-        let weigh = move |_: &(NodeId, ChunkId), window: &Arc<Window>| {
-            let data = window.chunk.len().saturating_add(window.heap.len()).saturating_add(Self::OVERHEAD);
-            u32::try_from(data).unwrap_or(u32::MAX).min(half)
+        let half = u32::try_from(bytes / 2).unwrap_or(u32::MAX).max(PlacedWindow::OVERHEAD as u32);
+        let weigh = move |_: &(NodeId, ChunkId), placed: &Arc<PlacedWindow>| {
+            u32::try_from(PlacedWindow::bytes(placed)).unwrap_or(u32::MAX).min(half)
         };
         // LRU, since the default policy refuses newcomers that were not asked for before, and a window is asked for
         // twice within a moment or never.

@@ -494,7 +494,7 @@ async fn a_file_is_opened_and_its_chunks_are_fetched() {
         Arc::new(crate::store::Stores::new(Arc::clone(world.source.store()))),
         crate::fetch::About::default(),
     );
-    let fetcher = Fetcher::new(FetchSettings::default());
+    let fetcher = std::sync::Arc::new(Fetcher::new(FetchSettings::default()));
     let chunk = |number| ChunkId { dataset: ObjectId(1), number };
     assert_eq!(fetcher.chunk(&file, chunk(0), Some(5..8)).await.unwrap(), Plain::Bytes(vec![7; 3].into()));
     assert_eq!(fetcher.chunk(&file, chunk(1), None).await.unwrap(), Plain::Absent);

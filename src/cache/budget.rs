@@ -1,0 +1,191 @@
+//! One bound for everything that grows: who wants to hold bytes reserves them first, and gives them back by dropping the
+//! [`Reservation`].
+//!
+//! What others keep (descriptions of open files) is counted too and makes the room smaller, but for a [`LEAST`] part of it.
+//!
+//! Demand waits its turn, first come first served; it never fails. Were all that is reserved held by readers who wait
+//! for more, nobody would ever give anything back: so when nothing is being loaded and nothing was given back for
+//! [`STANDSTILL`], the first in the queue gets what it needs though it goes past the limit.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// Longer than it takes to hand over what is ready, so that the limit is passed only where everybody waits.
+const STANDSTILL: Duration = Duration::from_millis(100);
+
+/// The part of the limit that loads have though everything else be taken. A quarter: readers go on, one after the other.
+const LEAST: u64 = 4;
+
+/// Bytes that may be held, and are.
+#[derive(Debug)]
+pub struct Budget {
+    limit: u64,
+    state: Mutex<State>,
+    released: Notify,
+    /// Held by the first who waits for room; the others queue for it.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used: u64,
+    /// Of it, what others keep.
+    elsewhere: u64,
+    peak: u64,
+    loading: usize,
+}
+
+/// What a reservation is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Use {
+    /// Something on its way.
+    Loading,
+    /// Something that is here.
+    Here,
+    /// Something that somebody else keeps.
+    Elsewhere,
+}
+
+/// Bytes of a budget that somebody holds.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<Budget>,
+    bytes: u64,
+    of: Use,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: u64) -> Arc<Budget> {
+        Arc::new(Budget {
+            limit,
+            state: Mutex::default(),
+            released: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bound, in bytes.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Bytes that are reserved now.
+    pub fn used(&self) -> u64 {
+        self.lock().used
+    }
+
+    /// The most that was ever reserved at a time.
+    pub fn peak(&self) -> u64 {
+        self.lock().peak
+    }
+
+    fn take(self: &Arc<Self>, state: &mut State, bytes: u64, of: Use) -> Reservation {
+        state.add(bytes, of);
+        Reservation { budget: Arc::clone(self), bytes, of }
+    }
+
+    /// Room for something that nobody waits for, if there is any and nobody queues for it.
+    pub fn try_reserve_idle(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+        let _turn = self.turn.try_lock().ok()?;
+        self.try_reserve(bytes)
+    }
+
+    /// Room for something that is about to be loaded. An empty budget has room for anything: what is larger than the
+    /// limit is to be had too.
+    fn try_reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+        let mut state = self.lock();
+        let loads = state.used - state.elsewhere;
+        let fits = loads == 0 || loads.saturating_add(bytes) <= self.room(&state);
+        fits.then(|| self.take(&mut state, bytes, Use::Loading))
+    }
+
+    /// Counts something that somebody else keeps, whether or not there is room.
+    pub fn hold(self: &Arc<Self>, bytes: u64) -> Reservation {
+        self.take(&mut self.lock(), bytes, Use::Elsewhere)
+    }
+
+    /// Whether more is held than there is room for.
+    pub fn is_passed(&self) -> bool {
+        let state = self.lock();
+        state.used - state.elsewhere > self.room(&state)
+    }
+
+    /// What loads may take.
+    fn room(&self, state: &State) -> u64 {
+        self.limit.saturating_sub(state.elsewhere).max(self.limit / LEAST)
+    }
+
+    /// Room for something that is about to be loaded. `free` lets go of something idle, if there is anything.
+    pub async fn reserve(self: &Arc<Self>, bytes: u64, free: impl Fn() -> bool) -> Reservation {
+        let _turn = self.turn.lock().await;
+        loop {
+            let released = self.released.notified();
+            tokio::pin!(released);
+            // From here on nothing that is given back is missed.
+            released.as_mut().enable();
+            if let Some(reservation) = self.try_reserve(bytes) {
+                return reservation;
+            }
+            if free() {
+                continue;
+            }
+            if tokio::time::timeout(STANDSTILL, released).await.is_err() {
+                let mut state = self.lock();
+                if state.loading == 0 {
+                    tracing::debug!(bytes, used = state.used, limit = self.limit, "everybody waits: past the limit");
+                    return self.take(&mut state, bytes, Use::Loading);
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn add(&mut self, bytes: u64, of: Use) {
+        self.used = self.used.saturating_add(bytes);
+        self.peak = self.peak.max(self.used);
+        self.loading += usize::from(of == Use::Loading);
+        if of == Use::Elsewhere {
+            self.elsewhere = self.elsewhere.saturating_add(bytes);
+        }
+    }
+
+    fn subtract(&mut self, bytes: u64, of: Use) {
+        self.used = self.used.saturating_sub(bytes);
+        self.loading -= usize::from(of == Use::Loading);
+        if of == Use::Elsewhere {
+            self.elsewhere = self.elsewhere.saturating_sub(bytes);
+        }
+    }
+}
+
+impl Reservation {
+    /// What was loaded is here and takes `bytes`.
+    pub fn settle(&mut self, bytes: u64) {
+        let mut state = self.budget.lock();
+        state.subtract(self.bytes, self.of);
+        (self.bytes, self.of) = (bytes, Use::Here);
+        state.add(bytes, Use::Here);
+        drop(state);
+        self.budget.released.notify_waiters();
+    }
+
+    /// Bytes that are held.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.lock().subtract(self.bytes, self.of);
+        self.budget.released.notify_waiters();
+    }
+}

@@ -1,0 +1,150 @@
+//! How much memory is used: what was said, or a part of what there is.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+
+/// The part of the memory that is used where nobody says how much. A quarter: the machine is there for the programs that
+/// read, and the kernel's page cache keeps what they have read.
+const PART: u64 = 4;
+/// The most that is used by itself: 64 requests of 4 MiB under way four times over, beyond which nothing gets faster.
+const MOST: u64 = 1 << 30;
+/// The least: a few chunks of the size that HSDS makes, on their way and being handed over.
+const LEAST: u64 = 32 << 20;
+
+/// A number of bytes: `512MiB`, `2GB`, `1G`, `1073741824`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        let text = text.trim();
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        // A letter alone means what memory is counted in.
+        let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "k" | "kib" => 1 << 10,
+            "m" | "mib" => 1 << 20,
+            "g" | "gib" => 1 << 30,
+            "t" | "tib" => 1 << 40,
+            "kb" => 1_000,
+            "mb" => 1_000_000,
+            "gb" => 1_000_000_000,
+            "tb" => 1_000_000_000_000,
+            _ => return Err("not a size like \"512MiB\" or \"2GB\"".to_owned()),
+        };
+        let number: u64 = number.parse().map_err(|_| "not a size like \"512MiB\" or \"2GB\"".to_owned())?;
+        number.checked_mul(unit).map(Size).ok_or_else(|| "more than any machine has".to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "not a size like \"512MiB\"")]
+        enum Word {
+            Number(u64),
+            Text(String),
+        }
+        match Word::deserialize(deserializer)? {
+            Word::Number(bytes) => Ok(Size(bytes)),
+            Word::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// The limit of a mount, in bytes.
+pub fn limit(said: Option<Size>) -> u64 {
+    match said {
+        Some(Size(bytes)) => bytes.max(LEAST),
+        None => by_itself(there_is()),
+    }
+}
+
+fn by_itself(there_is: Option<u64>) -> u64 {
+    there_is.map_or(MOST, |bytes| (bytes / PART).clamp(LEAST, MOST))
+}
+
+/// Memory of this machine, or of the control group that this process is in, in bytes.
+fn there_is() -> Option<u64> {
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    let machine = read(Path::new("/proc/meminfo")).as_deref().and_then(of_meminfo);
+    let group = read(Path::new("/proc/self/cgroup")).and_then(|groups| of_groups(&groups, read));
+    machine.into_iter().chain(group).min()
+}
+
+fn of_meminfo(text: &str) -> Option<u64> {
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1 << 10)
+}
+
+/// The least limit of a control group and those around it, version 2 of the interface or 1.
+fn of_groups(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
+    let mut limits = Vec::new();
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (parts.next(), parts.next(), parts.next()) else { continue };
+        let (top, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        for folder in Path::new(path).ancestors() {
+            let below = folder.strip_prefix("/").unwrap_or(folder);
+            let limit = read(&Path::new(top).join(below).join(file));
+            // "max", and in the old interface a number near 2^63, is none.
+            limits.extend(limit.and_then(|limit| limit.trim().parse::<u64>().ok()));
+        }
+    }
+    limits.into_iter().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in
+            [("0", 0), ("7", 7), ("512MiB", 512 << 20), ("2GB", 2_000_000_000), ("1g", 1 << 30), ("3 kB", 3000)]
+        {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
+        }
+        for bad in ["", "MiB", "-1", "1.5G", "1 X", "99999999999T"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_a_quarter_within_bounds() {
+        assert_eq!(by_itself(Some(2 << 30)), 512 << 20);
+        assert_eq!(by_itself(Some(64 << 30)), 1 << 30);
+        assert_eq!(by_itself(Some(64 << 20)), 32 << 20);
+        assert_eq!(by_itself(None), 1 << 30);
+        assert_eq!(limit(Some(Size(1))), 32 << 20);
+    }
+
+    #[test]
+    fn the_tightest_group_around_us_counts() {
+        let read = |path: &Path| {
+            let text = match path.to_str()? {
+                "/sys/fs/cgroup/user/job/memory.max" => "max\n",
+                "/sys/fs/cgroup/user/memory.max" => "1073741824\n",
+                "/sys/fs/cgroup/memory/old/memory.limit_in_bytes" => "9223372036854771712\n",
+                _ => return None,
+            };
+            Some(text.to_owned())
+        };
+        assert_eq!(of_groups("0::/user/job\n", read), Some(1 << 30));
+        assert_eq!(of_groups("5:cpu:/x\n3:memory,hugetlb:/old\n", read), Some(9_223_372_036_854_771_712));
+        assert_eq!(of_groups("0::/\n", read), None);
+        assert_eq!(of_meminfo("MemFree: 1 kB\nMemTotal:       24 kB\n"), Some(24 << 10));
+    }
+}

@@ -1,0 +1,304 @@
+//! What a reader will want next, from the chunks that it touched, in coordinates of the chunk grid. Pure: touches go in,
+//! wishes come out.
+//!
+//! A selection is read in the order of an odometer: along one axis, then a step along another and the first axis anew.
+//! A [`Stream`] is such an odometer, of which each wheel is learned when it first turns over. Several streams may take
+//! turns on one grid. Nothing is wished for past the end of the grid or of a wheel, and never more than was used before,
+//! so that a reader who stops early costs at most as much again as he has read.
+
+use std::collections::{BTreeSet, VecDeque};
+
+/// Streams that are followed on one grid: as many threads as share one handle of a file, and then some.
+const STREAMS: usize = 16;
+/// Touches that belong to no stream and may yet begin one. Between two of a stream there is one of each other stream.
+const LONE: usize = 16;
+/// Touches of a stream that it is not surprised by: the kernel asks for pieces of several chunks at a time, and not
+/// always in order.
+const RECENT: usize = 64;
+/// First wishes of a stream. Four: with the two chunks that made it known, a series of seven costs three round trips.
+const FIRST: usize = 4;
+/// Steps that a stream may leap over. A reader of every other row of chunks leaps, and so does one whose chunks the
+/// kernel has already.
+const LEAP: usize = 8;
+/// Touches elsewhere after which a stream has ended, and what was asked for it is not waited for any more.
+const ENDED: u64 = 256;
+
+/// What is to be done after a touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Chunks to fetch, the most urgent first.
+    pub ask: Vec<u64>,
+    /// Chunks that were asked for and are not wanted any more.
+    pub forget: Vec<u64>,
+}
+
+/// The touches of one reader on one grid.
+#[derive(Debug)]
+pub struct Pattern {
+    /// Chunks along each axis.
+    counts: Vec<u64>,
+    streams: Vec<Stream>,
+    lone: VecDeque<Vec<u64>>,
+    touches: u64,
+}
+
+/// One wheel of the odometer.
+#[derive(Clone, Debug)]
+struct Wheel {
+    axis: usize,
+    step: i64,
+    from: u64,
+    /// Where it turns over; the slowest wheel has not done so yet.
+    to: Option<u64>,
+}
+
+/// One selection that is being read.
+#[derive(Debug)]
+struct Stream {
+    /// The fastest wheel first; never none.
+    wheels: Vec<Wheel>,
+    at: Vec<u64>,
+    /// Chunks that were touched.
+    run: usize,
+    /// Whether it was seen often enough to act on.
+    sure: bool,
+    recent: VecDeque<u64>,
+    /// What was wished for and not touched yet.
+    asked: BTreeSet<u64>,
+    /// When it was last touched, in touches of the grid.
+    used: u64,
+}
+
+impl Pattern {
+    /// No touch yet, on a grid of `counts` chunks along each axis.
+    pub fn new(counts: &[u64]) -> Pattern {
+        Pattern { counts: counts.to_vec(), streams: Vec::new(), lone: VecDeque::new(), touches: 0 }
+    }
+
+    /// A reader touches chunk `number`, which lies in the grid. At most `room` chunks are to be under way at a time for a
+    /// stream.
+    pub fn touch(&mut self, number: u64, room: usize) -> Wishes {
+        self.touches += 1;
+        let now = self.touches;
+        let mut wishes = Wishes::default();
+        if let Some(stream) = self.streams.iter_mut().find(|stream| stream.recent.contains(&number)) {
+            stream.used = now;
+            return wishes;
+        }
+        let place = coordinates(&self.counts, number);
+        if self.lone.back() == Some(&place) {
+            return wishes;
+        }
+        let counts = &self.counts;
+        let followed =
+            self.streams.iter_mut().find_map(|stream| stream.follow(counts, number, &place).then_some(stream));
+        if let Some(stream) = followed {
+            stream.used = now;
+            wishes.ask = stream.wishes(counts, room);
+        } else if let Some(mut stream) = self.begin(&place) {
+            stream.used = now;
+            wishes.ask = stream.wishes(&self.counts, room);
+            self.streams.insert(0, stream);
+        } else {
+            self.lone.push_back(place);
+            if self.lone.len() > LONE {
+                self.lone.pop_front();
+            }
+        }
+        self.end(now, &mut wishes.forget);
+        wishes
+    }
+
+    /// Chunk `number` was wished for and is not fetched after all; it may be wished for again.
+    pub fn refused(&mut self, number: u64) {
+        for stream in &mut self.streams {
+            stream.asked.remove(&number);
+        }
+    }
+
+    /// The stream that a lone touch and this one are of. Neighbours make one at once, if nothing came between; else a
+    /// third touch has to confirm it, or two of a thousand random reads would look like a scan.
+    fn begin(&mut self, place: &[u64]) -> Option<Stream> {
+        let latest = self.lone.len().checked_sub(1)?;
+        for index in (0..=latest).rev() {
+            let Some((axis, step)) = self.lone.get(index).and_then(|lone| single_step(lone, place)) else { continue };
+            let neighbour = step.unsigned_abs() == 1;
+            if !neighbour && index != latest {
+                continue;
+            }
+            let first = self.lone.remove(index)?;
+            let from = first.get(axis).copied()?;
+            let recent = [&first[..], place].map(|place| number(&self.counts, place)).into_iter().collect();
+            return Some(Stream {
+                wheels: vec![Wheel { axis, step, from, to: None }],
+                at: place.to_vec(),
+                run: 2,
+                sure: neighbour && index == latest,
+                recent,
+                asked: BTreeSet::new(),
+                used: 0,
+            });
+        }
+        None
+    }
+
+    /// Ends streams that are not read any more, or that there are too many of. A guess that was wrong leaves its last
+    /// touch behind, which may begin another.
+    fn end(&mut self, now: u64, forget: &mut Vec<u64>) {
+        while let Some(index) = self.outlived(now) {
+            let stream = self.streams.remove(index);
+            forget.extend(stream.asked);
+        }
+        // Of guesses with a stride one at a time is followed, the latest.
+        let mut guesses = 0;
+        let lone = &mut self.lone;
+        self.streams.retain(|stream| {
+            let guess = !stream.sure && stream.wheels.iter().any(|wheel| wheel.step.unsigned_abs() != 1);
+            guesses += usize::from(guess);
+            let keep = !guess || guesses == 1 && stream.used + 1 >= now;
+            if !keep {
+                lone.push_front(stream.at.clone());
+                lone.truncate(LONE);
+            }
+            keep
+        });
+    }
+
+    fn outlived(&self, now: u64) -> Option<usize> {
+        let (index, oldest) = self.streams.iter().enumerate().min_by_key(|(_, stream)| stream.used)?;
+        (self.streams.len() > STREAMS || oldest.used + ENDED < now).then_some(index)
+    }
+}
+
+impl Stream {
+    /// Whether the touch is a next one of this stream, which then stands there.
+    fn follow(&mut self, counts: &[u64], number: u64, place: &[u64]) -> bool {
+        let mut at = self.at.clone();
+        let mut passed = Vec::new();
+        // Beyond what was asked for a leap is bounded: whoever leaps far is somebody else.
+        let reach = if self.sure { self.asked.len().max(LEAP) } else { 1 };
+        for _ in 0..reach {
+            if !self.step(counts, &mut at) {
+                break;
+            }
+            let reached = self::number(counts, &at);
+            passed.push(reached);
+            if reached == number {
+                self.sure = true;
+                self.run += passed.len();
+                self.at = at;
+                for passed in passed {
+                    self.asked.remove(&passed);
+                    self.remember(passed);
+                }
+                return true;
+            }
+        }
+        if self.turn(place) {
+            self.run += 1;
+            self.at = place.to_vec();
+            self.asked.remove(&number);
+            self.remember(number);
+            return true;
+        }
+        false
+    }
+
+    fn remember(&mut self, number: u64) {
+        self.recent.push_back(number);
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Whether the slowest wheel turns over with this touch: all wheels stand where they began, and another axis has
+    /// moved by one chunk. The axis becomes a wheel.
+    fn turn(&mut self, place: &[u64]) -> bool {
+        let mut first = self.at.clone();
+        for wheel in &self.wheels {
+            if let Some(coordinate) = first.get_mut(wheel.axis) {
+                *coordinate = wheel.from;
+            }
+        }
+        let Some((axis, step)) = single_step(&first, place) else { return false };
+        if step.unsigned_abs() != 1 || self.wheels.iter().any(|wheel| wheel.axis == axis) {
+            return false;
+        }
+        let (Some(last), Some(from)) = (self.wheels.last_mut(), first.get(axis)) else { return false };
+        last.to = self.at.get(last.axis).copied();
+        self.wheels.push(Wheel { axis, step, from: *from, to: None });
+        self.sure = true;
+        true
+    }
+
+    /// Moves `at` to what comes after it; `false` at the end.
+    fn step(&self, counts: &[u64], at: &mut [u64]) -> bool {
+        for wheel in &self.wheels {
+            let (Some(coordinate), Some(count)) = (at.get_mut(wheel.axis), counts.get(wheel.axis)) else {
+                return false;
+            };
+            if wheel.to == Some(*coordinate) {
+                *coordinate = wheel.from;
+                continue;
+            }
+            return match coordinate.checked_add_signed(wheel.step).filter(|next| next < count) {
+                Some(next) => {
+                    *coordinate = next;
+                    true
+                }
+                None => false,
+            };
+        }
+        false
+    }
+
+    /// What is to be asked for now: as many chunks ahead as were touched, from [`FIRST`] up to `room`.
+    fn wishes(&mut self, counts: &[u64], room: usize) -> Vec<u64> {
+        let mut wishes = Vec::new();
+        if !self.sure {
+            return wishes;
+        }
+        let mut at = self.at.clone();
+        for _ in 0..self.run.max(FIRST).min(room) {
+            if !self.step(counts, &mut at) {
+                break;
+            }
+            let next = number(counts, &at);
+            if self.asked.insert(next) {
+                wishes.push(next);
+            }
+        }
+        wishes
+    }
+}
+
+/// The axis along which two places differ, and by how much; `None` unless they differ along one only.
+fn single_step(from: &[u64], to: &[u64]) -> Option<(usize, i64)> {
+    let mut found = None;
+    for (axis, (from, to)) in from.iter().zip(to).enumerate() {
+        if from != to {
+            let step = i64::try_from(i128::from(*to) - i128::from(*from)).ok()?;
+            if found.replace((axis, step)).is_some() {
+                return None;
+            }
+        }
+    }
+    found
+}
+
+fn coordinates(counts: &[u64], mut number: u64) -> Vec<u64> {
+    let mut coordinates = vec![0; counts.len()];
+    for (coordinate, &count) in coordinates.iter_mut().zip(counts).rev() {
+        *coordinate = number % count.max(1);
+        number /= count.max(1);
+    }
+    coordinates
+}
+
+/// Number in C order of a place within the grid.
+fn number(counts: &[u64], place: &[u64]) -> u64 {
+    place.iter().zip(counts).fold(0, |number, (coordinate, count)| number * count + coordinate)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! One reader of a file, for whom chunks are fetched ahead.
+//!
+//! A reader belongs to an open handle. Each chunk that it touches goes to the [`Pattern`] of its dataset, and what that
+//! wishes for is begun at once, as far as the budget has room. What is under way ends with the reader.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::load::Form;
+use super::pattern::Pattern;
+use super::{FetchError, Fetcher, FileChunks};
+use crate::cache::{Ahead, PiecePart};
+use crate::model::chunk::ChunkId;
+use crate::model::hierarchy::ObjectId;
+use crate::model::pipeline::Framing;
+use crate::store::Urgency;
+
+/// Bytes under way ahead of one stream: 64 requests of 1 MiB, which fill 25 Gbit/s at 20 ms, twice, so that new ones
+/// leave before the last have arrived.
+const AHEAD_BYTES: u64 = 128 << 20;
+/// Chunks under way ahead of one stream: three times as many as a store is asked for at a time.
+const AHEAD_CHUNKS: u64 = 192;
+/// Grids that one reader is watched on; a program that walks over more of them begins anew.
+const GRIDS: usize = 256;
+
+/// A reader of one version of a file.
+pub struct Reader {
+    fetcher: Arc<Fetcher>,
+    file: Arc<FileChunks>,
+    runtime: Handle,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    patterns: HashMap<Grid, Pattern>,
+    running: HashMap<(Grid, u64), AbortHandle>,
+}
+
+/// What a reader walks on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Grid {
+    /// The chunks of a dataset.
+    Chunks(ObjectId),
+    /// The blocks of a huge chunk.
+    Blocks(ChunkId),
+}
+
+impl Reader {
+    /// A reader who has touched nothing yet. Loads run in `runtime`.
+    pub fn new(fetcher: Arc<Fetcher>, file: Arc<FileChunks>, runtime: Handle) -> Reader {
+        Reader { fetcher, file, runtime, state: Mutex::default() }
+    }
+
+    /// The reader is about to read bytes `want` of a chunk, in the form of `framing`; chunks that it will want next are
+    /// begun. Never waits.
+    pub fn touch(&self, id: ChunkId, want: Range<u64>, framing: Option<&Framing>) {
+        let Ok(recipe) = self.file.recipe(id) else { return };
+        let block = self.fetcher.settings.block.max(1);
+        if framing.is_none()
+            && let Some(len) = self.fetcher.in_blocks(recipe)
+        {
+            let counts = [len.div_ceil(block)];
+            for number in want.start / block..want.end.min(len).div_ceil(block) {
+                self.walk(Grid::Blocks(id), &counts, number, block, |number| {
+                    self.fetcher.block_ahead(&self.file, id, len, number)
+                });
+            }
+            return;
+        }
+        let room = self.file.room(id, framing);
+        self.walk(Grid::Chunks(id.dataset), recipe.grid.counts(), id.number, room, |number| {
+            self.fetcher.ahead(&self.file, ChunkId { number, ..id }, framing)
+        });
+    }
+
+    fn walk(&self, grid: Grid, counts: &[u64], number: u64, bytes: u64, begin: impl Fn(u64) -> Ahead<FetchError>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { patterns, running } = &mut *state;
+        if patterns.len() >= GRIDS && !patterns.contains_key(&grid) {
+            patterns.clear();
+        }
+        let pattern = patterns.entry(grid).or_insert_with(|| Pattern::new(counts));
+        let room = (AHEAD_BYTES / bytes.max(1)).clamp(2, AHEAD_CHUNKS);
+        let wishes = pattern.touch(number, usize::try_from(room).unwrap_or(usize::MAX));
+        for number in wishes.forget {
+            if let Some(load) = running.remove(&(grid, number)) {
+                load.abort();
+            }
+        }
+        let mut full = false;
+        for number in wishes.ask {
+            let begun = if full { Ahead::NoRoom } else { begin(number) };
+            match begun {
+                Ahead::Needless => {}
+                Ahead::NoRoom => {
+                    full = true;
+                    pattern.refused(number);
+                }
+                Ahead::Started(load) => {
+                    // A failure is told to whoever reads the chunk, by a load of his own.
+                    let task = self.runtime.spawn(async move { drop(load.result().await) });
+                    running.insert((grid, number), task.abort_handle());
+                }
+            }
+        }
+        if running.len() as u64 > 4 * AHEAD_CHUNKS {
+            running.retain(|_, load| !load.is_finished());
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.running.drain().for_each(|(_, load)| load.abort());
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Fetcher {
+    /// Begins to load a chunk that nobody waits for yet.
+    fn ahead(self: &Arc<Self>, file: &Arc<FileChunks>, id: ChunkId, framing: Option<&Framing>) -> Ahead<FetchError> {
+        let part = if framing.is_some() { PiecePart::Stored } else { PiecePart::Plain };
+        let form = Form { framing: framing.copied(), urgency: Urgency::Ahead };
+        self.cache.load_ahead(file.piece(id, part), file.room(id, framing), |reserved| {
+            self.loading_with(file, id, form, Some(reserved))
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! One open handle of a file: what it reads, and what is fetched ahead of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::read::Pieces;
+use super::version::{Content, Version};
+use super::{Namespace, NamespaceError};
+use crate::fetch;
+use crate::layout::SegmentKind;
+use crate::model::chunk::ChunkId;
+
+/// A reader of one version of a file.
+#[derive(Debug)]
+pub struct Reader {
+    version: Arc<Version>,
+    /// Who fetches its chunks ahead; none for an object that is shown as it is.
+    ahead: Option<fetch::Reader>,
+}
+
+impl Namespace {
+    /// A reader of `version`. What it wants next is fetched in `runtime`.
+    pub fn reader(&self, version: Arc<Version>, runtime: Handle) -> Reader {
+        let ahead = version.chunks().map(|chunks| fetch::Reader::new(self.fetcher.clone(), chunks.clone(), runtime));
+        Reader { version, ahead }
+    }
+
+    /// The bytes in `range` of what `reader` reads, as far as it reaches.
+    ///
+    /// # Errors
+    /// As [`Namespace::read`].
+    pub async fn read_by(&self, reader: &Reader, range: Range<u64>) -> Result<Bytes, NamespaceError> {
+        self.read(&reader.version, range).await
+    }
+}
+
+impl Reader {
+    /// What it reads.
+    pub fn version(&self) -> &Arc<Version> {
+        &self.version
+    }
+
+    /// Notes that it is about to read `range`, and begins what it will want next. To be called in the order in which
+    /// reads come; never waits.
+    pub fn touch(&self, range: Range<u64>) {
+        let Some(ahead) = &self.ahead else { return };
+        let end = range.end.min(self.version.stat.len);
+        match &self.version.content {
+            Content::Image { image, .. } => {
+                for segment in image.segments(range.start..end) {
+                    let (SegmentKind::Chunk { id, at } | SegmentKind::Heap { id, at }) = segment.kind else { continue };
+                    // A window takes the whole chunk, and so does whoever undoes the filters himself.
+                    let want = at..at.saturating_add(segment.range.end - segment.range.start);
+                    ahead.touch(id, want, image.framing(id.dataset));
+                }
+            }
+            Content::Bytes { dataset, piece, .. } => {
+                for (part, number, at) in (Pieces { at: range.start, end, piece: *piece }) {
+                    let want = at..at.saturating_add(part.end - part.start);
+                    ahead.touch(ChunkId { dataset: *dataset, number }, want, None);
+                }
+            }
+            Content::Plain { .. } => {}
+        }
+    }
+}

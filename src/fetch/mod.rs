@@ -8,6 +8,7 @@
 //! * [`load`](self::load): one chunk's stored bytes, made plain; torn writes are waited out;
 //! * [`stored`](self::stored): one chunk's stored bytes as they are, for readers who undo the filters themselves;
 //! * [`blocks`](self::blocks): huge unfiltered chunks, of which only the wanted part is read;
+//! * [`object`](self::object): objects that are shown as they are;
 //! * [`pages`](self::pages): large unfiltered chunks, of which a little is read until more is asked for;
 //! * [`pattern`](self::pattern): what a reader will want next, from the chunks that it touched;
 //! * [`reader`](self::reader): one reader of a file, for whom chunks are fetched ahead;
@@ -18,6 +19,7 @@ mod blocks;
 pub mod error;
 mod links;
 mod load;
+mod object;
 mod pages;
 mod pattern;
 mod pins;
@@ -36,6 +38,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 pub use error::{ChunkName, FetchError};
+pub use object::{Expected, PlainObject};
 pub use reader::Reader;
 pub use resolve::Found;
 
@@ -45,10 +48,9 @@ use crate::cache::{CacheSettings, Missing, PieceCache, PieceId, PiecePart};
 use crate::model::chunk::{ChunkId, ChunkMap, ChunkRecipe, ChunkSource, Rows};
 use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
-use crate::model::location::{ETag, Location};
 use crate::model::paths::Paths;
 use crate::model::pipeline::Framing;
-use crate::store::{Meta, Patience, StoreError, Stores};
+use crate::store::{Patience, Stores};
 use links::Links;
 use pages::Paged;
 use pins::Pins;
@@ -109,8 +111,7 @@ pub struct FileChunks {
 impl FileChunks {
     /// The chunks that `map` describes. Each call makes a version of its own: nothing is shared with another.
     pub fn new(map: Arc<dyn ChunkMap>, stores: Arc<Stores>, about: About) -> Arc<FileChunks> {
-        static VERSIONS: AtomicU64 = AtomicU64::new(0);
-        let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
+        let version = next_version();
         let (pins, links, paged) = (Pins::default(), Links::default(), Paged::default());
         Arc::new(FileChunks { version, map, stores, about, pins, links, paged })
     }
@@ -182,29 +183,6 @@ impl FileChunks {
 
     fn piece(&self, chunk: ChunkId, part: PiecePart) -> PieceId {
         PieceId { version: self.version, chunk, part }
-    }
-}
-
-/// What a plain object was when a listing or a look-up told of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expected {
-    /// Its identity, where the store gave one.
-    pub etag: Option<ETag>,
-    /// Its bytes.
-    pub size: u64,
-    /// When it was last written, where the store said so.
-    pub modified: Option<SystemTime>,
-}
-
-impl Expected {
-    /// Whether an answer is of that object: by its tag, and where either was told without one, by time and length.
-    fn is(&self, meta: &Meta) -> bool {
-        // Listings tell times more exactly than the header of an answer does.
-        let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        match (&self.etag, &meta.etag) {
-            (Some(one), Some(other)) => one.names_same(other),
-            _ => self.size == meta.size && self.modified.is_none_or(|then| seconds(then) == seconds(meta.modified)),
-        }
     }
 }
 
@@ -284,25 +262,6 @@ impl Fetcher {
             .ok_or_else(|| file.outside(id, format!("bytes {}..{} of {}", want.start, want.end, bytes.len())))
     }
 
-    /// Bytes of a plain object, exactly `want`; [`FetchError::Stale`] where it is not the one expected any more.
-    pub async fn object_range(
-        &self,
-        stores: &Stores,
-        location: &Location,
-        expected: &Expected,
-        want: Range<u64>,
-    ) -> Result<Bytes, FetchError> {
-        let store = stores.get(&location.bucket).await?;
-        let condition = expected.etag.as_ref().filter(|etag| etag.is_strong());
-        match store.get_range(&location.key, want, condition).await {
-            Ok(object) if expected.is(&object.meta) => Ok(object.bytes),
-            Ok(_) | Err(StoreError::Changed { .. } | StoreError::NotFound { .. } | StoreError::Range { .. }) => {
-                Err(FetchError::Stale { location: location.clone() })
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Counts bytes that somebody else keeps as held, for as long as what is returned lives.
     pub fn hold(&self, bytes: u64) -> Reservation {
         self.cache.hold(bytes)
@@ -317,6 +276,12 @@ impl Fetcher {
     pub fn counts(&self) -> Counts {
         self.cache.counts()
     }
+}
+
+/// A number for a version of a file, never used again in this process.
+fn next_version() -> u64 {
+    static VERSIONS: AtomicU64 = AtomicU64::new(0);
+    VERSIONS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Part of `bytes`, shared; `None` outside them.

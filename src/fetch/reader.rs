@@ -12,8 +12,9 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::load::Form;
+use super::object::BLOCK;
 use super::pattern::Pattern;
-use super::{FetchError, Fetcher, FileChunks};
+use super::{FetchError, Fetcher, FileChunks, PlainObject};
 use crate::cache::{Ahead, PiecePart};
 use crate::model::chunk::ChunkId;
 use crate::model::hierarchy::ObjectId;
@@ -31,9 +32,16 @@ const GRIDS: usize = 256;
 /// A reader of one version of a file.
 pub struct Reader {
     fetcher: Arc<Fetcher>,
-    file: Arc<FileChunks>,
+    of: Of,
     runtime: Handle,
     state: Mutex<State>,
+}
+
+/// What is read.
+#[derive(Debug)]
+enum Of {
+    File(Arc<FileChunks>),
+    Object(Arc<PlainObject>),
 }
 
 #[derive(Default)]
@@ -49,18 +57,37 @@ enum Grid {
     Chunks(ObjectId),
     /// The blocks of a huge chunk.
     Blocks(ChunkId),
+    /// The blocks of an object that is shown as it is.
+    Object,
 }
 
 impl Reader {
-    /// A reader who has touched nothing yet. Loads run in `runtime`.
-    pub fn new(fetcher: Arc<Fetcher>, file: Arc<FileChunks>, runtime: Handle) -> Reader {
-        Reader { fetcher, file, runtime, state: Mutex::default() }
+    /// A reader of chunks who has touched nothing yet. Loads run in `runtime`.
+    pub fn of_file(fetcher: Arc<Fetcher>, file: Arc<FileChunks>, runtime: Handle) -> Reader {
+        Reader { fetcher, of: Of::File(file), runtime, state: Mutex::default() }
+    }
+
+    /// A reader of an object that is shown as it is.
+    pub fn of_object(fetcher: Arc<Fetcher>, object: Arc<PlainObject>, runtime: Handle) -> Reader {
+        Reader { fetcher, of: Of::Object(object), runtime, state: Mutex::default() }
+    }
+
+    /// The reader is about to read bytes `want` of its object; blocks that it will want next are begun.
+    /// Never waits.
+    pub fn touch_object(&self, want: Range<u64>) {
+        let Of::Object(object) = &self.of else { return };
+        let counts = [object.len().div_ceil(BLOCK)];
+        let end = want.end.min(object.len());
+        for number in want.start / BLOCK..end.div_ceil(BLOCK) {
+            self.walk(Grid::Object, &counts, number, BLOCK, |number| self.fetcher.object_ahead(object, number));
+        }
     }
 
     /// The reader is about to read bytes `want` of a chunk, in the form of `framing`; chunks that it will want next are
     /// begun. Never waits.
     pub fn touch(&self, id: ChunkId, want: Range<u64>, framing: Option<&Framing>) {
-        let Ok(recipe) = self.file.recipe(id) else { return };
+        let Of::File(file) = &self.of else { return };
+        let Ok(recipe) = file.recipe(id) else { return };
         let block = self.fetcher.settings.block.max(1);
         if framing.is_none()
             && let Some(len) = self.fetcher.in_blocks(recipe)
@@ -68,14 +95,14 @@ impl Reader {
             let counts = [len.div_ceil(block)];
             for number in want.start / block..want.end.min(len).div_ceil(block) {
                 self.walk(Grid::Blocks(id), &counts, number, block, |number| {
-                    self.fetcher.block_ahead(&self.file, id, len, number)
+                    self.fetcher.block_ahead(file, id, len, number)
                 });
             }
             return;
         }
-        let room = self.file.room(id, framing);
+        let room = file.room(id, framing);
         self.walk(Grid::Chunks(id.dataset), recipe.grid.counts(), id.number, room, |number| {
-            self.fetcher.ahead(&self.file, ChunkId { number, ..id }, framing)
+            self.fetcher.ahead(file, ChunkId { number, ..id }, framing)
         });
     }
 
@@ -124,7 +151,7 @@ impl Drop for Reader {
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("Reader").field("of", &self.of).finish_non_exhaustive()
     }
 }
 

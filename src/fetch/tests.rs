@@ -10,10 +10,10 @@ use crate::model::elements::Elements;
 use crate::model::grid::Grid;
 use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
-use crate::model::location::{Bucket, Key};
+use crate::model::location::{Bucket, Key, Location};
 use crate::model::pipeline::{Decode, Pipeline};
 use crate::store::root::bucket_of;
-use crate::store::{Requests, Store, StoreSettings};
+use crate::store::{Requests, Store, StoreError, StoreSettings};
 
 pub(super) const DATA: ObjectId = ObjectId(1);
 const TABLE: ObjectId = ObjectId(2);
@@ -401,10 +401,10 @@ async fn plain_objects_are_read_in_part_and_bound_to_their_identity() {
     let key = Key::new("notes.txt");
     let meta = world.store.head(&key).await.unwrap();
     let expected = Expected { etag: meta.etag, size: meta.size, modified: Some(meta.modified) };
-    let (stores, location) = (world.file.stores(), world.store.location(&key));
-    let read = world.fetcher.object_range(stores, &location, &expected, 1..3).await.unwrap();
+    let object = PlainObject::new(world.file.stores().clone(), world.store.location(&key), expected);
+    let read = world.fetcher.object(&object, 1..3).await.unwrap();
     assert_eq!(read, &b"el"[..]);
     world.put("notes.txt", b"hello again");
-    let error = world.fetcher.object_range(stores, &location, &expected, 1..3).await.unwrap_err();
+    let error = world.fetcher.object(&object, 1..3).await.unwrap_err();
     assert!(matches!(error, FetchError::Stale { .. }));
 }

@@ -11,7 +11,7 @@ use super::error::{NamespaceError, shown};
 use super::node::{File, FileKind, Node, NodeId, Record};
 use super::version::{Content, Stat, Version};
 use super::{Freshness, Namespace};
-use crate::fetch::{About, Expected, Fetcher, FileChunks};
+use crate::fetch::{About, Expected, Fetcher, FileChunks, PlainObject};
 use crate::layout::{self, LAYOUT_VERSION};
 use crate::model::datatype::Datatype;
 use crate::model::hierarchy::{DataLayout, Hierarchy, Object, ObjectId, ObjectKind};
@@ -207,7 +207,8 @@ impl Namespace {
         let location = Location { bucket: self.stores.home().bucket().clone(), key: key.clone() };
         let stat = Stat { len: (*size).min(limits::FILE_BYTES), stored: *size, modified: *modified };
         let expected = Expected { etag: etag.clone(), size: *size, modified: *modified };
-        let mut version = Version::new(id, file.path.clone(), Content::Plain { location, expected }, stat);
+        let object = PlainObject::new(self.stores.clone(), location, expected);
+        let mut version = Version::new(id, file.path.clone(), Content::Plain(object), stat);
         version.weight = VERSION_BYTES;
         let version = Arc::new(version);
         let mut record = file.record();

@@ -34,7 +34,7 @@ impl Version {
     pub fn preface(&self) -> impl Iterator<Item = Piece> + '_ {
         let image = match &self.content {
             Content::Image { image, .. } => Some(image),
-            Content::Bytes { .. } | Content::Plain { .. } => None,
+            Content::Bytes { .. } | Content::Plain(_) => None,
         };
         image.into_iter().flat_map(|image| {
             let data = data_start(image);

@@ -42,9 +42,9 @@ impl Namespace {
                 let parts = parts.map(|(range, number, at)| (range, ChunkId { dataset: *dataset, number }, at));
                 self.read_bytes(version, chunks, parts, range.clone(), *fill).await
             }
-            Content::Plain { location, expected } => self
+            Content::Plain(object) => self
                 .fetcher
-                .object_range(&self.stores, location, expected, range.clone())
+                .object(object, range.clone())
                 .await
                 .map_err(|error| fetch_error(version, range.start, None, error)),
         };
@@ -52,7 +52,7 @@ impl Namespace {
             && is_stale(error)
         {
             version.mark_stale();
-            if matches!(version.content, Content::Plain { .. }) {
+            if matches!(version.content, Content::Plain(_)) {
                 self.doubt(&version.path);
             }
         }

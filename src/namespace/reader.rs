@@ -17,14 +17,20 @@ use crate::model::chunk::ChunkId;
 #[derive(Debug)]
 pub struct Reader {
     version: Arc<Version>,
-    /// Who fetches its chunks ahead; none for an object that is shown as it is.
-    ahead: Option<fetch::Reader>,
+    /// Who fetches what it will want.
+    ahead: fetch::Reader,
 }
 
 impl Namespace {
     /// A reader of `version`. What it wants next is fetched in `runtime`.
     pub fn reader(&self, version: Arc<Version>, runtime: Handle) -> Reader {
-        let ahead = version.chunks().map(|chunks| fetch::Reader::new(self.fetcher.clone(), chunks.clone(), runtime));
+        let fetcher = self.fetcher.clone();
+        let ahead = match &version.content {
+            Content::Image { chunks, .. } | Content::Bytes { chunks, .. } => {
+                fetch::Reader::of_file(fetcher, chunks.clone(), runtime)
+            }
+            Content::Plain(object) => fetch::Reader::of_object(fetcher, object.clone(), runtime),
+        };
         Reader { version, ahead }
     }
 
@@ -46,7 +52,7 @@ impl Reader {
     /// Notes that it is about to read `range`, and begins what it will want next. To be called in the order in which
     /// reads come; never waits.
     pub fn touch(&self, range: Range<u64>) {
-        let Some(ahead) = &self.ahead else { return };
+        let ahead = &self.ahead;
         let end = range.end.min(self.version.stat.len);
         match &self.version.content {
             Content::Image { image, .. } => {
@@ -63,7 +69,7 @@ impl Reader {
                     ahead.touch(ChunkId { dataset: *dataset, number }, want, None);
                 }
             }
-            Content::Plain { .. } => {}
+            Content::Plain(_) => ahead.touch_object(range.start..end),
         }
     }
 }

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::node::NodeId;
-use crate::fetch::{Expected, FileChunks, Reservation};
+use crate::fetch::{FileChunks, PlainObject, Reservation};
 use crate::layout::Image;
 use crate::model::hierarchy::ObjectId;
-use crate::model::location::Location;
 use crate::model::problem::Problem;
 
 /// Size and times of a file.
@@ -64,12 +63,7 @@ pub(crate) enum Content {
         chunks: Arc<FileChunks>,
     },
     /// An object as it is.
-    Plain {
-        /// The object.
-        location: Location,
-        /// What it was when the version was made.
-        expected: Expected,
-    },
+    Plain(Arc<PlainObject>),
 }
 
 impl Version {
@@ -128,7 +122,7 @@ impl Version {
     pub(crate) fn chunks(&self) -> Option<&Arc<FileChunks>> {
         match &self.content {
             Content::Image { chunks, .. } | Content::Bytes { chunks, .. } => Some(chunks),
-            Content::Plain { .. } => None,
+            Content::Plain(_) => None,
         }
     }
 
@@ -147,9 +141,7 @@ impl Version {
             Content::Bytes { dataset, piece, fill, chunks } => {
                 Content::Bytes { dataset: *dataset, piece: *piece, fill: *fill, chunks: chunks.renewed() }
             }
-            Content::Plain { location, expected } => {
-                Content::Plain { location: location.clone(), expected: expected.clone() }
-            }
+            Content::Plain(object) => Content::Plain(object.renewed()),
         };
         let mut version = Version::new(id, self.path.clone(), content, self.stat);
         version.facts = self.facts.clone();

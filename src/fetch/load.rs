@@ -183,10 +183,9 @@ impl Fetcher {
         (recipe, form): (&ChunkRecipe, Form),
         found: &Found,
         location: &Location,
-        store: &Store,
+        store: &Arc<Store>,
     ) -> Result<Bytes, Failure> {
         let linked = matches!(found, Found::Range(..));
-        let asked = store.at(form.urgency);
         let stored = match found {
             Found::Range(_, range) => {
                 let size = range.end.saturating_sub(range.start);
@@ -194,9 +193,9 @@ impl Fetcher {
                     return Err(Failure::Other(file.too_large(id, size)));
                 }
                 let condition = file.pins.condition(location)?;
-                asked.get_range(&location.key, range.clone(), condition.as_ref()).await
+                self.ranges.get(store, &location.key, range.clone(), condition, form.urgency).await
             }
-            _ => asked.get_if(&location.key, None, limits::DECODED_CHUNK_BYTES).await,
+            _ => store.at(form.urgency).get_if(&location.key, None, limits::DECODED_CHUNK_BYTES).await,
         };
         let object = match stored {
             Ok(object) => object,

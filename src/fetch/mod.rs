@@ -12,10 +12,13 @@
 //! * [`pages`](self::pages): large unfiltered chunks, of which a little is read until more is asked for;
 //! * [`pattern`](self::pattern): what a reader will want next, from the chunks that it touched;
 //! * [`reader`](self::reader): one reader of a file, for whom chunks are fetched ahead;
+//! * [`coalesce`](self::coalesce): ranges of one object that are wanted to the requests that bring them;
+//! * [`ranges`](self::ranges): who wants which, and is handed what;
 //! * [`pins`](self::pins): one version never mixes two states of an object;
 //! * [`links`](self::links): what is to be told of data that lie in other objects.
 
 mod blocks;
+mod coalesce;
 pub mod error;
 mod links;
 mod load;
@@ -23,6 +26,7 @@ mod object;
 mod pages;
 mod pattern;
 mod pins;
+mod ranges;
 mod reader;
 mod resolve;
 mod stored;
@@ -54,6 +58,7 @@ use crate::store::{Patience, Stores};
 use links::Links;
 use pages::Paged;
 use pins::Pins;
+use ranges::Ranges;
 
 /// How chunks are fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,6 +208,7 @@ pub struct Fetcher {
     /// Where the rows of chunk tables begin, by the table's chunk and the dataset that asks.
     rows: moka::future::Cache<(PieceId, ObjectId), Arc<Rows>>,
     decoders: Arc<Semaphore>,
+    ranges: Arc<Ranges>,
 }
 
 /// Bytes of lists of rows. A list takes half a byte a row, so that this holds those of sixteen million rows.
@@ -225,7 +231,7 @@ impl Fetcher {
         };
         let policy = moka::policy::EvictionPolicy::lru();
         let rows = moka::future::Cache::builder().max_capacity(ROWS).weigher(weigh).eviction_policy(policy).build();
-        Fetcher { settings, cache, rows, decoders }
+        Fetcher { settings, cache, rows, decoders, ranges: Arc::default() }
     }
 
     /// Plain bytes of a chunk in the source's form: `want`, in bytes of the plain chunk, or the whole chunk.

@@ -165,3 +165,6 @@ impl Fetcher {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

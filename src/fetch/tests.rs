@@ -326,7 +326,7 @@ async fn a_huge_object_of_the_wrong_size_is_undecodable_and_an_absent_one_absent
     assert_eq!(world.bytes(0, Some(LEN - 8..LEN)).await, vec![0; 8]);
 }
 
-fn table(rows: &[(u64, u64)]) -> Vec<u8> {
+pub(super) fn table(rows: &[(u64, u64)]) -> Vec<u8> {
     rows.iter().flat_map(|(offset, size)| [offset.to_le_bytes(), size.to_le_bytes()].concat()).collect()
 }
 

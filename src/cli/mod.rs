@@ -16,6 +16,7 @@ pub mod mount_helper;
 pub mod paths;
 pub mod stored;
 pub mod unmount;
+pub mod warm;
 pub mod wording;
 
 use std::ffi::{OsStr, OsString};
@@ -74,6 +75,8 @@ pub enum Command {
     Demo(demo::Demo),
     /// Tell which chunks and objects of the store a read touches
     Explain(explain::Explain),
+    /// Fetch what a job will need of a file in a mount, many chunks at a time
+    Warm(warm::Warm),
     /// Look at this machine, the network, the credentials and a store, and tell what is missing
     Doctor(doctor::Doctor),
 }
@@ -89,6 +92,7 @@ impl Command {
             Command::Check(command) => command.run(log),
             Command::Demo(command) => command.run(log),
             Command::Explain(command) => command.run(log),
+            Command::Warm(command) => command.run(log),
             Command::Doctor(command) => command.run(log),
         }
     }

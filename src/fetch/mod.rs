@@ -154,6 +154,11 @@ impl FileChunks {
         ChunkName { dataset: self.path(id.dataset), number: id.number, coordinates, key }
     }
 
+    /// Paths of the file's objects.
+    pub fn paths(&self) -> &Paths {
+        &self.about.paths
+    }
+
     /// Path of an object in its file.
     fn path(&self, object: ObjectId) -> String {
         self.about.paths.of(object)
@@ -266,6 +271,17 @@ impl Fetcher {
         slice(&bytes, &want)
             .map(Plain::Bytes)
             .ok_or_else(|| file.outside(id, format!("bytes {}..{} of {}", want.start, want.end, bytes.len())))
+    }
+
+    /// A chunk, whole, that a reader will want: of one that is kept in blocks nothing is read.
+    ///
+    /// # Errors
+    /// As [`Fetcher::chunk`].
+    pub async fn warm(self: &Arc<Self>, file: &Arc<FileChunks>, id: ChunkId) -> Result<Plain, FetchError> {
+        if self.in_blocks(file.recipe(id)?).is_some() {
+            return Ok(Plain::Absent);
+        }
+        self.chunk(file, id, None).await
     }
 
     /// Counts bytes that somebody else keeps as held, for as long as what is returned lives.

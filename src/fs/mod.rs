@@ -137,6 +137,9 @@ impl Adapter {
     /// The value of an extended attribute. A file is opened only for what is told of its content.
     async fn extended(&self, number: u64, name: &str) -> Result<Vec<u8>, Failure> {
         let node = self.inodes.get(number)?.node;
+        if let Some(answer) = self.asked(&node, name).await {
+            return answer;
+        }
         let told = xattr::find(&node, name).ok_or(Failure::NoAttribute)?;
         let file = match (&node, told) {
             (Node::File(file), Told::Fact(_) | Told::Problems) => file,
@@ -152,6 +155,27 @@ impl Adapter {
             (Err(error), Told::Problems) => xattr::lines([error]),
             _ => Vec::new(),
         })
+    }
+
+    /// The answer to a name that asks for something; `None` for others.
+    async fn asked(&self, node: &Node, name: &str) -> Option<Result<Vec<u8>, Failure>> {
+        let (wish, grid) = (name.strip_prefix(xattr::WARM), name.strip_prefix(xattr::GRID));
+        if wish.is_none() && grid.is_none() && name != xattr::DATASETS {
+            return None;
+        }
+        let Node::File(file) = node else { return Some(Err(Failure::NoAttribute)) };
+        let version = match self.namespace.open(file).await {
+            Ok(version) => version,
+            Err(error) => return Some(Err(error.into())),
+        };
+        if let Some(wish) = wish {
+            return Some(Ok(xattr::warmed(&self.namespace.warm(&version, wish).await)));
+        }
+        if let Some(path) = grid {
+            let grid = self.namespace.grid(&version, path);
+            return Some(grid.map(|grid| xattr::grid(&grid)).ok_or(Failure::NoAttribute));
+        }
+        Some(Ok(xattr::lines(self.namespace.datasets(&version))))
     }
 
     /// Inode and size of a file. It is opened for that, unless somebody walks through the large folder it is in.

@@ -1,9 +1,16 @@
 //! Extended attributes `user.h5mount.*`: what is known of a file beside its bytes.
 
-use crate::namespace::{FileKind, Node};
+use crate::namespace::{FileKind, GridTold, Node, Warmed};
 
 /// What every name starts with.
 pub(super) const PREFIX: &str = "user.h5mount.";
+
+/// What a name begins with that asks for something: what it is about follows.
+pub(super) const WARM: &str = "user.h5mount.warm.";
+/// The chunk grid of the dataset whose path follows.
+pub(super) const GRID: &str = "user.h5mount.grid.";
+/// Paths of the datasets of a file.
+pub(super) const DATASETS: &str = "user.h5mount.datasets";
 
 /// Bytes of one value; the kernel's own limit (`XATTR_SIZE_MAX`).
 const VALUE_BYTES: usize = 64 << 10;
@@ -48,6 +55,30 @@ pub(super) fn names(node: &Node) -> Vec<u8> {
 /// The value of a fact, or of the URL of a file or folder.
 pub(super) fn text(value: &str) -> Vec<u8> {
     cut(value, VALUE_BYTES)
+}
+
+/// What became of a wish: a word and its value on each line.
+pub(super) fn warmed(warmed: &Result<Warmed, String>) -> Vec<u8> {
+    let Warmed { chunks, absent, failed, bytes, reason } = match warmed {
+        Ok(warmed) => warmed,
+        Err(error) => return lines([format!("error {error}")]),
+    };
+    let mut told = vec![
+        format!("chunks {chunks}"),
+        format!("absent {absent}"),
+        format!("failed {failed}"),
+        format!("bytes {bytes}"),
+    ];
+    told.extend(reason.as_ref().map(|reason| format!("reason {}", reason.replace('\n', " "))));
+    lines(told)
+}
+
+/// The chunks of a dataset: a word and its value on each line.
+pub(super) fn grid(grid: &GridTold) -> Vec<u8> {
+    let list = |extents: &[u64]| extents.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    let mut told = vec![format!("shape {}", list(&grid.shape)), format!("chunk {}", list(&grid.chunk))];
+    told.extend(grid.chunk_bytes.map(|bytes| format!("chunk_bytes {bytes}")));
+    lines(told)
 }
 
 /// The value of a list, a line each.

@@ -19,6 +19,7 @@ mod read;
 mod reader;
 mod seek;
 pub mod version;
+mod warm;
 mod windows;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use preface::Piece;
 pub use reader::Reader;
 pub use seek::Whence;
 pub use version::{Stat, Version};
+pub use warm::{GridTold, Warmed};
 
 use crate::fetch::Fetcher;
 use crate::layout::PresentOptions;
@@ -44,6 +46,7 @@ use crate::store::Stores;
 use error::shown;
 use listing::{Known, presentable};
 use node::Table;
+use version::Content;
 use windows::Windows;
 
 /// How the namespace behaves; resolved once by the configuration.

@@ -1,0 +1,320 @@
+//! `h5mount warm`: fetches what a job will need of a file in a mount, many chunks at a time.
+//!
+//! The mount does the work; it is asked by names of extended attributes, which any program may read. Here a selection or a
+//! list of points becomes numbers of chunks, a few hundred at a time, so that progress can be shown.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::inspect::{bytes, counted, plain, print, print_json};
+use super::{Exit, Failed, LogOptions, start_log};
+use crate::model::grid::Grid;
+use crate::model::hyperslab::Hyperslab;
+
+/// Flags of `warm`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Warm {
+    /// A file in a mount
+    pub file: PathBuf,
+    /// A dataset and, in brackets as in Python, a part of it: '/dset[0:10, ::2]' (default: all datasets)
+    pub selection: Vec<String>,
+    /// Elements of the one dataset named: a file with the coordinates of one on each line (`12 0 7` or `12,0,7`), or -
+    #[arg(long, value_name = "FILE", requires = "selection")]
+    pub points: Option<PathBuf>,
+    /// One JSON document instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  h5mount warm /mnt/data/run7.h5
+      all of it, before a job begins
+  h5mount warm /mnt/data/run7.h5 '/temperature[0:24, 100, :]' /latitude
+      what a job will read
+  h5mount warm /mnt/data/run7.h5 /temperature --points stations.txt
+      the chunks that hold these elements, all at once
+
+What is fetched is kept in the memory of the mount, as far as its --memory-limit reaches, and in its --cache-dir. A program \
+does the same by reading the extended attribute `user.h5mount.warm./temperature[0:24, 100, :]` of the file; the answer \
+comes when all is there.
+
+JSON: {file, datasets, chunks, absent, failed, bytes, reason}. Exits 1 if a chunk cannot be had, 2 if a selection means \
+nothing, 3 if there is no such dataset, 4 if FILE is in no mount of h5mount.";
+
+/// The mount is asked by so many threads at a time; each of their questions is about many chunks.
+const ASKING: usize = 8;
+/// Chunks of one question: a few seconds of work, after which progress shows.
+const AT_ONCE: usize = 256;
+/// Bytes of an attribute's name, at most (`XATTR_NAME_MAX`).
+const NAME_BYTES: usize = 255;
+
+/// What came of it.
+#[derive(Debug, Default)]
+struct Sum {
+    chunks: u64,
+    absent: u64,
+    failed: u64,
+    bytes: u64,
+    reason: Option<String>,
+}
+
+/// Chunks of a dataset that are wanted.
+struct Wish {
+    path: String,
+    chunks: BTreeSet<u64>,
+}
+
+impl Warm {
+    /// Runs it.
+    pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
+        start_log(log, true)?;
+        if read(&self.file, "user.h5mount.source")?.is_none() {
+            let reason = "in no mount of h5mount, whose cache could be warmed; see h5mount mount --help";
+            return Err(Failed::new(Exit::Mount, format!("{}: {reason}", self.file.display())));
+        }
+        let mut wishes = Vec::new();
+        for selection in self.selections()? {
+            wishes.push(self.wish(&selection)?);
+        }
+        if let Some(points) = &self.points {
+            let [wish] = wishes.as_mut_slice() else {
+                return Err(Failed::new(Exit::Usage, "--points are of one dataset: name just one".to_owned()));
+            };
+            *wish = self.points(&wish.path, points)?;
+        }
+        let sum = self.warm(&wishes)?;
+        let datasets = wishes.len();
+        if self.json {
+            print_json(&json!({
+                "file": self.file, "datasets": datasets, "chunks": sum.chunks, "absent": sum.absent, "failed": sum.failed,
+                "bytes": sum.bytes, "reason": sum.reason,
+            }))?;
+        } else {
+            let failed = sum.reason.as_ref().map(|reason| {
+                format!("{} could not be had, the first: {}\n", counted(sum.failed, "chunk", "chunks"), plain(reason))
+            });
+            print(&format!(
+                "{} of {}: {} here, {} never written\n{}",
+                counted(sum.chunks, "chunk", "chunks"),
+                counted(datasets as u64, "dataset", "datasets"),
+                bytes(sum.bytes),
+                sum.absent,
+                failed.unwrap_or_default()
+            ))?;
+        }
+        Ok(if sum.failed > 0 { Exit::Faults } else { Exit::Done })
+    }
+
+    /// What was named, or every dataset.
+    fn selections(&self) -> Result<Vec<String>, Failed> {
+        if !self.selection.is_empty() {
+            return Ok(self.selection.clone());
+        }
+        let list = read(&self.file, "user.h5mount.datasets")?.unwrap_or_default();
+        if list.lines().last().is_some_and(|line| line.starts_with('…')) {
+            let reason = "has too many datasets to warm them all: name those that are needed";
+            return Err(Failed::new(Exit::Usage, format!("{}: {reason}", self.file.display())));
+        }
+        Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    fn wish(&self, selection: &str) -> Result<Wish, Failed> {
+        let (path, slab) = match selection.rfind('[') {
+            Some(at) if selection.trim_end().ends_with(']') => selection.split_at(at),
+            _ => (selection, ""),
+        };
+        let (path, grid) = self.grid(path)?;
+        let slab = Hyperslab::parse(slab, grid.dims())
+            .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", plain(slab))))?;
+        let chunks = slab.chunks(&grid).filter_map(|touched| grid.number(&touched.coordinates)).collect();
+        Ok(Wish { path, chunks })
+    }
+
+    /// The path of a dataset as the mount knows it, and its chunks.
+    fn grid(&self, path: &str) -> Result<(String, Grid), Failed> {
+        let path = format!("/{}", path.trim().trim_matches('/'));
+        let absent =
+            || Failed::new(Exit::Source, format!("{}: {} is no dataset with data", self.file.display(), plain(&path)));
+        let told = read(&self.file, &format!("user.h5mount.grid.{path}"))?.ok_or_else(absent)?;
+        let list = |word: &str| -> Option<Vec<u64>> {
+            let list = told.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' '))?;
+            list.split(',').filter(|extent| !extent.is_empty()).map(|extent| extent.parse().ok()).collect()
+        };
+        let grid = list("shape").zip(list("chunk")).and_then(|(shape, chunk)| Grid::new(&shape, &chunk));
+        Ok((path.clone(), grid.ok_or_else(absent)?))
+    }
+
+    /// The chunks that hold the elements named in a file.
+    fn points(&self, path: &str, points: &Path) -> Result<Wish, Failed> {
+        let (path, grid) = self.grid(path)?;
+        let unreadable = |error| Failed::new(Exit::Usage, format!("{}: {error}", points.display()));
+        let text = if points == Path::new("-") {
+            std::io::read_to_string(std::io::stdin()).map_err(unreadable)?
+        } else {
+            std::fs::read_to_string(points).map_err(unreadable)?
+        };
+        let mut chunks = BTreeSet::new();
+        for (number, line) in text.lines().enumerate() {
+            let words = line.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+            let words: Vec<&str> = words.collect();
+            if words.first().is_none_or(|word| word.starts_with('#')) {
+                continue;
+            }
+            let fault =
+                |reason: &str| Failed::new(Exit::Usage, format!("{}, line {}: {reason}", points.display(), number + 1));
+            if words.len() != grid.dims().len() {
+                return Err(fault(&format!("{} coordinates, and {path} has {}", words.len(), grid.dims().len())));
+            }
+            let mut place = Vec::with_capacity(words.len());
+            for ((word, &extent), &chunk) in words.iter().zip(grid.dims()).zip(grid.chunk()) {
+                let at: u64 = word.parse().map_err(|_| fault(&format!("{} is no coordinate", plain(word))))?;
+                if at >= extent {
+                    return Err(fault(&format!("{at} is past the end, {extent}")));
+                }
+                place.push(at / chunk.max(1));
+            }
+            chunks.extend(grid.number(&place));
+        }
+        Ok(Wish { path, chunks })
+    }
+
+    /// Asks the mount for all of them.
+    fn warm(&self, wishes: &[Wish]) -> Result<Sum, Failed> {
+        let bar = bar(wishes.iter().map(|wish| wish.chunks.len() as u64).sum());
+        let questions: Vec<_> = wishes.iter().flat_map(questions).collect();
+        let (next, sum) = (AtomicUsize::new(0), Mutex::new(Ok(Sum::default())));
+        std::thread::scope(|scope| {
+            for _ in 0..ASKING.min(questions.len()) {
+                scope.spawn(|| {
+                    while let Some((name, chunks)) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let answer = read(&self.file, name);
+                        bar.inc(*chunks);
+                        let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        let Ok(so_far) = &mut *sum else { return };
+                        if let Err(failed) = answer.and_then(|answer| so_far.add(&answer.unwrap_or_default())) {
+                            *sum = Err(failed);
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        bar.finish_and_clear();
+        sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Sum {
+    fn add(&mut self, answer: &str) -> Result<(), Failed> {
+        for line in answer.lines() {
+            let (word, value) = line.split_once(' ').unwrap_or((line, ""));
+            let number = value.parse().unwrap_or(0);
+            match word {
+                "chunks" => self.chunks += number,
+                "absent" => self.absent += number,
+                "failed" => self.failed += number,
+                "bytes" => self.bytes = self.bytes.saturating_add(number),
+                "reason" => drop(self.reason.get_or_insert_with(|| value.to_owned())),
+                "error" => return Err(Failed::new(Exit::Source, plain(value).to_string())),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names of attributes that ask for a wish, each with how many chunks it is about.
+fn questions(wish: &Wish) -> Vec<(String, u64)> {
+    let begin = format!("user.h5mount.warm.{}#", wish.path);
+    let mut questions = Vec::new();
+    let (mut name, mut count) = (begin.clone(), 0u64);
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for &number in &wish.chunks {
+        match runs.last_mut() {
+            Some((first, last)) if *last + 1 == number && number - *first < AT_ONCE as u64 => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    for (first, last) in runs {
+        let term = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        if count > 0 && (name.len() + 1 + term.len() > NAME_BYTES || count >= AT_ONCE as u64) {
+            questions.push((std::mem::replace(&mut name, begin.clone()), std::mem::take(&mut count)));
+        }
+        if count > 0 {
+            name.push(',');
+        }
+        name.push_str(&term);
+        count += last - first + 1;
+    }
+    if count > 0 {
+        questions.push((name, count));
+    }
+    questions
+}
+
+/// The value of an attribute; `None` where there is none of this name.
+fn read(file: &Path, name: &str) -> Result<Option<String>, Failed> {
+    match xattr::get(file, name) {
+        Ok(value) => Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned())),
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(None),
+        Err(error) => {
+            let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::Usage } else { Exit::Source };
+            Err(Failed::new(exit, format!("{}: {error}", file.display())))
+        }
+    }
+}
+
+/// Progress, where a person looks at it.
+fn bar(chunks: u64) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(chunks), ProgressDrawTarget::stderr());
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} chunks  {elapsed}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_fit_into_a_name_and_hold_every_chunk_once() {
+        let far = (0..3000u64).map(|n| n * 977);
+        for chunks in [BTreeSet::from([5]), (0..1000).collect(), far.collect()] {
+            let wish = Wish { path: "/a/b".to_owned(), chunks };
+            let questions = questions(&wish);
+            let mut seen = BTreeSet::new();
+            for (name, count) in &questions {
+                assert!(name.len() <= NAME_BYTES && *count <= 2 * AT_ONCE as u64, "{name}");
+                let list = name.strip_prefix("user.h5mount.warm./a/b#").unwrap();
+                for term in list.split(',') {
+                    let (first, last) = term.split_once('-').unwrap_or((term, term));
+                    seen.extend(first.parse::<u64>().unwrap()..=last.parse().unwrap());
+                }
+            }
+            assert_eq!(seen, wish.chunks);
+            assert_eq!(questions.iter().map(|(_, count)| count).sum::<u64>(), seen.len() as u64);
+        }
+    }
+
+    #[test]
+    fn answers_add_up_and_an_error_is_one() {
+        let mut sum = Sum::default();
+        sum.add("chunks 3\nabsent 1\nfailed 1\nbytes 8\nreason why\n").unwrap();
+        sum.add("chunks 2\nbytes 8\n").unwrap();
+        assert_eq!((sum.chunks, sum.absent, sum.failed, sum.bytes, sum.reason.as_deref()), (5, 1, 1, 16, Some("why")));
+        assert!(sum.add("error /x: no dataset with data").is_err());
+    }
+}

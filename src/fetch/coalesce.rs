@@ -84,7 +84,9 @@ pub fn coalesce(wanted: &[Wanted], costs: Costs) -> Vec<Part> {
                 continue;
             }
             let last = parts.get_mut(begun..).and_then(<[Part]>::last_mut);
+            // The last of them may be the end of a long range that began before this one.
             if let Some(last) = last
+                && last.range.start <= range.start
                 && range.start <= last.range.end.saturating_add(costs.gap)
                 && range.end.max(last.range.end) - last.range.start <= costs.part
             {
@@ -138,7 +140,8 @@ mod tests {
         let wanted = [ahead(0..20), demand(20..40), ahead(25..30), ahead(40..60)];
         let parts = coalesce(&wanted, COSTS);
         assert_eq!(parts[0], Part { range: 20..40, wanted: vec![1, 2], urgency: Urgency::Demand });
-        assert_eq!(parts[1], Part { range: 0..60, wanted: vec![0, 3], urgency: Urgency::Ahead });
+        assert_eq!(parts[1], Part { range: 0..20, wanted: vec![0], urgency: Urgency::Ahead });
+        assert_eq!(parts[2], Part { range: 40..60, wanted: vec![3], urgency: Urgency::Ahead });
     }
 
     #[test]

@@ -17,11 +17,11 @@ const LONE: usize = 16;
 const RECENT: usize = 64;
 /// First wishes of a stream. Four: with the two chunks that made it known, a series of seven costs three round trips.
 const FIRST: usize = 4;
-/// Steps that a stream may leap over. A reader of every other row of chunks leaps, and so does one whose chunks the
-/// kernel has already.
-const LEAP: usize = 8;
-/// Touches elsewhere after which a stream has ended, and what was asked for it is not waited for any more.
-const ENDED: u64 = 256;
+/// Touches elsewhere after which a stream has ended, for each of its own: as many streams as there may be take their turns.
+/// What was asked for it is not waited for any more.
+const ENDED: u64 = 16;
+/// And however long it was.
+const LATEST: u64 = 256;
 
 /// What is to be done after a touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,8 +165,9 @@ impl Pattern {
     }
 
     fn outlived(&self, now: u64) -> Option<usize> {
-        let (index, oldest) = self.streams.iter().enumerate().min_by_key(|(_, stream)| stream.used)?;
-        (self.streams.len() > STREAMS || oldest.used + ENDED < now).then_some(index)
+        let patience = |stream: &Stream| LATEST.min(ENDED.saturating_mul(stream.run as u64));
+        let (index, oldest) = self.streams.iter().enumerate().min_by_key(|(_, stream)| stream.used + patience(stream))?;
+        (self.streams.len() > STREAMS || oldest.used + patience(oldest) < now).then_some(index)
     }
 }
 
@@ -175,8 +176,8 @@ impl Stream {
     fn follow(&mut self, counts: &[u64], number: u64, place: &[u64]) -> bool {
         let mut at = self.at.clone();
         let mut passed = Vec::new();
-        // Beyond what was asked for a leap is bounded: whoever leaps far is somebody else.
-        let reach = if self.sure { self.asked.len().max(LEAP) } else { 1 };
+        // Whoever leaps over more than was asked for is somebody else.
+        let reach = self.asked.len().max(1);
         for _ in 0..reach {
             if !self.step(counts, &mut at) {
                 break;
@@ -185,7 +186,7 @@ impl Stream {
             passed.push(reached);
             if reached == number {
                 self.sure = true;
-                self.run += passed.len();
+                self.run += 1;
                 self.at = at;
                 for passed in passed {
                     self.asked.remove(&passed);

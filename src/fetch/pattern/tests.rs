@@ -116,7 +116,7 @@ fn what_ended_is_forgotten_and_what_was_refused_is_asked_for_again() {
     pattern.refused(4);
     assert_eq!(pattern.touch(2, 64).ask, [4, 6]);
     let mut forgotten = Vec::new();
-    for touch in 0..ENDED + 2 {
+    for touch in 0..LATEST + 2 {
         forgotten.extend(pattern.touch(50_000 - touch * touch % 40_001, 0).forget);
     }
     forgotten.sort_unstable();

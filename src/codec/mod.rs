@@ -5,6 +5,7 @@
 //! Everything here is a function of its arguments, and every length that stored bytes claim is checked against a limit
 //! before memory is taken for it.
 
+mod bitshuffle;
 pub mod bitshuffle_lz4;
 pub mod blosc;
 pub mod deflate;
@@ -73,7 +74,7 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
 /// One step towards plain bytes; the result has at most `bound` bytes where the step decompresses.
 fn undo(step: Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Result<Bytes, CodecError> {
     match step {
-        Decode::Deflate => deflate::decode(&stored, bound).map(Bytes::from),
+        Decode::Deflate => inflated(&stored, raw_len, bound).map(Bytes::from),
         Decode::Unshuffle { element } => Ok(unshuffled(stored, element)),
         Decode::Fletcher32 => fletcher32::decode(stored),
         Decode::TrimFletcher32 => Ok(match raw_len {
@@ -87,7 +88,7 @@ fn undo(step: Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Result
             // The first byte tells them apart: a zlib stream's low four bits are 8, Blosc's format version is 2.
             Some(&blosc::FORMAT_VERSION) => blosc::decode(&stored, bound),
             Some(&first) if first & 0x0f == deflate::METHOD => {
-                let plain = Bytes::from(deflate::decode(&stored, bound)?);
+                let plain = Bytes::from(inflated(&stored, raw_len, bound)?);
                 Ok(unshuffle.map_or_else(|| plain.clone(), |element| unshuffled(plain.clone(), element)))
             }
             Some(&first) => Err(CodecError::Unrecognised { first }),
@@ -96,6 +97,14 @@ fn undo(step: Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Result
             Some(plain) if stored.len() as u64 == plain => Ok(stored),
             _ => bitshuffle_lz4::decode(&stored, element, bound).map(Bytes::from),
         },
+    }
+}
+
+/// Where the plain length is known, so is most often what a stream inflates to: no larger, but for a checksum.
+fn inflated(stored: &[u8], raw_len: Option<u64>, bound: u64) -> Result<Vec<u8>, CodecError> {
+    match raw_len {
+        Some(plain) => deflate::decode_likely(stored, plain.saturating_add(fletcher32::BYTES as u64), bound),
+        None => deflate::decode(stored, bound),
     }
 }
 

@@ -181,14 +181,18 @@ impl FileChunks {
         FetchError::TooLarge { chunk: Box::new(self.name(id)), size, limit: limits::DECODED_CHUNK_BYTES }
     }
 
-    /// Bytes that loading a chunk takes: what is stored and, where that is something else, what becomes of it.
+    /// Bytes that loading a chunk takes: what is stored, what becomes of it where that is something else, and what is held of
+    /// it on the way.
     fn room(&self, id: ChunkId, framing: Option<&Framing>) -> u64 {
         /// Taken for a chunk whose elements vary in length, until it is there: most are far smaller.
         const UNKNOWN: u64 = 1 << 20;
-        let Some(recipe) = self.map.recipe(id.dataset) else { return UNKNOWN };
-        let plain = recipe.raw_len.unwrap_or(UNKNOWN);
-        let stored = if recipe.decode.steps.is_empty() { 0 } else { plain };
-        plain.saturating_add(stored).saturating_add(framing.map_or(0, |framing| framing.room))
+        /// What the HTTP library has read of a body and not handed over yet, at most.
+        const CONNECTION: u64 = 400 << 10;
+        let plain = self.map.recipe(id.dataset).and_then(|recipe| recipe.raw_len).unwrap_or(UNKNOWN);
+        let filtered = self.map.recipe(id.dataset).is_none_or(|recipe| !recipe.decode.steps.is_empty());
+        let stored = if filtered { plain } else { 0 };
+        let framed = framing.map_or(0, |framing| framing.room);
+        plain.saturating_add(stored).saturating_add(framed).saturating_add(plain.min(CONNECTION))
     }
 
     fn piece(&self, chunk: ChunkId, part: PiecePart) -> PieceId {

@@ -166,7 +166,8 @@ impl Pattern {
 
     fn outlived(&self, now: u64) -> Option<usize> {
         let patience = |stream: &Stream| LATEST.min(ENDED.saturating_mul(stream.run as u64));
-        let (index, oldest) = self.streams.iter().enumerate().min_by_key(|(_, stream)| stream.used + patience(stream))?;
+        let (index, oldest) =
+            self.streams.iter().enumerate().min_by_key(|(_, stream)| stream.used + patience(stream))?;
         (self.streams.len() > STREAMS || oldest.used + patience(oldest) < now).then_some(index)
     }
 }

@@ -1,6 +1,5 @@
 """What reading costs in requests, bytes and memory, counted at the server.  No time is held against anything."""
 
-import json
 import os
 import random
 import signal
@@ -34,7 +33,7 @@ def stored(folder, shape, chunk, kind=np.float32):
     bucket = writer.Bucket(folder / "bucket")
     domain = writer.Domain(bucket, "data.h5")
     number = domain.dataset("data", F32, shape, chunk)
-    values = np.arange(int(np.prod(shape)), dtype=kind).reshape(shape) % 1013
+    values = (np.arange(int(np.prod(shape))) % 1013).astype(kind).reshape(shape)
     counts = [-(-extent // size) for extent, size in zip(shape, chunk)]
     for index in np.ndindex(*counts):
         part = np.zeros(chunk, kind)
@@ -73,8 +72,8 @@ def waves_of(tmp_path, bucket, values, python, wheres):
 
 def test_a_time_series_through_maps(tmp_path, interpreters):
     """A column of seven chunks along the slowest axis: three round trips, and no chunk but these."""
-    bucket, values = stored(tmp_path, (7, 64, 64), (1, 16, 16))
-    waves, keys = waves_of(tmp_path, bucket, values, interpreters["3.16"], "[(slice(None), 20, 20)]")
+    bucket, values = stored(tmp_path, (7, 512, 512), (1, 128, 128))
+    waves, keys = waves_of(tmp_path, bucket, values, interpreters["3.16"], "[(slice(None), 200, 200)]")
     conftest.COUNTED["round trips, a column of 7 chunks"] = "%d (limit 3), %d requests" % (waves, len(keys))
     assert waves <= 3
     assert len(keys) == 7 and len(set(keys)) == 7
@@ -169,7 +168,8 @@ def test_memory_stays_within_its_limit(tmp_path, interpreters):
     limit = 64
     with S3({"bucket": bucket.folder}) as server:
         mount = mounting.Mount("s3://bucket", "--memory-limit", "%dMiB" % limit, *flags(server.endpoint), folder=tmp_path)
-        with mount:
+        mount.start()
+        try:
             before = peak(mount.process.pid)
             code = READ.replace("sys.argv[2]", "sys.stdin.read()")
             programs = []
@@ -193,4 +193,5 @@ def test_memory_stays_within_its_limit(tmp_path, interpreters):
             most = peak(mount.process.pid)
             conftest.COUNTED["memory, 8 readers at 64 MiB"] = "%.0f MiB (limit %d)" % (most, limit + 64)
             assert most <= limit + 64, (before, most)
-            assert json.dumps(server.stats())
+        finally:
+            mount.stop()

@@ -25,11 +25,13 @@ const SHORT: u64 = 64 << 10;
 const BEFORE: u64 = 7;
 
 type Answer = oneshot::Sender<Result<Object, StoreError>>;
+/// What is waited for, by object and the condition that it is bound to.
+type Waiting = HashMap<(Location, Option<ETag>), Vec<(Wanted, Answer)>>;
 
 /// Who waits for which ranges.
 #[derive(Debug, Default)]
 pub(super) struct Ranges {
-    waiting: Mutex<HashMap<(Location, Option<ETag>), Vec<(Wanted, Answer)>>>,
+    waiting: Mutex<Waiting>,
     pace: Pace,
 }
 
@@ -66,7 +68,7 @@ impl Pace {
 }
 
 impl Ranges {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Location, Option<ETag>), Vec<(Wanted, Answer)>>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

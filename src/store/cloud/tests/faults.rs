@@ -205,7 +205,7 @@ fn answer_digested(s3: &S3, request: &Request, bytes: &[u8]) -> Reply {
 
 #[tokio::test]
 async fn half_an_object_that_says_it_is_whole_is_known_by_its_md5() {
-    for bytes in [&b"0123456789"[..], &b"0"[..], LONG] {
+    for bytes in [&b"0123456789"[..], &b"0"[..], &LONG[..60_000]] {
         let s3 = S3::of(&[("a", bytes)]);
         let there = s3.clone();
         let server = faulty(&s3, move |request, number| {

@@ -1,0 +1,104 @@
+"""`h5mount warm`, and the extended attributes behind it."""
+
+import json
+import os
+import random
+import subprocess
+
+import conftest
+import h5py
+import mounting
+import pytest
+from servers.gate import Gate
+from servers.s3 import S3, flags
+from test_read_ahead import AT_ONCE, chunks, stored
+
+
+def warm(*arguments, code=0):
+    """What the command says."""
+    done = subprocess.run([mounting.binary(), "warm", *map(str, arguments)], capture_output=True, text=True, timeout=120,
+                          check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+@pytest.fixture(name="mount")
+def mounted(tmp_path):
+    """A mount of 500 chunks of 16 KiB, 25 of which were never written, and its server."""
+    bucket, values = stored(tmp_path, (500, 64, 64), (1, 64, 64))
+    for path in sorted(path for path in bucket.folder.rglob("*_0_0") if path.is_file())[:25]:
+        path.unlink()
+    with S3({"bucket": bucket.folder}) as server, mounting.mounted(
+            "s3://bucket", *flags(server.endpoint), folder=tmp_path) as point:
+        yield point, server, values
+
+
+def test_a_thousand_points(tmp_path):
+    """1,000 random elements of 2,000 chunks: 60 round trips at most, and none of their chunks is asked for again."""
+    bucket, values = stored(tmp_path, (2000, 64, 64), (1, 64, 64))
+    generator = random.Random(5)
+    points = [(generator.randrange(2000), generator.randrange(64), generator.randrange(64)) for _ in range(1000)]
+    listed = tmp_path / "points.txt"
+    listed.write_text("# time, y, x\n" + "".join("%d, %d %d\n" % point for point in points), encoding="ascii")
+    with S3({"bucket": bucket.folder}) as server, Gate(server, AT_ONCE) as gate, mounting.mounted(
+            "s3://bucket", *flags(gate.endpoint), "--region", "us-east-1", "--immutable", folder=tmp_path) as point:
+        os.stat(point / "data.h5")
+        gate.quiet()
+        gate.reset()
+        server.reset()
+        told = json.loads(warm("--json", "--points", listed, point / "data.h5", "/data"))
+        gate.quiet()
+        wanted = len({time for time, _, _ in points})
+        asked = {entry["key"] for entry in chunks(server.requests())}
+        conftest.COUNTED["round trips, 1,000 points warmed"] = "%d (limit 60), %d chunks" % (len(gate.waves), wanted)
+        assert len(gate.waves) <= 60
+        assert (told["chunks"], told["failed"], len(asked)) == (wanted, 0, wanted)
+        server.reset()
+        with h5py.File(point / "data.h5") as file:
+            for place in points[:200]:
+                assert file["data"][place] == values[place]
+        assert not asked & {entry["key"] for entry in chunks(server.requests())}
+
+
+def test_all_of_a_file_and_a_part(mount):
+    """What was never written is counted apart; a second time asks for nothing but that."""
+    point, server, _ = mount
+    told = json.loads(warm("--json", point / "data.h5", "data[100:300]"))
+    assert (told["chunks"], told["failed"], told["datasets"]) == (200, 0, 1)
+    told = json.loads(warm("--json", point / "data.h5"))
+    assert (told["chunks"], told["absent"], told["bytes"]) == (500, 25, 475 << 14)
+    server.reset()
+    assert "500 chunks of 1 dataset: 7.4 MiB here, 25 never written" in warm(point / "data.h5").replace("7.42", "7.4")
+    assert len(chunks(server.requests())) <= 25
+
+
+def test_what_means_nothing_is_told(mount, tmp_path):
+    """Each with its exit code."""
+    point, _, _ = mount
+    file = point / "data.h5"
+    assert "no dataset" in warm(file, "/none", code=3)
+    assert "7000" in warm(file, "/data[7000]", code=2)
+    (tmp_path / "bad.txt").write_text("1 2 3\n1 2\n", encoding="ascii")
+    assert "line 2" in warm("--points", tmp_path / "bad.txt", file, "/data", code=2)
+    (tmp_path / "plain").write_text("x", encoding="ascii")
+    assert "no mount of h5mount" in warm(tmp_path / "plain", code=4)
+
+
+def test_a_program_asks_by_itself(mount):
+    """The answer comes when all is there, and says what it is."""
+    point, server, _ = mount
+    file = point / "data.h5"
+    assert os.getxattr(file, "user.h5mount.datasets") == b"/data"
+    grid = os.getxattr(file, "user.h5mount.grid./data").decode().splitlines()
+    assert grid == ["shape 500,64,64", "chunk 1,64,64", "chunk_bytes 16384"]
+    server.reset()
+    answer = os.getxattr(file, "user.h5mount.warm./data[10:20, 3, :]").decode().splitlines()
+    assert answer[0] == "chunks 10"
+    assert len(chunks(server.requests())) == 10
+    assert os.getxattr(file, "user.h5mount.warm./data#400-402,404").startswith(b"chunks 4\n")
+    assert os.getxattr(file, "user.h5mount.warm./data#500").startswith(b"error ")
+    assert os.getxattr(file, "user.h5mount.warm./else").startswith(b"error ")
+    with pytest.raises(OSError):
+        os.getxattr(file, "user.h5mount.grid./else")
+    # Names that ask for something are not among those that are listed.
+    assert not [name for name in os.listxattr(file) if "warm" in name]

@@ -46,7 +46,7 @@ pub use object::{Expected, PlainObject};
 pub use reader::Reader;
 pub use resolve::Found;
 
-pub use crate::cache::{Counts, Reservation};
+pub use crate::cache::{Counts, Reservation, reserved as counted};
 
 use crate::cache::{CacheSettings, Missing, PieceCache, PieceId, PiecePart};
 use crate::model::chunk::{ChunkId, ChunkMap, ChunkRecipe, ChunkSource, Rows};

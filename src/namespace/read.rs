@@ -10,7 +10,7 @@ use super::Namespace;
 use super::error::{NamespaceError, shown};
 use super::version::{Content, Version};
 use super::windows::{Placed, PlacedWindow};
-use crate::fetch::{FetchError, FileChunks, Plain};
+use crate::fetch::{self, FetchError, FileChunks, Plain};
 use crate::layout::{Image, Segment, SegmentKind};
 use crate::model::chunk::ChunkId;
 
@@ -82,6 +82,7 @@ impl Namespace {
                 }
             }
         }
+        let held = self.fetcher.hold(whole as u64);
         let mut out = BytesMut::zeroed(whole);
         // Metadata and zeros are answered on the way; what has to be fetched is asked for many at a time.
         let mut wanted = Vec::new();
@@ -117,7 +118,7 @@ impl Namespace {
             put(&mut out, from, length(&part), piece, image);
         }
         drop(found);
-        Ok(out.freeze())
+        Ok(fetch::counted(out.freeze(), held))
     }
 
     /// Bytes `at..` of a presented chunk, as many as `part` holds.

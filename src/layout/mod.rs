@@ -31,8 +31,9 @@ mod tests;
 pub use error::{LayoutError, Omission};
 pub use image::{Image, Synth, Window};
 pub use options::{FilterPresentation, PresentOptions};
+pub(crate) use pages::PAGE;
 pub use plan::plan;
 pub use segments::{Segment, SegmentKind, Segments};
 
 /// Version of the layout: images of equal hierarchy, options and version are equal byte for byte.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;

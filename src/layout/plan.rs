@@ -2,7 +2,8 @@
 //!
 //! The file begins with superblock and extension; then come the object headers in the order of the hierarchy, dense
 //! links and attributes, the chunk indexes, the heaps of attributes and fill values, the raw data of one dataset after
-//! the other, the heap windows, and a guard page: without it a writer that frees the last chunk would cut the file there.
+//! the other, the heap windows, and a guard page. An empty page keeps structures and data apart: whoever reads ahead of
+//! the one comes no nearer to the other. Without the guard page a writer that frees the last chunk would cut the file there.
 //! Lengths of metadata depend on no address, addresses only on the lengths before them, and the heaps' contents on
 //! header addresses, so one pass forward places everything.
 
@@ -102,6 +103,8 @@ impl<'a> Planner<'a> {
             add(&mut self.regions, heaps_start, RegionKind::Metadata(Piece::Blob(HEAPS)));
             self.metadata_len += heaps_end - heaps_start;
         }
+        let apart = self.pages.raw(PAGE).map_err(full)?;
+        add(&mut self.regions, apart, RegionKind::Zero);
         self.place_data()?;
         self.place_windows()?;
         let guard = self.pages.raw(PAGE).map_err(full)?;

@@ -10,7 +10,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use super::version::{Content, Version};
-use crate::layout::{Image, SegmentKind};
+use crate::layout::{Image, PAGE, SegmentKind};
 
 /// Bytes of one piece: what the kernel takes at a time without a changed system setting.
 const PIECE: u64 = 1 << 20;
@@ -38,6 +38,8 @@ impl Version {
         };
         image.into_iter().flat_map(|image| {
             let data = data_start(image);
+            // The kernel takes a read behind pages that it has for the next of a scan: one page is left out before the data.
+            let data = if data < image.len() { data.saturating_sub(PAGE) } else { data };
             let parts: Vec<_> = match data <= ALL {
                 true => once(0..data).collect(),
                 false => image.kept().map(|part| part.start..part.end.min(part.start + KEPT).min(data)).collect(),

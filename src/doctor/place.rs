@@ -67,7 +67,9 @@ async fn credentials(store: &Store, access: &Access, found: &mut Vec<Finding>) -
             let said = format!("{}, from {}", described.who, described.from);
             until(said, described.until.map(|end| end.duration_since(SystemTime::now()).ok()))
         }
-        Ok(None) if access.credentials == Credentials::Anonymous => Finding::ok(TOPIC, "none: requests are not signed"),
+        Ok(None) if access.of(store.bucket()).credentials == Credentials::Anonymous => {
+            Finding::ok(TOPIC, "none: requests are not signed")
+        }
         Ok(None) => Finding::ok(TOPIC, "none are needed"),
         Err(error) => {
             found.push(Finding::fail(

@@ -59,8 +59,8 @@ impl Stores {
         &self.home
     }
 
-    /// The store of `bucket`, opened at first use with the settings of the home store; of these, only a store of the same
-    /// kind is given endpoint, region and profile.
+    /// The store of `bucket`, opened at first use with the settings of the home store, which say for each kind of service
+    /// where and as whom it is asked.
     ///
     /// Links come from whoever wrote the store, so they may not lead just anywhere: see [`refusal`].
     ///
@@ -100,7 +100,7 @@ impl Stores {
         }
         // Nobody has just typed its name; a reader of linked data is as patient as any other.
         let first_deadline = self.home.settings.cloud_deadline;
-        let (bucket, settings) = (bucket.clone(), StoreSettings { first_deadline, ..self.settings(bucket) });
+        let (bucket, settings) = (bucket.clone(), StoreSettings { first_deadline, ..self.home.settings.clone() });
         let location = Location { bucket: bucket.clone(), key: Key::new("") };
         let done = tokio::spawn(async move {
             let store = Arc::new(Store::open_with(&bucket, settings).await?);
@@ -108,15 +108,6 @@ impl Stores {
             Ok(store)
         });
         done.await.unwrap_or_else(|stopped| Err(StoreError::Failed { location, reason: stopped.to_string() }))
-    }
-
-    /// What `bucket` is opened with: of another kind of service, it is not asked where and as whom the home store is.
-    fn settings(&self, bucket: &Bucket) -> StoreSettings {
-        let mut settings = self.home.settings.clone();
-        if scheme(bucket) != scheme(self.home.bucket()) {
-            settings.access = settings.access.of_another_kind();
-        }
-        settings
     }
 
     fn others(&self) -> MutexGuard<'_, Others> {
@@ -191,28 +182,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_of_another_kind_is_not_asked_where_and_as_whom_the_home_store_is() {
+        use crate::store::access::Reach;
         use crate::store::{Access, Credentials};
-        let own = Access {
+        let s3 = Reach {
             endpoint: Some("http://127.0.0.1:1/account".to_owned()),
-            region: Some("r".to_owned()),
-            path_style: Some(true),
             credentials: Credentials::Profile("p".to_owned()),
-            allow_links: vec!["https:".to_owned(), "s3:".to_owned()],
-            ..Access::default()
+            ..Reach::default()
         };
-        let settings = StoreSettings { access: own.clone(), ..StoreSettings::default() };
-        let home = Store::open_with(&Bucket::new("s3://a"), settings).await.unwrap();
-        let stores = Stores::new(Arc::new(home));
-        assert_eq!(stores.settings(&Bucket::new("s3://b")).access, own);
+        let access = Access { s3, allow_links: vec!["https:".to_owned()], ..Access::default() };
         for other in ["https://host", "az://account/c", "gs://b"] {
-            let access = stores.settings(&Bucket::new(other)).access;
-            assert_eq!((access.endpoint, access.region, access.path_style), (None, None, None), "{other}");
-            assert_eq!((access.credentials, access.allow_links), (Credentials::Found, own.allow_links.clone()));
+            assert_eq!(access.of(&Bucket::new(other)), &Reach::default(), "{other}");
         }
+        let settings = StoreSettings { access, ..StoreSettings::default() };
+        let home = Store::open_with(&Bucket::new("s3://a"), settings).await.unwrap();
         // A web server takes no profile, so it would refuse to be opened with one.
-        assert!(stores.get(&Bucket::new("https://host")).await.is_ok());
-        let unsigned = Access { credentials: Credentials::Anonymous, ..own };
-        assert_eq!(unsigned.of_another_kind().credentials, Credentials::Anonymous);
+        assert!(Stores::new(Arc::new(home)).get(&Bucket::new("https://host")).await.is_ok());
     }
 
     #[tokio::test]

@@ -88,11 +88,6 @@ impl Answer {
         self.headers.keys().any(|name| name.as_str().starts_with(beginning))
     }
 
-    /// Whether it comes from `host`, which is given without a port.
-    pub fn is_from(&self, host: &str) -> bool {
-        self.host.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':'))
-    }
-
     /// Where it sends to, for a sentence: without a query, which may hold a signature.
     pub fn target(&self) -> &str {
         let target = self.header(header::LOCATION.as_str()).unwrap_or("nowhere");
@@ -211,6 +206,11 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// Whether a success comes from such a service at all, and if not, what it looks like.
     fn foreign(&self, answer: &Answer) -> Option<String>;
 
+    /// Whether a refusal for the reason of `denial` may be over with new credentials.
+    fn renews(&self, _answer: &Answer, denial: Denial) -> bool {
+        denial == Denial::Expired
+    }
+
     /// URL and region that are asked, for whoever wants to know.
     fn place(&self) -> (Option<String>, Option<String>) {
         (None, None)
@@ -269,18 +269,5 @@ mod tests {
         let Meaning::Foreign(reason) = Meaning::of_status(&redirect) else { panic!("a redirect is foreign") };
         assert!(reason.contains("https://other/x.h5:") && !reason.contains("secret"), "{reason}");
         assert_eq!(answer("h", &[]).target(), "nowhere");
-    }
-
-    #[test]
-    fn an_answer_is_from_its_host_at_any_port() {
-        for (host, from, is) in [
-            ("a.example", "a.example", true),
-            ("a.example:8080", "a.example", true),
-            ("[::1]:80", "[::1]", true),
-            ("a.example.org", "a.example", false),
-            ("169.254.169.254", "a.example", false),
-        ] {
-            assert_eq!(answer(host, &[]).is_from(from), is, "{host}");
-        }
     }
 }

@@ -137,9 +137,8 @@ impl Cloud {
                 Err(failure) => failure,
             };
             match failure.then {
-                Then::Renew if !renewed => {
+                Then::Renew if !renewed && self.renew(&service, asked_at) => {
                     renewed = true;
-                    self.renew(&service, asked_at);
                     self.counters.retried();
                 }
                 Then::Elsewhere(region) if !moved => {
@@ -196,16 +195,23 @@ impl Cloud {
         Arc::clone(permits.as_ref()?).acquire_owned().await.ok()
     }
 
-    /// The credentials of a request that began at `asked_at` have expired. Those that came since have not.
-    fn renew(&self, service: &Service, asked_at: Instant) {
+    /// The credentials of a request that began at `asked_at` are refused. Those that came since are not. Whether there
+    /// may be new ones.
+    fn renew(&self, service: &Service, asked_at: Instant) -> bool {
+        let Some(renew) = &service.renew else { return false };
         let mut expired = self.expired.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if expired.is_none_or(|then| then < asked_at) {
-            *expired = Some(Instant::now());
-            if let Some(renew) = &service.renew {
-                tracing::info!(bucket = self.bucket.as_str(), "the credentials have expired; asking for new ones");
-                renew.expire();
-            }
+        if expired.is_some_and(|then| then >= asked_at) {
+            return true;
         }
+        let renews = renew.expire();
+        if renews {
+            *expired = Some(Instant::now());
+            tracing::info!(
+                bucket = self.bucket.as_str(),
+                "the credentials are not taken any more; asking for new ones"
+            );
+        }
+        renews
     }
 
     /// Opens the bucket in another region, unless another request did so meanwhile.
@@ -323,7 +329,7 @@ impl Cloud {
                 (StoreError::Failed { location, reason }, Then::Stop)
             }
             Meaning::Denied(denial, reason) => {
-                let then = if denial == Denial::Expired && service.renew.is_some() { Then::Renew } else { Then::Stop };
+                let then = if service.dialect.renews(answer, denial) { Then::Renew } else { Then::Stop };
                 (StoreError::Forbidden { location, denial, reason }, then)
             }
             Meaning::Elsewhere(region) => {

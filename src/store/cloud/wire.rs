@@ -23,7 +23,7 @@ use crate::model::location::{Bucket, Key, Location};
 use crate::store::counters::Counters;
 use crate::store::{Access, StoreError};
 
-/// For a request that nobody listens to (a token of a service account): longer than any service that works.
+/// For a request that nobody listens to: longer than any service that works.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// To connect, name and handshake included. A lost first packet is sent again after 1 s, and once more after 3 s.
 const CONNECT: Duration = Duration::from_secs(4);
@@ -111,11 +111,10 @@ pub(in crate::store) fn client(access: &Access) -> Result<reqwest::Client, Store
     for proxy in proxies(access)? {
         builder = builder.proxy(proxy);
     }
-    let variable = || access.variables.get("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(Into::into);
-    if let Some(path) = access.ca_bundle.clone().or_else(variable) {
+    if let Some(path) = &access.ca_bundle {
         let what = path.display().to_string();
         let pem =
-            std::fs::read(&path).map_err(|error| refuse(&what, format!("the CA bundle cannot be read: {error}")))?;
+            std::fs::read(path).map_err(|error| refuse(&what, format!("the CA bundle cannot be read: {error}")))?;
         let certificates = reqwest::Certificate::from_pem_bundle(&pem)
             .map_err(|error| refuse(&what, format!("not a bundle of PEM certificates: {}", sentence(error))))?;
         if certificates.is_empty() {
@@ -126,25 +125,20 @@ pub(in crate::store) fn client(access: &Access) -> Result<reqwest::Client, Store
     builder.build().map_err(|error| refuse("HTTPS", format!("cannot be set up: {}", sentence(error))))
 }
 
-/// The proxies of the usual variables; the small letters win, as with curl.
 fn proxies(access: &Access) -> Result<Vec<reqwest::Proxy>, StoreError> {
-    let variable = |name: &str| {
-        [name.to_lowercase(), name.to_owned()].into_iter().find_map(|name| {
-            access.variables.get(&name).filter(|value| !value.is_empty()).map(|value| (name, value.clone()))
-        })
-    };
-    let exempt = variable("NO_PROXY").and_then(|(_, list)| reqwest::NoProxy::from_string(&list));
-    let mut proxies = Vec::new();
+    let named = &access.proxies;
+    let exempt = named.exempt.as_deref().and_then(reqwest::NoProxy::from_string);
     type Make = fn(String) -> reqwest::Result<reqwest::Proxy>;
-    let kinds: [(&str, Make); 3] = [
-        ("HTTPS_PROXY", |url| reqwest::Proxy::https(url)),
-        ("HTTP_PROXY", |url| reqwest::Proxy::http(url)),
-        ("ALL_PROXY", |url| reqwest::Proxy::all(url)),
+    let kinds: [(&str, &Option<String>, Make); 3] = [
+        ("HTTPS_PROXY", &named.https, |url| reqwest::Proxy::https(url)),
+        ("HTTP_PROXY", &named.http, |url| reqwest::Proxy::http(url)),
+        ("ALL_PROXY", &named.all, |url| reqwest::Proxy::all(url)),
     ];
-    for (name, make) in kinds {
-        let Some((name, url)) = variable(name) else { continue };
-        let proxy = make(url).map_err(|error| StoreError::Unsupported {
-            what: name,
+    let mut proxies = Vec::new();
+    for (name, url, make) in kinds {
+        let Some(url) = url else { continue };
+        let proxy = make(url.clone()).map_err(|error| StoreError::Unsupported {
+            what: name.to_owned(),
             reason: format!("not the URL of a proxy: {}", sentence(error)),
         })?;
         proxies.push(proxy.no_proxy(exempt.clone()));

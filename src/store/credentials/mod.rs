@@ -1,11 +1,15 @@
 //! Who asks a cloud: credentials that are found, renewed before they end, and told about.
 //!
 //! Above lies `cloud`, whose services sign each request with what [`Renewing`] hands out; below lie the
-//! [`places`] where AWS credentials are looked for. `object_store` brings the environment, web identity and the machine's
-//! role itself, but no profile, no SSO and no `credential_process`, so all AWS credentials come from here.
+//! [`places`] where AWS credentials are looked for, and the services that give tokens to [`azure`] and [`google`].
+//! `object_store` knows no profile, no SSO and no `credential_process`, and keeps a token until it ends, also one that the
+//! service takes no more; so whatever is looked for is looked for here.
 
+pub(super) mod azure;
 mod container;
 pub(super) mod fault;
+pub(super) mod google;
+mod oauth;
 mod places;
 mod platform;
 mod renewing;
@@ -20,7 +24,7 @@ use object_store::aws::AwsCredentialProvider;
 
 pub(super) use fault::Fault;
 use places::Places;
-pub(super) use platform::{Named, Platform};
+pub(super) use platform::{Fixed, Platform};
 use renewing::Renewing;
 use transport::Transport;
 
@@ -29,8 +33,8 @@ use super::{Access, StoreError};
 /// What can be asked of whoever provides credentials, beside the credentials.
 #[async_trait::async_trait]
 pub(super) trait Renew: Send + Sync + std::fmt::Debug {
-    /// The service took the credentials for expired: the next request asks for new ones.
-    fn expire(&self);
+    /// The service takes the credentials no more: the next request asks for new ones. Whether there can be any.
+    fn expire(&self) -> bool;
 
     /// Who asks. Looks for credentials if there are none yet.
     async fn describe(&self) -> Result<Described, Fault>;

@@ -1,4 +1,4 @@
-//! Credentials of the clouds whose places `object_store` knows itself: whether the machine has any, and what to call them.
+//! The machines of Azure and Google: whether this is one of them, and what to say where nobody has credentials.
 
 use std::time::Duration;
 
@@ -23,15 +23,22 @@ pub(in crate::store) enum Platform {
 }
 
 impl Platform {
-    fn service(self, access: &Access) -> (String, &'static str, &'static str) {
+    /// Host of its metadata service.
+    pub(super) fn host(self, access: &Access) -> String {
+        // The address, not the name: nobody waits for a name server that does not know it.
+        let usual = "169.254.169.254";
+        let variable = |name: &str| access.variables.get(name).filter(|host| !host.is_empty());
         match self {
-            Platform::Azure => ("http://169.254.169.254/metadata/versions".to_owned(), "metadata", "true"),
-            Platform::Google => {
-                let host = access.variables.get("GCE_METADATA_HOST").filter(|host| !host.is_empty());
-                // The address, not the name: nobody waits for a name server that does not know it.
-                let host = host.map_or("169.254.169.254", String::as_str);
-                (format!("http://{host}/computeMetadata/v1/"), "metadata-flavor", "Google")
-            }
+            Platform::Azure => usual.to_owned(),
+            Platform::Google => variable("GCE_METADATA_HOST").map_or(usual, String::as_str).to_owned(),
+        }
+    }
+
+    fn service(self, access: &Access) -> (String, &'static str, &'static str) {
+        let host = self.host(access);
+        match self {
+            Platform::Azure => (format!("http://{host}/metadata/versions"), "metadata", "true"),
+            Platform::Google => (format!("http://{host}/computeMetadata/v1/"), "metadata-flavor", "Google"),
         }
     }
 
@@ -70,9 +77,9 @@ impl Platform {
     }
 }
 
-/// Credentials that `object_store` renews itself, by their name.
+/// Credentials that are given once and for all, by their name.
 #[derive(Clone, Debug)]
-pub(in crate::store) struct Named {
+pub(in crate::store) struct Fixed {
     /// An account.
     pub who: String,
     /// Where it is known from.
@@ -80,9 +87,10 @@ pub(in crate::store) struct Named {
 }
 
 #[async_trait::async_trait]
-impl Renew for Named {
-    /// The request is repeated, and `object_store` asks for a token when its own has less than five minutes left.
-    fn expire(&self) {}
+impl Renew for Fixed {
+    fn expire(&self) -> bool {
+        false
+    }
 
     async fn describe(&self) -> Result<Described, Fault> {
         Ok(Described { who: self.who.clone(), from: self.from.clone(), until: None })

@@ -120,11 +120,11 @@ async fn profiles_are_read_from_the_home_that_was_named_and_a_named_one_is_asked
     assert_eq!(key(&home).await.unwrap(), "AKKEPT");
     // Named on the command line: neither the variable nor keys in the environment are meant.
     home = home.with("AWS_ACCESS_KEY_ID", "AKENV").with("AWS_SECRET_ACCESS_KEY", "s");
-    home.access.credentials = Credentials::Profile("other".to_owned());
+    home.access.s3.credentials = Credentials::Profile("other".to_owned());
     assert_eq!(key(&home).await.unwrap(), "AKOTHER");
     let described = home.asks().1.describe().await.unwrap();
     assert!(described.from.contains("profile `other`"), "{described:?}");
-    home.access.credentials = Credentials::Profile("missing".to_owned());
+    home.access.s3.credentials = Credentials::Profile("missing".to_owned());
     let fault = home.asks().1.describe().await.unwrap_err().to_string();
     assert!(fault.contains("profile `missing`") && fault.contains("--no-sign-request"), "{fault}");
     // A file somewhere else.
@@ -295,7 +295,7 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn renewing(takes: u64, lives: u64, fails: bool) -> (Arc<Scripted>, Arc<Renewing>) {
+    fn renewing(takes: u64, lives: u64, fails: bool) -> (Arc<Scripted>, Arc<Renewing<AwsCredential>>) {
         let lives = Duration::from_secs(lives);
         let takes = Duration::from_millis(takes);
         let search = Arc::new(Scripted { searches: AtomicUsize::new(0), takes, lives, fails });
@@ -309,7 +309,9 @@ impl Scripted {
 
 #[async_trait::async_trait]
 impl Search for Scripted {
-    async fn find(&self) -> Result<Found, Fault> {
+    type Credential = AwsCredential;
+
+    async fn find(&self) -> Result<Found<AwsCredential>, Fault> {
         let number = self.searches.fetch_add(1, Ordering::SeqCst);
         let until = SystemTime::now() + self.lives;
         tokio::time::sleep(self.takes).await;
@@ -317,11 +319,16 @@ impl Search for Scripted {
             return Err(Fault::refused("nothing"));
         }
         let credential = AwsCredential { key_id: number.to_string(), secret_key: String::new(), token: None };
-        Ok(Found { credential: Arc::new(credential), from: "a script".to_owned(), until: Some(until) })
+        Ok(Found {
+            credential: Arc::new(credential),
+            who: String::new(),
+            from: "a script".to_owned(),
+            until: Some(until),
+        })
     }
 }
 
-async fn keys(renewing: &Arc<Renewing>, requests: usize) -> Vec<String> {
+async fn keys(renewing: &Arc<Renewing<AwsCredential>>, requests: usize) -> Vec<String> {
     let requests = (0..requests).map(|_| renewing.get_credential());
     let got = futures::future::join_all(requests).await;
     got.into_iter().map(|got| got.map_or_else(|error| error.to_string(), |got| got.key_id.clone())).collect()
@@ -390,10 +397,12 @@ struct Frail(AtomicBool);
 
 #[async_trait::async_trait]
 impl Search for Frail {
-    async fn find(&self) -> Result<Found, Fault> {
+    type Credential = AwsCredential;
+
+    async fn find(&self) -> Result<Found<AwsCredential>, Fault> {
         assert!(self.0.swap(true, Ordering::SeqCst), "what a search of somebody else's may do");
         let credential = AwsCredential { key_id: "k".to_owned(), secret_key: String::new(), token: None };
-        Ok(Found { credential: Arc::new(credential), from: "a script".to_owned(), until: None })
+        Ok(Found { credential: Arc::new(credential), who: String::new(), from: "a script".to_owned(), until: None })
     }
 }
 

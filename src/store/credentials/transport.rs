@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::BytesMut;
 
+use crate::store::access::Proxies;
 use crate::store::cloud::wire;
 use crate::store::{Access, StoreError};
 
@@ -33,8 +34,7 @@ pub(super) struct Transport {
 impl Transport {
     /// With the certificates and proxies of `access`.
     pub fn new(access: &Access) -> Result<Transport, StoreError> {
-        let mut without_proxies = access.clone();
-        without_proxies.variables.retain(|name, _| !name.to_ascii_lowercase().ends_with("_proxy"));
+        let without_proxies = Access { proxies: Proxies::default(), ..access.clone() };
         Ok(Transport { through: wire::client(access)?, direct: wire::client(&without_proxies)? })
     }
 

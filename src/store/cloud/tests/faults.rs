@@ -106,7 +106,7 @@ async fn a_service_that_never_answers_is_late_and_then_nobody_is_in_its_way() {
 async fn a_service_that_is_away_comes_back() {
     let s3 = S3::of(&[("a", b"x")]);
     let server = sound(&s3).await;
-    let gone = Access { endpoint: Some("http://127.0.0.1:1".to_owned()), ..access(&server) };
+    let gone = Access { s3: at("http://127.0.0.1:1"), ..access(&server) };
     let settings = StoreSettings { cloud_deadline: Duration::from_millis(300), ..settings(gone) };
     let store = Store::open_with(&Bucket::new("s3://bucket"), settings).await.unwrap();
     let error = store.get(&Key::new("a")).await.unwrap_err();

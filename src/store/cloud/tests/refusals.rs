@@ -158,8 +158,9 @@ struct Renewed(std::sync::atomic::AtomicUsize);
 
 #[async_trait::async_trait]
 impl Renew for Renewed {
-    fn expire(&self) {
+    fn expire(&self) -> bool {
         self.0.fetch_add(1, Ordering::Relaxed);
+        true
     }
     async fn describe(&self) -> Result<Described, crate::store::credentials::Fault> {
         Ok(Described { who: "AK".to_owned(), from: "a test".to_owned(), until: None })

@@ -47,6 +47,7 @@ pub use urgency::Urgency;
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
+use cloud::wire::Line;
 use cloud::{Cloud, Deadlines};
 use posix::Posix;
 use rooted::Rooted;
@@ -121,6 +122,8 @@ pub struct Whereabouts {
     pub region: Option<String>,
     /// By how many seconds the clock of this machine is ahead of the service's, at the last answer.
     pub clock_ahead: Option<i64>,
+    /// The service ends each connection after one request.
+    pub reconnects: bool,
 }
 
 /// An object's bytes, or the part that was asked for, with what it was taken from.
@@ -169,6 +172,8 @@ pub struct Store {
     queue: Duration,
     permits: Arc<Semaphore>,
     counters: Arc<Counters>,
+    /// Its connections, which stores that are opened beside it share; `None` where nothing goes over a network.
+    line: Option<Line>,
 }
 
 /// What a kind of store does for [`Store`], which adds deadlines, limits and counts.
@@ -264,18 +269,28 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
     pub async fn open_with(bucket: &Bucket, settings: StoreSettings) -> Result<Store, StoreError> {
+        Store::open_over(None, bucket, settings).await
+    }
+
+    /// As [`Store::open_with`], over connections that there are already.
+    async fn open_over(line: Option<Line>, bucket: &Bucket, settings: StoreSettings) -> Result<Store, StoreError> {
         let Some(path) = bucket.as_str().strip_prefix("file://") else {
             let counters = Arc::<Counters>::default();
             let deadline = settings.cloud_deadline;
             let deadlines = Deadlines { first: settings.first_deadline, later: deadline };
             let (whole, prefix) = rooted::parts(bucket);
-            let opened = Cloud::open(&whole, &settings.access, deadlines, Arc::clone(&counters)).await?;
+            let line = match line {
+                Some(line) => line,
+                None => Line::new(&settings.access)?,
+            };
+            let opened = Cloud::open(&whole, &settings.access, deadlines, &line, Arc::clone(&counters)).await?;
             let mut backend: Arc<dyn Backend> = Arc::new(Arc::new(opened));
             if !prefix.is_empty() {
                 backend = Arc::new(Rooted::new(backend, prefix));
             }
             let store = Store::with_backend(bucket, backend, settings);
-            return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), queue: deadline, ..store });
+            let (deadline, queue) = (deadline.saturating_mul(FLOW), deadline);
+            return Ok(Store { counters, deadline, queue, line: Some(line), ..store });
         };
         let (path, at) = (path.to_owned(), bucket.clone());
         // A disk that hangs takes a thread of those that may wait.
@@ -304,6 +319,7 @@ impl Store {
             queue: deadline,
             permits,
             counters: Arc::default(),
+            line: None,
         }
     }
 

@@ -3,18 +3,21 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Store, StoreError, StoreSettings, root};
+use super::cloud::wire::Line;
+use super::{Access, Store, StoreError, StoreSettings, root};
 use crate::model::location::{Bucket, Key, Location};
 
 /// The stores of one mount: the one it shows, and those that linked data lies in.
 #[derive(Debug)]
 pub struct Stores {
     home: Arc<Store>,
+    /// Connections that all of them share, once there are any.
+    line: Mutex<Option<Line>>,
     others: Mutex<Others>,
 }
 
-/// Linked stores that are kept open. Each has its own connections and credentials, some hundred KiB; data whose parts lie in
-/// more buckets than this at once is not known.
+/// Linked stores that are kept open. Each has its own credentials, some ten KiB, and all have the same connections; data whose
+/// parts lie in more buckets than this at once is not known.
 const KEPT: usize = 64;
 
 /// Linked stores, by when they were last asked for.
@@ -51,7 +54,8 @@ type Opening = Arc<tokio::sync::Mutex<Option<Arc<Store>>>>;
 impl Stores {
     /// Stores around `home`.
     pub fn new(home: Arc<Store>) -> Stores {
-        Stores { home, others: Mutex::default() }
+        let line = Mutex::new(home.line.clone());
+        Stores { home, line, others: Mutex::default() }
     }
 
     /// The store that is shown.
@@ -102,12 +106,26 @@ impl Stores {
         let first_deadline = self.home.settings.cloud_deadline;
         let (bucket, settings) = (bucket.clone(), StoreSettings { first_deadline, ..self.home.settings.clone() });
         let location = Location { bucket: bucket.clone(), key: Key::new("") };
+        let line = match scheme(&bucket) {
+            "file" => None,
+            _ => Some(self.line(&settings.access)?),
+        };
         let done = tokio::spawn(async move {
-            let store = Arc::new(Store::open_with(&bucket, settings).await?);
+            let store = Arc::new(Store::open_over(line, &bucket, settings).await?);
             *opening = Some(Arc::clone(&store));
             Ok(store)
         });
         done.await.unwrap_or_else(|stopped| Err(StoreError::Failed { location, reason: stopped.to_string() }))
+    }
+
+    /// The connections of all of them.
+    fn line(&self, access: &Access) -> Result<Line, StoreError> {
+        // Either there is a line, or none.
+        let mut line = self.line.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match &*line {
+            Some(line) => Ok(line.clone()),
+            None => Ok(line.insert(Line::new(access)?).clone()),
+        }
     }
 
     fn others(&self) -> MutexGuard<'_, Others> {

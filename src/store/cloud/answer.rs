@@ -51,6 +51,8 @@ pub struct Answer {
     pub page: Option<Result<Page, String>>,
     /// When the answer came, by the clock of this machine.
     pub received: SystemTime,
+    /// The connection ends with it, so that the next request needs a new one.
+    pub closes: bool,
 }
 
 impl Answer {
@@ -68,7 +70,9 @@ impl Answer {
             region: of("Region"),
             page: None,
             received: SystemTime::now(),
+            closes: false,
         };
+        answer.closes = answer.header("connection").is_some_and(|word| word.eq_ignore_ascii_case("close"));
         if answer.code.is_none() {
             answer.code = answer.header("x-ms-error-code").map(str::to_owned);
         }

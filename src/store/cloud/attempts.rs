@@ -261,13 +261,15 @@ impl Cloud {
         if let Some(Heard::Answer(answer)) = &heard {
             let mut ahead = self.clock_ahead.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             *ahead = answer.clock_ahead().or(*ahead);
+            self.reconnects.store(answer.closes, Ordering::Relaxed);
         }
         let location = || self.location(key);
         match (made, heard) {
             (made, Some(Heard::Answer(answer))) if answer.is_success() => {
                 let foreign = service.dialect.foreign(&answer);
                 if let Some(reason) = foreign {
-                    return Err(Failure::damaged(StoreError::Garbled { location: location(), reason }));
+                    let error = StoreError::Garbled { location: location(), reason };
+                    return Err(Failure { error, then: self.after_a_stranger(), unsaid: false });
                 }
                 match made {
                     Ok(made) => {
@@ -314,6 +316,16 @@ impl Cloud {
         }
     }
 
+    /// What helps where somebody else answered in the service's stead. A service that has answered before is behind a proxy
+    /// that has trouble for a moment; one that nobody has met is not there, and whoever has just named it waits to be told.
+    fn after_a_stranger(&self) -> Then {
+        let hasty = self.first_deadline < self.deadline;
+        match hasty && !self.proven.load(Ordering::Relaxed) {
+            true => Then::Stop,
+            false => Then::Again(Fault::Cut),
+        }
+    }
+
     /// What a refusal means.
     fn refused(&self, service: &Service, asked: Asked, key: &Key, answer: &Answer) -> Failure {
         let location = self.location(key);
@@ -351,7 +363,7 @@ impl Cloud {
                 let reason = answer.status_line();
                 (StoreError::Forbidden { location, denial: Denial::Rights, reason }, Then::Stop)
             }
-            Meaning::Foreign(reason) => (StoreError::Garbled { location, reason }, Then::Again(Fault::Cut)),
+            Meaning::Foreign(reason) => (StoreError::Garbled { location, reason }, self.after_a_stranger()),
             Meaning::Barred(reason) => (StoreError::Unreachable { location, reason }, Then::Stop),
             Meaning::Unable(reason) | Meaning::Failed(reason) => (StoreError::Failed { location, reason }, Then::Stop),
         };
@@ -361,7 +373,7 @@ impl Cloud {
     fn unheard(&self, asked: Asked, key: &Key, trouble: &Trouble, waited: Duration) -> Failure {
         let then = match trouble.kind {
             TroubleKind::Connect => Then::Again(Fault::Unreachable),
-            TroubleKind::Certificate => Then::Stop,
+            TroubleKind::Stranger => Then::Stop,
             // Whether it was done is not known, and done twice it would fail of itself.
             TroubleKind::Late | TroubleKind::Cut if asked == Asked::WriteIf => Then::Stop,
             TroubleKind::Late => Then::Again(Fault::Late),

@@ -73,7 +73,7 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
             let way = match (first, named) {
                 (Some(_), _) => None,
                 (None, Some(way)) => Some(way),
-                (None, None) if Platform::Azure.is_here(access).await? => Some(Way::Machine),
+                (None, None) if Platform::Azure.is_here(access, wire.line()).await => Some(Way::Machine),
                 (None, None) => return Err(Platform::Azure.nothing_found(bucket)),
             };
             for (key, value) in settings {
@@ -81,7 +81,7 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
             }
             renew = Some(match (way, first) {
                 (Some(way), _) => {
-                    let (provider, renewing) = tokens(way, &name.account, access)?;
+                    let (provider, renewing) = tokens(way, &name.account, access, wire.line());
                     builder = builder.with_credentials(provider);
                     renewing
                 }

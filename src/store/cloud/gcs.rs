@@ -14,7 +14,7 @@ use object_store::{
 };
 
 use super::answer::{Answer, Asked, Dialect, Meaning, html};
-use super::wire::{Told, Wire, no_retries};
+use super::wire::{Line, Told, Wire, no_retries};
 use super::{CAPABILITIES, Service};
 use crate::model::location::Bucket;
 use crate::store::credentials::google::{Way, tokens};
@@ -56,7 +56,7 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
         // Credentials that are never sent keep `object_store` from looking for others.
         builder = builder.with_skip_signature(true).with_credentials(bearer(String::new()));
     } else {
-        let (with, renewing) = found(builder, access, bucket).await?;
+        let (with, renewing) = found(builder, access, bucket, wire.line()).await?;
         (builder, renew) = (with, Some(renewing));
     }
     let store = builder.build().map_err(|error| refuse(bucket.as_str(), super::attempts::told(&error)))?;
@@ -80,6 +80,7 @@ async fn found(
     builder: GoogleCloudStorageBuilder,
     access: &Access,
     bucket: &Bucket,
+    line: &Line,
 ) -> Result<(GoogleCloudStorageBuilder, Arc<dyn Renew>), StoreError> {
     let variable = |name: &str| access.variables.get(name).filter(|value| !value.is_empty()).cloned();
     if let Some(token) = variable("GOOGLE_BEARER_TOKEN").or_else(|| variable("GOOGLE_OAUTH_ACCESS_TOKEN")) {
@@ -87,13 +88,13 @@ async fn found(
         let renew = Arc::new(Fixed { who: "an account of Google".to_owned(), from });
         return Ok((builder.with_credentials(bearer(token)), renew));
     }
-    let (way, from) = way(&builder, access, bucket).await?;
+    let (way, from) = way(&builder, access, bucket, line).await?;
     // The key of an account may name another service, which the store is to be built with.
     let builder = match &way {
         Way::Account(account) => (**account).clone(),
         Way::SignedIn(_) | Way::Machine => builder,
     };
-    let (provider, renew) = tokens(way, &from, access)?;
+    let (provider, renew) = tokens(way, &from, access, line);
     Ok((builder.with_credentials(provider), renew))
 }
 
@@ -102,6 +103,7 @@ async fn way(
     builder: &GoogleCloudStorageBuilder,
     access: &Access,
     bucket: &Bucket,
+    line: &Line,
 ) -> Result<(Way, String), StoreError> {
     let variable = |name: &str| access.variables.get(name).filter(|value| !value.is_empty()).cloned();
     let account = |builder| Way::Account(Box::new(builder));
@@ -130,7 +132,7 @@ async fn way(
             return of_file(path, from);
         }
     }
-    if Platform::Google.is_here(access).await? {
+    if Platform::Google.is_here(access, line).await {
         return Ok((Way::Machine, "this machine's service account".to_owned()));
     }
     Err(Platform::Google.nothing_found(bucket))

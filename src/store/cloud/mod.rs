@@ -44,7 +44,7 @@ use super::{Access, Backend, Batch, Capabilities, Get, Listing, Meta, Object, Pu
 use crate::model::location::{Bucket, ETag, Key, Location};
 use answer::{Asked, Dialect};
 use attempts::Failure;
-use wire::Wire;
+use wire::{Line, Wire};
 
 /// One bucket of one kind of service, ready to be asked.
 pub(super) struct Service {
@@ -105,6 +105,8 @@ pub(super) struct Cloud {
     expired: Mutex<Option<Instant>>,
     /// By how many seconds this machine was ahead of the service at the last answer.
     clock_ahead: Mutex<Option<i64>>,
+    /// Whether the last answer ended its connection.
+    reconnects: AtomicBool,
     /// When a give-up was last warned of.
     warned: Mutex<Option<Instant>>,
     /// What is known where a refusal may mean that there is no such object; `None` where it may not.
@@ -124,7 +126,7 @@ impl fmt::Debug for Cloud {
 }
 
 impl Cloud {
-    /// The bucket, by the scheme of its URL.
+    /// The bucket, by the scheme of its URL, asked over `line`.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for a scheme that is not known.
@@ -132,9 +134,10 @@ impl Cloud {
         bucket: &Bucket,
         access: &Access,
         deadlines: Deadlines,
+        line: &Line,
         counters: Arc<Counters>,
     ) -> Result<Cloud, StoreError> {
-        let wire = Wire::new(access, Arc::clone(&counters))?;
+        let wire = Wire::new(line, Arc::clone(&counters));
         let service = match bucket.as_str().split_once("://").map(|(scheme, _)| scheme) {
             Some("s3") => s3::open(bucket, access, &wire, deadlines.first.min(deadlines.later)).await?,
             Some("az") => azure::open(bucket, access, &wire).await?,
@@ -164,6 +167,7 @@ impl Cloud {
             expired: Mutex::default(),
             warned: Mutex::default(),
             clock_ahead: Mutex::default(),
+            reconnects: AtomicBool::new(false),
             granted: None,
             unlisted: AtomicBool::new(false),
             digests: body::Digests::default(),
@@ -300,7 +304,7 @@ impl Backend for Arc<Cloud> {
     fn whereabouts(&self) -> Option<Whereabouts> {
         let (url, region) = self.service().dialect.place();
         let clock_ahead = *self.clock_ahead.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        Some(Whereabouts { url, region, clock_ahead })
+        Some(Whereabouts { url, region, clock_ahead, reconnects: self.reconnects.load(Ordering::Relaxed) })
     }
 
     async fn who(&self) -> Result<Option<Described>, StoreError> {

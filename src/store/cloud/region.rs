@@ -43,7 +43,7 @@ pub async fn find(
                 let error = trouble.at(bucket, &key, patience);
                 match trouble.kind {
                     TroubleKind::Connect => (error, Fault::Unreachable),
-                    TroubleKind::Certificate => return Err(error),
+                    TroubleKind::Stranger => return Err(error),
                     TroubleKind::Late => (error, Fault::Late),
                     TroubleKind::Cut => (error, Fault::Cut),
                 }

@@ -109,7 +109,7 @@ impl Door {
         builder = if self.anonymous() {
             builder.with_skip_signature(true)
         } else {
-            let (provider, renewing) = credentials::aws(&self.access, region)?;
+            let (provider, renewing) = credentials::aws(&self.access, region, self.wire.line());
             renew = Some(renewing);
             builder.with_credentials(provider)
         };
@@ -302,11 +302,12 @@ fn skewed(answer: &Answer) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::Line;
     use super::*;
     use crate::store::access::Reach;
 
     fn url(name: &str, access: Access, region: &str) -> String {
-        let wire = Wire::new(&Access::default(), Arc::default()).unwrap();
+        let wire = Wire::new(&Line::new(&Access::default()).unwrap(), Arc::default());
         let bucket = Bucket::new(format!("s3://{name}"));
         Door::new(&bucket, &access, &wire, Duration::from_secs(1)).unwrap().url(region)
     }

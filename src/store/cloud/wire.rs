@@ -7,6 +7,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
@@ -20,11 +21,14 @@ use object_store::client::{
 use super::answer::{Answer, Asked};
 use super::listing::Page;
 use crate::model::location::{Bucket, Key, Location};
+use crate::store::access::Proxies;
 use crate::store::counters::Counters;
 use crate::store::{Access, StoreError};
 
 /// For a request that nobody listens to: longer than any service that works.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For a look at what somebody speaks who does not speak HTTP; a handshake takes three times the way there.
+const PROBE: Duration = Duration::from_secs(2);
 /// To connect, name and handshake included. A lost first packet is sent again after 1 s, and once more after 3 s.
 const CONNECT: Duration = Duration::from_secs(4);
 /// An idle connection is closed before the service does it: S3 and most proxies wait for about a minute, some for 20 s.
@@ -59,8 +63,9 @@ pub struct Trouble {
 pub enum TroubleKind {
     /// No such host, or no connection to it.
     Connect,
-    /// Its certificate is not trusted. Asking again does not help.
-    Certificate,
+    /// Its certificate is not trusted, or it speaks TLS where plain HTTP was asked for, or the other way round. Asking again
+    /// does not help.
+    Stranger,
     /// Nothing came in time.
     Late,
     /// The connection ended before the answer did.
@@ -88,11 +93,32 @@ pub async fn listen<T>(asked: Asked, patience: Duration, request: impl Future<Ou
     (done, heard)
 }
 
+/// The connections of all stores of a mount: cheap to clone, and each clone uses the same.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Line {
+    /// Through the proxies that are named.
+    pub through: reqwest::Client,
+    /// Past them.
+    pub direct: reqwest::Client,
+}
+
+impl Line {
+    /// A line as `access` wants it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] for a certificate file or a proxy that cannot be used.
+    pub fn new(access: &Access) -> Result<Line, StoreError> {
+        let through = client(access)?;
+        let direct = match access.proxies == Proxies::default() {
+            true => through.clone(),
+            false => client(&Access { proxies: Proxies::default(), ..access.clone() })?,
+        };
+        Ok(Line { through, direct })
+    }
+}
+
 /// A client for HTTP as `access` wants it: its certificates, its proxies, no redirects followed.
-///
-/// # Errors
-/// [`StoreError::Unsupported`] for a certificate file or a proxy that cannot be used.
-pub(in crate::store) fn client(access: &Access) -> Result<reqwest::Client, StoreError> {
+fn client(access: &Access) -> Result<reqwest::Client, StoreError> {
     static PROVIDER: Once = Once::new();
     // One implementation of TLS for the process; whoever comes first is fine.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
@@ -149,17 +175,21 @@ fn proxies(access: &Access) -> Result<Vec<reqwest::Proxy>, StoreError> {
 /// `object_store`'s way to HTTP.
 #[derive(Clone, Debug)]
 pub struct Wire {
-    client: reqwest::Client,
+    line: Line,
     counters: Arc<Counters>,
+    /// Whether anybody has answered in HTTP yet. Until then it may be somebody who speaks something else.
+    met: Arc<AtomicBool>,
 }
 
 impl Wire {
-    /// A wire as `access` wants it, whose requests are counted in `counters`.
-    ///
-    /// # Errors
-    /// As [`client`].
-    pub fn new(access: &Access, counters: Arc<Counters>) -> Result<Wire, StoreError> {
-        Ok(Wire { client: client(access)?, counters })
+    /// A wire over `line`, whose requests are counted in `counters`.
+    pub fn new(line: &Line, counters: Arc<Counters>) -> Wire {
+        Wire { line: line.clone(), counters, met: Arc::default() }
+    }
+
+    /// Its connections.
+    pub fn line(&self) -> &Line {
+        &self.line
     }
 
     /// The builders of `object_store` want to be told: no retries, and plain HTTP where an endpoint says so.
@@ -220,19 +250,32 @@ impl Wire {
             }
         };
         self.counters.sent();
-        let answered = match tokio::time::timeout(patience, self.client.execute(request)).await {
+        let unmet = request.url().scheme() == "http" && !self.met.load(Ordering::Relaxed);
+        let answered = match tokio::time::timeout(patience, self.line.through.execute(request)).await {
             Ok(Ok(answered)) => http::Response::<reqwest::Body>::from(answered),
-            Ok(Err(error)) => return fail(trouble(&host, error), HttpErrorKind::Connect),
+            Ok(Err(error)) => {
+                let trouble = trouble(&host, error);
+                if trouble.kind == TroubleKind::Cut && unmet && self.speaks_tls(&host).await {
+                    return fail(only_tls(&host), HttpErrorKind::Connect);
+                }
+                return fail(trouble, HttpErrorKind::Connect);
+            }
             Err(_) => return fail(late(&host, patience), HttpErrorKind::Timeout),
         };
         let (parts, body) = answered.into_parts();
         let status = parts.status;
+        // Some that speak TLS say so in plain HTTP, in words of their own.
+        if status == http::StatusCode::BAD_REQUEST && unmet && self.speaks_tls(&host).await {
+            return fail(only_tls(&host), HttpErrorKind::Connect);
+        }
+        self.met.store(true, Ordering::Relaxed);
         // What is not an object's bytes is read here, so that it can be noted.
         let limit = match asked {
             _ if !status.is_success() => ERROR_BYTES,
             Asked::List => PAGE_BYTES,
             _ => {
-                let answer = Answer::new(asked, host.clone(), status.as_u16(), parts.headers.clone(), b"");
+                let mut answer = Answer::new(asked, host.clone(), status.as_u16(), parts.headers.clone(), b"");
+                answer.closes |= parts.version == http::Version::HTTP_10;
                 let body = body.map_err(move |error| cut(&host, error));
                 let answered = HttpResponse::from_parts(parts, HttpResponseBody::new(body));
                 return (Ok(answered), Some(Heard::Answer(Box::new(answer))));
@@ -251,6 +294,7 @@ impl Wire {
         };
         let mut answer = Answer::new(asked, host, status.as_u16(), parts.headers.clone(), &document);
         let mut passed = document;
+        answer.closes |= parts.version == http::Version::HTTP_10;
         if status.is_success() && asked == Asked::List {
             answer.page = Some(Page::parse(&passed));
             if matches!(answer.page, Some(Ok(_))) {
@@ -258,6 +302,18 @@ impl Wire {
             }
         }
         (Ok(HttpResponse::from_parts(parts, passed.into())), Some(Heard::Answer(Box::new(answer))))
+    }
+}
+
+impl Wire {
+    /// Whether `host`, which did not answer in plain HTTP, does in TLS, trusted or not.
+    async fn speaks_tls(&self, host: &str) -> bool {
+        let asked = self.line.through.head(format!("https://{host}/")).send();
+        match tokio::time::timeout(PROBE, asked).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => untrusted(&error).is_some(),
+            Err(_) => false,
+        }
     }
 }
 
@@ -304,6 +360,11 @@ fn late(host: &str, patience: Duration) -> Trouble {
     Trouble { kind: TroubleKind::Late, reason }
 }
 
+fn only_tls(host: &str) -> Trouble {
+    let reason = format!("{host} speaks TLS and was asked in plain HTTP: begin its URL with https://");
+    Trouble { kind: TroubleKind::Stranger, reason }
+}
+
 fn cut(host: &str, error: reqwest::Error) -> HttpError {
     HttpError::new(HttpErrorKind::Interrupted, Told(trouble(host, error).reason))
 }
@@ -312,16 +373,25 @@ fn cut(host: &str, error: reqwest::Error) -> HttpError {
 fn trouble(host: &str, error: reqwest::Error) -> Trouble {
     // The URL may hold a signature.
     let error = &error.without_url();
-    let certificate = causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
-        Some(rustls::Error::InvalidCertificate(reason)) => Some(format!("{reason:?}")),
-        _ => None,
-    });
-    if let Some(why) = certificate {
+    if let Some(why) = untrusted(error) {
         let reason = format!(
             "the certificate of {host} is not trusted ({why}): name the file of its authority with --ca-bundle, or set \
              this machine's clock if the certificate seems too new or too old"
         );
-        return Trouble { kind: TroubleKind::Certificate, reason };
+        return Trouble { kind: TroubleKind::Stranger, reason };
+    }
+    let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            let reason =
+                format!("{host} does not speak TLS: begin its URL with http://, if it may be asked in plain HTTP");
+            return Trouble { kind: TroubleKind::Stranger, reason };
+        }
+        Some(error @ (rustls::Error::AlertReceived(_) | rustls::Error::PeerIncompatible(_))) => {
+            let reason = format!("{host} and this program find no way to speak TLS with each other ({error})");
+            return Trouble { kind: TroubleKind::Stranger, reason };
+        }
+        _ => {}
     }
     let detail = causes(error).last().map_or_else(|| error.to_string(), |cause| cause.to_string());
     if error.is_connect() {
@@ -333,6 +403,14 @@ fn trouble(host: &str, error: reqwest::Error) -> Trouble {
         return Trouble { kind: TroubleKind::Late, reason: format!("{host} did not answer in time") };
     }
     Trouble { kind: TroubleKind::Cut, reason: format!("{host} broke off the connection ({detail})") }
+}
+
+/// Why a certificate is not trusted, where that is what happened.
+fn untrusted(error: &reqwest::Error) -> Option<String> {
+    causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(reason)) => Some(format!("{reason:?}")),
+        _ => None,
+    })
 }
 
 /// An error of the client as one sentence without its URL, which may hold a signature.
@@ -358,7 +436,7 @@ impl Trouble {
         let location = Location { bucket: bucket.clone(), key: key.clone() };
         let reason = self.reason.clone();
         match self.kind {
-            TroubleKind::Connect | TroubleKind::Certificate => StoreError::Unreachable { location, reason },
+            TroubleKind::Connect | TroubleKind::Stranger => StoreError::Unreachable { location, reason },
             TroubleKind::Late => StoreError::Timeout { location, seconds: waited.as_secs() },
             TroubleKind::Cut => StoreError::Garbled { location, reason },
         }

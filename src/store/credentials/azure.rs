@@ -15,7 +15,8 @@ use super::oauth::{self, Token};
 use super::renewing::{Found, Renewing, Search};
 use super::transport::Transport;
 use super::{Fault, Renew};
-use crate::store::{Access, StoreError};
+use crate::store::Access;
+use crate::store::cloud::wire::Line;
 
 /// Where Microsoft signs in.
 const SIGN_IN: &str = "https://login.microsoftonline.com";
@@ -80,11 +81,12 @@ pub(in crate::store) fn tokens(
     way: Way,
     account: &str,
     access: &Access,
-) -> Result<(AzureCredentialProvider, Arc<dyn Renew>), StoreError> {
+    line: &Line,
+) -> (AzureCredentialProvider, Arc<dyn Renew>) {
     let (account, variables) = (account.to_owned(), access.variables.clone());
-    let search = Tokens { way, account, variables, transport: Transport::new(access)? };
+    let search = Tokens { way, account, variables, transport: Transport::new(line) };
     let renewing = Arc::new(Renewing::new(Arc::new(search)));
-    Ok((Arc::clone(&renewing) as AzureCredentialProvider, renewing))
+    (Arc::clone(&renewing) as AzureCredentialProvider, renewing)
 }
 
 struct Tokens {

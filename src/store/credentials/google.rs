@@ -12,7 +12,8 @@ use super::oauth::{self, Token};
 use super::renewing::{Found, Renewing, Search};
 use super::transport::Transport;
 use super::{Fault, Platform, Renew};
-use crate::store::{Access, StoreError};
+use crate::store::Access;
+use crate::store::cloud::wire::Line;
 
 /// Where Google gives tokens to those who signed in.
 const TOKENS: &str = "https://oauth2.googleapis.com/token";
@@ -68,11 +69,12 @@ pub(in crate::store) fn tokens(
     way: Way,
     from: &str,
     access: &Access,
-) -> Result<(GcpCredentialProvider, Arc<dyn Renew>), StoreError> {
+    line: &Line,
+) -> (GcpCredentialProvider, Arc<dyn Renew>) {
     let machine = Platform::Google.host(access);
-    let search = Tokens { way, from: from.to_owned(), machine, transport: Transport::new(access)? };
+    let search = Tokens { way, from: from.to_owned(), machine, transport: Transport::new(line) };
     let renewing = Arc::new(Renewing::new(Arc::new(search)));
-    Ok((Arc::clone(&renewing) as GcpCredentialProvider, renewing))
+    (Arc::clone(&renewing) as GcpCredentialProvider, renewing)
 }
 
 struct Tokens {

@@ -28,7 +28,8 @@ pub(super) use platform::{Fixed, Platform};
 use renewing::Renewing;
 use transport::Transport;
 
-use super::{Access, StoreError};
+use super::Access;
+use super::cloud::wire::Line;
 
 /// What can be asked of whoever provides credentials, beside the credentials.
 #[async_trait::async_trait]
@@ -52,8 +53,8 @@ pub struct Described {
 }
 
 /// AWS credentials as `access` names them. Nothing is looked for before the first request.
-pub(super) fn aws(access: &Access, region: &str) -> Result<(AwsCredentialProvider, Arc<dyn Renew>), StoreError> {
-    let places = Places::new(access, region, Transport::new(access)?);
+pub(super) fn aws(access: &Access, region: &str, line: &Line) -> (AwsCredentialProvider, Arc<dyn Renew>) {
+    let places = Places::new(access, region, Transport::new(line));
     let renewing = Arc::new(Renewing::new(Arc::new(places)));
-    Ok((Arc::clone(&renewing) as AwsCredentialProvider, renewing))
+    (Arc::clone(&renewing) as AwsCredentialProvider, renewing)
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::transport::Transport;
 use super::{Described, Fault, Renew};
 use crate::model::location::{Bucket, Key, Location};
+use crate::store::cloud::wire::Line;
 use crate::store::{Access, Denial, StoreError};
 
 /// How long a machine's metadata service may take. `object_store` would wait and repeat for a minute on machines
@@ -43,16 +44,16 @@ impl Platform {
     }
 
     /// Whether this machine is one of this cloud's.
-    pub async fn is_here(self, access: &Access) -> Result<bool, StoreError> {
+    pub async fn is_here(self, access: &Access, line: &Line) -> bool {
         let (url, name, value) = self.service(access);
-        let Ok(request) = http::Request::get(url).header(name, value).body(Bytes::new()) else { return Ok(false) };
-        let answer = Transport::new(access)?.send(request, PATIENCE).await;
-        Ok(answer.is_ok_and(|answer| match self {
+        let Ok(request) = http::Request::get(url).header(name, value).body(Bytes::new()) else { return false };
+        let answer = Transport::new(line).send(request, PATIENCE).await;
+        answer.is_ok_and(|answer| match self {
             Platform::Azure => answer.status().is_success(),
             Platform::Google => {
                 answer.headers().get(name).is_some_and(|flavour| flavour.as_bytes() == value.as_bytes())
             }
-        }))
+        })
     }
 
     /// That there are no credentials for `bucket`.

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::renewing::{Found, Search};
 use super::*;
 use crate::model::location::{Bucket, Key, Location};
-use crate::store::{Credentials, Denial};
+use crate::store::{Credentials, Denial, StoreError};
 
 /// A home directory and the variables that name it.
 struct Home {
@@ -44,7 +44,7 @@ impl Home {
     }
 
     fn asks(&self) -> (AwsCredentialProvider, Arc<dyn Renew>) {
-        aws(&self.access, "us-west-2").unwrap()
+        aws(&self.access, "us-west-2", &Line::new(&self.access).unwrap())
     }
 }
 
@@ -386,7 +386,7 @@ fn what_is_shown_holds_no_secret() {
     let variables = BTreeMap::from([("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI".to_owned(), "/x".to_owned())]);
     let mut with_token = variables.clone();
     with_token.insert("AWS_CONTAINER_AUTHORIZATION_TOKEN".to_owned(), "hidden-token".to_owned());
-    let transport = Transport::new(&Access::default()).unwrap();
+    let transport = Transport::new(&Line::new(&Access::default()).unwrap());
     let container = container::Container::named_by(&with_token, &transport).unwrap();
     assert!(!format!("{container:?}").contains("hidden-token"));
 }

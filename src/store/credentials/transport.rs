@@ -15,9 +15,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::BytesMut;
 
-use crate::store::access::Proxies;
-use crate::store::cloud::wire;
-use crate::store::{Access, StoreError};
+use crate::store::cloud::wire::Line;
 
 /// Largest answer: credentials are a few kilobytes.
 const LARGEST: usize = 1 << 20;
@@ -26,16 +24,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests for credentials.
 #[derive(Clone, Debug)]
-pub(super) struct Transport {
-    through: reqwest::Client,
-    direct: reqwest::Client,
-}
+pub(super) struct Transport(Line);
 
 impl Transport {
-    /// With the certificates and proxies of `access`.
-    pub fn new(access: &Access) -> Result<Transport, StoreError> {
-        let without_proxies = Access { proxies: Proxies::default(), ..access.clone() };
-        Ok(Transport { through: wire::client(access)?, direct: wire::client(&without_proxies)? })
+    /// Over the connections of the stores.
+    pub fn new(line: &Line) -> Transport {
+        Transport(line.clone())
     }
 
     /// One request and its whole answer, within `patience`.
@@ -44,7 +38,7 @@ impl Transport {
         request: http::Request<bytes::Bytes>,
         patience: Duration,
     ) -> Result<http::Response<bytes::Bytes>, ConnectorError> {
-        let client = if is_near(request.uri()) { &self.direct } else { &self.through };
+        let client = if is_near(request.uri()) { &self.0.direct } else { &self.0.through };
         let request = reqwest::Request::try_from(request.map(reqwest::Body::from))
             .map_err(|error| ConnectorError::user(error.into()))?;
         let exchange = async {

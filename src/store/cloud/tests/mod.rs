@@ -5,6 +5,7 @@ mod policies;
 mod refusals;
 mod server;
 mod signins;
+mod strangers;
 mod ways;
 
 use futures::TryStreamExt;

@@ -1,6 +1,7 @@
 //! A small HTTP server that says what a test wants it to say, and a small S3 to say the rest.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -96,6 +97,7 @@ impl Reply {
 pub struct Server {
     pub url: String,
     log: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -108,13 +110,21 @@ impl Server {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let log = Arc::<Mutex<Vec<Request>>>::default();
         let (answer, kept): (Handler, _) = (Arc::new(answer), Arc::clone(&log));
+        let connections = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(serve(stream, Arc::clone(&answer), Arc::clone(&kept)));
             }
         });
-        Server { url, log, task }
+        Server { url, log, connections, task }
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// What was asked so far.

@@ -32,7 +32,7 @@ pub struct Info {
 
 const NOTES: &str = "\
 Stored bytes are counted by listing the store; no chunk is read. Files of schema v1 cannot be \
-listed one by one, so their stored bytes are unknown.
+listed one by one, and web servers not at all, so the stored bytes of such files are unknown.
 
 Exits 1 where a file could not be read, and the sums lack it.
 
@@ -254,7 +254,7 @@ impl Report {
         );
         if totals.unlisted_files > 0 {
             let files = counted(totals.unlisted_files, "file", "files");
-            line("", format!("not counted: {files} of the first schema, which cannot be listed"));
+            line("", format!("not counted: {files} whose objects cannot be listed (a web server, the first schema)"));
         }
         line("linked bytes", bytes(totals.linked_bytes));
         line("problems", self.problems.len().to_string());

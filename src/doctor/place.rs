@@ -58,7 +58,10 @@ impl Look {
 /// Why something failed, whatever was asked for.
 fn cause(error: &StoreError) -> String {
     match error {
-        StoreError::Forbidden { denial, reason, .. } => format!("{denial}: {reason}"),
+        // What follows the service's own words is advice, which differs from request to request.
+        StoreError::Forbidden { denial, reason, .. } => {
+            format!("{denial}: {}", reason.split("; ").next().unwrap_or_default())
+        }
         StoreError::Unavailable { reason, .. }
         | StoreError::Unreachable { reason, .. }
         | StoreError::Garbled { reason, .. }

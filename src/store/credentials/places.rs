@@ -275,7 +275,10 @@ impl Search for Places {
 /// Why a place that was meant to have credentials has none.
 fn fault(place: &str, error: &CredentialsError) -> Fault {
     let cut = chain(error).any(|cause| cause.is::<ConnectorError>());
-    let reason = format!("no credentials from {place}: {}", sentence(error));
+    // The words of the outer ones say only that there are none; what stands below says why.
+    let below = chain(error).find(|cause| !cause.is::<CredentialsError>());
+    let why = below.map_or_else(|| sentence(error), sentence);
+    let reason = format!("no credentials from {place}: {}", why.trim_end_matches('.'));
     if cut || matches!(error, CredentialsError::ProviderTimedOut(_)) {
         return Fault::unreachable(reason);
     }

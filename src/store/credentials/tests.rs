@@ -167,7 +167,10 @@ async fn a_credential_process_is_run_and_its_failure_is_told_in_its_own_words() 
     let location = Location { bucket: Bucket::new("s3://bucket"), key: Key::new("key") };
     let error = Fault::within(&error).unwrap().clone().at(location);
     assert!(matches!(&error, StoreError::Forbidden { denial: Denial::Credentials, .. }), "{error}");
-    assert!(error.to_string().contains("not signed in to example"), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("exit status: 3. Stderr: not signed in to example. Sign in again"), "{told}");
+    // In words: neither as programs show values to programmers, nor with words that say nothing.
+    assert!(!told.contains(['{', '"']) && !told.contains("an error occurred"), "{told}");
     // What has expired already is refused with its place.
     std::fs::write(&script, format!("echo '{}'", answer.replace(&rfc3339(until), "2020-01-01T00:00:00Z"))).unwrap();
     let fault = renew.describe().await.unwrap_err();

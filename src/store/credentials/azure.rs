@@ -2,7 +2,7 @@
 //! machine. Keys and shared access signatures need nobody: `cloud::azure` signs with them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ const VERSION: &str = "2018-02-01";
 const SERVICE_VERSION: &str = "2019-08-01";
 /// How long `az` may take: it is slow to start, and asks a service.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For how long `az` is asked no more where it does not say how long a token holds: it hands out those that have five
+/// minutes left and more.
+const USUAL: Duration = Duration::from_secs(5 * 60);
 /// What to do where a token is refused.
 const REMEDY: &str = "sign in again, or check AZURE_CLIENT_…; --no-sign-request for public containers";
 
@@ -84,7 +87,7 @@ pub(in crate::store) fn tokens(
     line: &Line,
 ) -> (AzureCredentialProvider, Arc<dyn Renew>) {
     let (account, variables) = (account.to_owned(), access.variables.clone());
-    let search = Tokens { way, account, variables, transport: Transport::new(line) };
+    let search = Tokens { way, account, variables, az: PathBuf::from("az"), transport: Transport::new(line) };
     let renewing = Arc::new(Renewing::new(Arc::new(search)));
     (Arc::clone(&renewing) as AzureCredentialProvider, renewing)
 }
@@ -93,6 +96,8 @@ struct Tokens {
     way: Way,
     account: String,
     variables: BTreeMap<String, String>,
+    /// Azure's command line, where the process finds it.
+    az: PathBuf,
     transport: Transport,
 }
 
@@ -156,7 +161,7 @@ impl Tokens {
     }
 
     async fn signed_in(&self) -> Result<Token, Fault> {
-        let mut az = tokio::process::Command::new("az");
+        let mut az = tokio::process::Command::new(&self.az);
         az.args(["account", "get-access-token", "--output", "json", "--resource", RESOURCE]).kill_on_drop(true);
         az.stdin(std::process::Stdio::null());
         let seconds = PATIENCE.as_secs();
@@ -179,10 +184,6 @@ impl Tokens {
     }
 }
 
-/// For how long `az` is asked no more where it does not say how long a token holds: it hands out those that have five
-/// minutes left and more.
-const USUAL: Duration = Duration::from_secs(5 * 60);
-
 #[async_trait::async_trait]
 impl Search for Tokens {
     type Credential = AzureCredential;
@@ -200,5 +201,68 @@ impl Search for Tokens {
             from: self.way.name().to_owned(),
             until: token.until,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    /// What comes of `az login` where the command line is a script with these words.
+    async fn signed_in(script: &str) -> Result<Found<AzureCredential>, Fault> {
+        let directory = tempfile::tempdir().unwrap();
+        let az = directory.path().join("az");
+        std::fs::write(&az, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&az, PermissionsExt::from_mode(0o755)).unwrap();
+        let transport = Transport::new(&Line::new(&Access::default()).unwrap());
+        let (account, variables) = ("account".to_owned(), BTreeMap::new());
+        let tokens = Tokens { way: Way::SignedIn, account, variables, az, transport };
+        loop {
+            match tokens.find().await {
+                // A process that another test starts holds what is open here until it is another program.
+                Err(fault) if fault.to_string().contains("Text file busy") => tokio::task::yield_now().await,
+                found => return found,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_signed_in_is_given_what_the_command_line_has() {
+        let found = signed_in(
+            "case \"$*\" in *https://storage.azure.com/*) ;; *) exit 9 ;; esac\n\
+             echo '{\"accessToken\": \"secret\", \"expiresOn\": \"2099-01-01 00:00:00\", \"expires_on\": 4070908800}'",
+        );
+        let found = found.await.unwrap();
+        assert!(matches!(&*found.credential, AzureCredential::BearerToken(token) if token == "secret"));
+        assert!(found.until.unwrap() > SystemTime::now() + Duration::from_secs(86_400));
+        // An older one, whose local time is nothing to go by.
+        let older =
+            signed_in("echo '{\"accessToken\": \"secret\", \"expiresOn\": \"2099-01-01 00:00:00\"}'").await.unwrap();
+        assert!(older.until.unwrap() <= SystemTime::now() + USUAL);
+    }
+
+    #[tokio::test]
+    async fn who_did_not_sign_in_is_told_the_words_of_the_command_line() {
+        for (script, word) in
+            [("echo please sign in >&2; exit 1", "please sign in"), ("echo nothing", "without a token")]
+        {
+            let fault = signed_in(script).await.unwrap_err().to_string();
+            assert!(fault.contains(word) && fault.contains("az login"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn the_way_to_a_token_follows_from_the_variables() {
+        let way =
+            |names: &[&str]| Way::named_by(&names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect());
+        assert_eq!(way(&[]), None);
+        assert_eq!(way(&["AZURE_CLIENT_ID", "AZURE_TENANT_ID"]), None);
+        assert_eq!(way(&["AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_SECRET"]), Some(Way::Workload));
+        assert_eq!(way(&["AZURE_CLIENT_SECRET", "IDENTITY_ENDPOINT"]), Some(Way::Principal));
+        assert_eq!(way(&["IDENTITY_ENDPOINT", "AZURE_USE_AZURE_CLI"]), Some(Way::Machine));
+        assert_eq!(way(&["AZURE_USE_AZURE_CLI"]), Some(Way::SignedIn));
     }
 }

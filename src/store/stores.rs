@@ -16,8 +16,8 @@ pub struct Stores {
     others: Mutex<Others>,
 }
 
-/// Linked stores that are kept open. Each has its own credentials, some ten KiB, and all have the same connections; data whose
-/// parts lie in more buckets than this at once is not known.
+/// Linked stores that are kept open, some ten KiB each; connections they share. Data whose parts lie in more buckets than this
+/// at once is not known.
 const KEPT: usize = 64;
 
 /// Linked stores, by when they were last asked for.

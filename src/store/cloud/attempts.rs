@@ -137,7 +137,7 @@ impl Cloud {
                 Err(failure) => failure,
             };
             match failure.then {
-                Then::Renew if !renewed && self.renew(&service, asked_at) => {
+                Then::Renew if !renewed && service.renew.as_ref().is_some_and(|renew| renew.expire(asked_at)) => {
                     renewed = true;
                     self.counters.retried();
                 }
@@ -193,25 +193,6 @@ impl Cloud {
     async fn again(&self, permits: &Option<Arc<tokio::sync::Semaphore>>) -> Option<OwnedSemaphorePermit> {
         // Never closed; and if it were, the request would not be worse for it.
         Arc::clone(permits.as_ref()?).acquire_owned().await.ok()
-    }
-
-    /// The credentials of a request that began at `asked_at` are refused. Those that came since are not. Whether there
-    /// may be new ones.
-    fn renew(&self, service: &Service, asked_at: Instant) -> bool {
-        let Some(renew) = &service.renew else { return false };
-        let mut expired = self.expired.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if expired.is_some_and(|then| then >= asked_at) {
-            return true;
-        }
-        let renews = renew.expire();
-        if renews {
-            *expired = Some(Instant::now());
-            tracing::info!(
-                bucket = self.bucket.as_str(),
-                "the credentials are not taken any more; asking for new ones"
-            );
-        }
-        renews
     }
 
     /// Opens the bucket in another region, unless another request did so meanwhile.

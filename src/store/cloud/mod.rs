@@ -101,8 +101,6 @@ pub(super) struct Cloud {
     /// Whether the service has shown that the bucket is there. Until then, "no such object" without a reason may as well
     /// mean that there is no bucket.
     proven: AtomicBool,
-    /// When the credentials were last called expired.
-    expired: Mutex<Option<Instant>>,
     /// By how many seconds this machine was ahead of the service at the last answer.
     clock_ahead: Mutex<Option<i64>>,
     /// Whether the last answer ended its connection.
@@ -164,7 +162,6 @@ impl Cloud {
             first_deadline: deadlines.first,
             pace: Mutex::default(),
             proven: AtomicBool::new(false),
-            expired: Mutex::default(),
             warned: Mutex::default(),
             clock_ahead: Mutex::default(),
             reconnects: AtomicBool::new(false),

@@ -8,7 +8,7 @@
 use std::error::Error;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -23,6 +23,7 @@ use super::listing::Page;
 use crate::model::location::{Bucket, Key, Location};
 use crate::store::access::Proxies;
 use crate::store::counters::Counters;
+use crate::store::credentials::Aws;
 use crate::store::{Access, StoreError};
 
 /// For a request that nobody listens to: longer than any service that works.
@@ -93,13 +94,15 @@ pub async fn listen<T>(asked: Asked, patience: Duration, request: impl Future<Ou
     (done, heard)
 }
 
-/// The connections of all stores of a mount: cheap to clone, and each clone uses the same.
+/// What all stores of a mount share: connections, and who asks. Cheap to clone, and each clone uses the same.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Line {
     /// Through the proxies that are named.
     pub through: reqwest::Client,
     /// Past them.
     pub direct: reqwest::Client,
+    /// Amazon's credentials, once a bucket needs them: a profile may ask a person, or a program, for each search.
+    pub aws: Arc<OnceLock<Aws>>,
 }
 
 impl Line {
@@ -113,7 +116,7 @@ impl Line {
             true => through.clone(),
             false => client(&Access { proxies: Proxies::default(), ..access.clone() })?,
         };
-        Ok(Line { through, direct })
+        Ok(Line { through, direct, aws: Arc::default() })
     }
 }
 

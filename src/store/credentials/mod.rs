@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use object_store::aws::AwsCredentialProvider;
+use tokio::time::Instant;
 
 pub(super) use fault::Fault;
 use places::Places;
@@ -34,8 +35,9 @@ use super::cloud::wire::Line;
 /// What can be asked of whoever provides credentials, beside the credentials.
 #[async_trait::async_trait]
 pub(super) trait Renew: Send + Sync + std::fmt::Debug {
-    /// The service takes the credentials no more: the next request asks for new ones. Whether there can be any.
-    fn expire(&self) -> bool;
+    /// The service does not take the credentials of a request that began at `asked`: unless there are newer ones, the next
+    /// request looks for them. Whether there can be any.
+    fn expire(&self, asked: Instant) -> bool;
 
     /// Who asks. Looks for credentials if there are none yet.
     async fn describe(&self) -> Result<Described, Fault>;
@@ -52,9 +54,16 @@ pub struct Described {
     pub until: Option<SystemTime>,
 }
 
-/// AWS credentials as `access` names them. Nothing is looked for before the first request.
-pub(super) fn aws(access: &Access, region: &str, line: &Line) -> (AwsCredentialProvider, Arc<dyn Renew>) {
-    let places = Places::new(access, region, Transport::new(line));
-    let renewing = Arc::new(Renewing::new(Arc::new(places)));
-    (Arc::clone(&renewing) as AwsCredentialProvider, renewing)
+/// AWS credentials: those that requests are signed with, and the same to be asked about.
+pub(super) type Aws = (AwsCredentialProvider, Arc<dyn Renew>);
+
+/// AWS credentials as `access` names them, the same for all buckets on `line`; services that give them are asked in
+/// `region`, the first bucket's. Nothing is looked for before the first request.
+pub(super) fn aws(access: &Access, region: &str, line: &Line) -> Aws {
+    let found = line.aws.get_or_init(|| {
+        let places = Places::new(access, region, Transport::new(line));
+        let renewing = Arc::new(Renewing::new(Arc::new(places)));
+        (Arc::clone(&renewing) as AwsCredentialProvider, renewing)
+    });
+    found.clone()
 }

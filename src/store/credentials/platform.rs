@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::transport::Transport;
 use super::{Described, Fault, Renew};
@@ -89,7 +90,7 @@ pub(in crate::store) struct Fixed {
 
 #[async_trait::async_trait]
 impl Renew for Fixed {
-    fn expire(&self) -> bool {
+    fn expire(&self, _: Instant) -> bool {
         false
     }
 

@@ -74,6 +74,8 @@ struct State<C> {
     running: Option<Running<C>>,
     /// When the last one began.
     began: Option<Instant>,
+    /// When what was held was last called expired.
+    expired: Option<Instant>,
     /// Number of the last one.
     number: u64,
 }
@@ -114,7 +116,7 @@ impl<C> Held<C> {
 impl<C: Shareable> Renewing<C> {
     /// Credentials from wherever `search` finds them.
     pub fn new(search: Arc<dyn Search<Credential = C>>) -> Renewing<C> {
-        let state = State { held: None, running: None, began: None, number: 0 };
+        let state = State { held: None, running: None, began: None, expired: None, number: 0 };
         Renewing { search, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -214,11 +216,16 @@ impl<C: Shareable> CredentialProvider for Renewing<C> {
 
 #[async_trait::async_trait]
 impl<C: Shareable> Renew for Renewing<C> {
-    /// Where nothing was handed out since the last time, there is nothing to expire: of 64 requests that fail together
-    /// the first begins the search and the others wait for it.
-    fn expire(&self) -> bool {
+    /// Of 64 requests that fail together, in whichever of the buckets that share the credentials, the first begins a search and
+    /// the others wait for it, or have what it found.
+    fn expire(&self, asked: Instant) -> bool {
         let mut state = lock(&self.state);
-        if state.held.take().is_some() {
+        if state.expired.is_some_and(|expired| expired >= asked) {
+            return true;
+        }
+        if let Some(held) = state.held.take() {
+            tracing::info!(from = held.found.from, "the service takes these credentials no more; asking for new ones");
+            state.expired = Some(Instant::now());
             state.running = None;
             // Whatever a search that is under way finds is not kept.
             state.number += 1;

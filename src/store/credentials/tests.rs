@@ -142,7 +142,7 @@ async fn a_file_that_was_written_anew_is_read_again_after_the_service_refused() 
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKOLD");
     write(home.directory.path(), "credentials", &text("AKNEW"));
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKOLD");
-    renew.expire();
+    renew.expire(tokio::time::Instant::now());
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKNEW");
 }
 
@@ -162,7 +162,7 @@ async fn a_credential_process_is_run_and_its_failure_is_told_in_its_own_words() 
     let told = renew.describe().await.unwrap().until.unwrap();
     assert!(until.duration_since(told).unwrap() < Duration::from_secs(1));
     std::fs::write(&script, "echo not signed in to example >&2; exit 3").unwrap();
-    renew.expire();
+    renew.expire(tokio::time::Instant::now());
     let error = provider.get_credential().await.unwrap_err();
     let location = Location { bucket: Bucket::new("s3://bucket"), key: Key::new("key") };
     let error = Fault::within(&error).unwrap().clone().at(location);
@@ -257,12 +257,12 @@ async fn the_role_of_the_machine_is_asked_of_its_metadata_service_and_renewed() 
     let (provider, renew) = home.asks();
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKROLE0");
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKROLE0");
-    renew.expire();
+    renew.expire(tokio::time::Instant::now());
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKROLE1");
     assert!(renew.describe().await.unwrap().from.contains("role of this machine"));
     // From a machine that has a role, no answer is an outage, and whoever waits may try again.
     down.store(true, Ordering::SeqCst);
-    renew.expire();
+    renew.expire(tokio::time::Instant::now());
     let fault = renew.describe().await.unwrap_err();
     assert!(matches!(fault, Fault::Unreachable { .. }), "{fault}");
     down.store(false, Ordering::SeqCst);
@@ -343,7 +343,7 @@ async fn many_requests_make_one_search_and_a_failure_is_not_kept() {
     assert_eq!(keys(&renewing, 64).await, vec!["0"; 64]);
     // All of them are refused by the service: one search more.
     for _ in 0..64 {
-        renewing.expire();
+        renewing.expire(tokio::time::Instant::now());
     }
     assert_eq!(keys(&renewing, 64).await, vec!["1"; 64]);
     assert_eq!(search.count(), 2);
@@ -364,7 +364,7 @@ async fn a_search_that_began_before_the_refusal_is_not_believed() {
     assert_eq!(keys(&renewing, 1).await, ["0"]);
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(search.count(), 2);
-    renewing.expire();
+    renewing.expire(tokio::time::Instant::now());
     assert_eq!(keys(&renewing, 2).await, ["2", "2"]);
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(keys(&renewing, 1).await, ["2"]);
@@ -414,4 +414,16 @@ async fn a_search_that_breaks_down_is_made_again() {
     let renewing = Renewing::new(Arc::new(Frail::default()));
     assert!(renewing.get_credential().await.is_err());
     assert_eq!(renewing.get_credential().await.unwrap().key_id, "k");
+}
+
+#[tokio::test]
+async fn what_newer_credentials_came_since_a_request_began_is_not_expired_by_it() {
+    let (search, renewing) = Scripted::renewing(0, 3600, false);
+    assert_eq!(keys(&renewing, 1).await, ["0"]);
+    let asked = tokio::time::Instant::now();
+    // Two buckets share them, and a request of each is refused: the second one hears of it when all is well again.
+    assert!(renewing.expire(asked));
+    assert_eq!(keys(&renewing, 1).await, ["1"]);
+    assert!(renewing.expire(asked));
+    assert_eq!((keys(&renewing, 1).await, search.count()), (vec!["1".to_owned()], 2));
 }

@@ -24,12 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests for credentials.
 #[derive(Clone, Debug)]
-pub(super) struct Transport(Line);
+pub(super) struct Transport {
+    through: reqwest::Client,
+    direct: reqwest::Client,
+}
 
 impl Transport {
     /// Over the connections of the stores.
     pub fn new(line: &Line) -> Transport {
-        Transport(line.clone())
+        Transport { through: line.through.clone(), direct: line.direct.clone() }
     }
 
     /// One request and its whole answer, within `patience`.
@@ -38,7 +41,7 @@ impl Transport {
         request: http::Request<bytes::Bytes>,
         patience: Duration,
     ) -> Result<http::Response<bytes::Bytes>, ConnectorError> {
-        let client = if is_near(request.uri()) { &self.0.direct } else { &self.0.through };
+        let client = if is_near(request.uri()) { &self.direct } else { &self.through };
         let request = reqwest::Request::try_from(request.map(reqwest::Body::from))
             .map_err(|error| ConnectorError::user(error.into()))?;
         let exchange = async {

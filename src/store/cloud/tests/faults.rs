@@ -362,7 +362,8 @@ async fn many_readers_of_a_service_in_trouble_get_every_byte() {
         _ => None,
     })
     .await;
-    let settings = StoreSettings { cloud_deadline: Duration::from_secs(15), ..settings(access(&server)) };
+    // Longer than it takes on a machine that has much else to do.
+    let settings = StoreSettings { cloud_deadline: Duration::from_secs(45), ..settings(access(&server)) };
     let store = Store::open_with(&Bucket::new("s3://bucket"), settings).await.unwrap();
     let keys: Vec<Key> = (0..200).map(|number| Key::new(format!("o{number}"))).collect();
     let read = futures::future::join_all(keys.iter().map(|key| store.get(key))).await;

@@ -137,3 +137,26 @@ async fn linked_stores_share_their_connections() {
     // One after the other, they all went over the first one's.
     assert_eq!((server.log().len(), server.connections()), (4, 1));
 }
+
+#[tokio::test]
+async fn linked_buckets_ask_for_credentials_once() {
+    let s3 = S3::of(&[("a", b"x")]);
+    let keys = r#"{"AccessKeyId": "AK", "SecretAccessKey": "s"}"#;
+    let server = faulty(&s3, move |request, _| (request.path() == "/keys").then(|| Reply::new(200, keys))).await;
+    let variables = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/keys", server.url)),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value)).into();
+    let access = Access { variables, ..access(&server) };
+    let home = Store::open_with(&Bucket::new("s3://bucket"), settings(access)).await.unwrap();
+    home.get(&Key::new("a")).await.unwrap();
+    let stores = crate::store::Stores::new(Arc::new(home));
+    for name in ["s3://one", "s3://two"] {
+        let linked = stores.get(&Bucket::new(name)).await.unwrap();
+        assert!(linked.get(&Key::new("a")).await.is_err(), "there is one bucket only");
+        assert_eq!(linked.who().await.unwrap().unwrap().who, "access key AK");
+    }
+    let asked = |path: &str| server.log().iter().filter(|request| request.path() == path).count();
+    assert_eq!((asked("/keys"), asked("/one/a"), asked("/two/a")), (1, 1, 1));
+}

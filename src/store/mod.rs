@@ -279,10 +279,7 @@ impl Store {
             let deadline = settings.cloud_deadline;
             let deadlines = Deadlines { first: settings.first_deadline, later: deadline };
             let (whole, prefix) = rooted::parts(bucket);
-            let line = match line {
-                Some(line) => line,
-                None => Line::new(&settings.access)?,
-            };
+            let line = line.map_or_else(|| Line::new(&settings.access), Ok)?;
             let opened = Cloud::open(&whole, &settings.access, deadlines, &line, Arc::clone(&counters)).await?;
             let mut backend: Arc<dyn Backend> = Arc::new(Arc::new(opened));
             if !prefix.is_empty() {

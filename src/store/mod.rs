@@ -68,6 +68,7 @@ pub struct StoreSettings {
     pub cloud_deadline: Duration,
     /// The same as long as a service has never answered: whoever has just named it may have misspelt it, and waits to be
     /// told. 10 s: a lost packet or a name server that answers late is overcome by then, a service that restarts is not.
+    /// `Duration::MAX` where nobody has named it just now.
     pub first_deadline: Duration,
     /// Requests at the same time. 64 saturates a 10 Gbit/s link at 20 ms and 4 MiB a request, and no disk is faster
     /// with more.

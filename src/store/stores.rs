@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::cloud::wire::Line;
 use super::{Access, Store, StoreError, StoreSettings, root};
@@ -103,7 +104,7 @@ impl Stores {
             return Ok(Arc::clone(store));
         }
         // Nobody has just typed its name; a reader of linked data is as patient as any other.
-        let first_deadline = self.home.settings.cloud_deadline;
+        let first_deadline = Duration::MAX;
         let (bucket, settings) = (bucket.clone(), StoreSettings { first_deadline, ..self.home.settings.clone() });
         let location = Location { bucket: bucket.clone(), key: Key::new("") };
         let line = match scheme(&bucket) {

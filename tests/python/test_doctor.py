@@ -11,6 +11,7 @@ import subprocess
 import mounting
 import pytest
 from servers import s3, web
+from servers.proxy import Proxy
 
 LIMIT = 120  # seconds for one look; one that waits for a service in vain gives up after 15 of them
 LOGS = mounting.REPOSITORY / "target" / "test-logs"
@@ -147,6 +148,14 @@ def test_a_host_that_does_not_answer():
     code, found = doctor(Nobody, "s3://good/home")
     assert (code, found["service"]["verdict"]) == (1, "fail")
     assert "list" not in found and "--endpoint" in found["service"]["remedy"]
+
+
+def test_a_page_in_place_of_a_service_is_told_at_once(server):
+    """One request: whoever answers so does not become a service by being asked again."""
+    with Proxy(server.port, html_every=1) as proxy:
+        code, found = doctor(proxy, "s3://good/home")
+        assert (code, found["service"]["verdict"], proxy.stats()["requests"]) == (1, "fail", 1), found
+    assert "web page" in found["service"]["said"] and "list" not in found
 
 
 def test_this_machine_and_a_store_on_disk(stores):

@@ -300,8 +300,8 @@ impl Cloud {
     /// What helps where somebody else answered in the service's stead. A service that has answered before is behind a proxy
     /// that has trouble for a moment; one that nobody has met is not there, and whoever has just named it waits to be told.
     fn after_a_stranger(&self) -> Then {
-        let hasty = self.first_deadline < self.deadline;
-        match hasty && !self.proven.load(Ordering::Relaxed) {
+        let just_named = self.first_deadline < Duration::MAX;
+        match just_named && !self.proven.load(Ordering::Relaxed) {
             true => Then::Stop,
             false => Then::Again(Fault::Cut),
         }

@@ -114,13 +114,18 @@ async fn a_web_page_in_place_of_a_service_that_nobody_has_met_is_told_at_once() 
     }
     // Of one that is known it is a proxy that has trouble for a moment.
     let server = faulty(&S3::of(&[("a", b"x")]), move |_, number| (number == 1).then(|| page(200))).await;
-    let access = Access { s3: at(&server.url), ..access(&server) };
-    let settings = StoreSettings { access, ..StoreSettings::default() };
+    let settings = StoreSettings { access: access(&server), ..StoreSettings::default() };
     let store = Store::open_with(&Bucket::new("s3://bucket"), settings).await.unwrap();
     for _ in 0..2 {
         assert_eq!(&store.get(&Key::new("a")).await.unwrap().bytes[..], b"x");
     }
     assert_eq!((server.log().len(), store.counters().retries), (3, 1));
+    // Nor does a reader of linked data wait to be told of a name that somebody has just typed.
+    let server = faulty(&S3::of(&[("a", b"x")]), move |_, number| (number == 0).then(|| page(200))).await;
+    let home = Store::open_with(&Bucket::new("s3://home"), super::settings(access(&server))).await.unwrap();
+    let linked = crate::store::Stores::new(Arc::new(home)).get(&Bucket::new("s3://bucket")).await.unwrap();
+    assert_eq!(&linked.get(&Key::new("a")).await.unwrap().bytes[..], b"x");
+    assert_eq!(server.log().len(), 2);
 }
 
 #[tokio::test]

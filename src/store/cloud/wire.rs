@@ -16,11 +16,14 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
+use tokio::time::Instant;
 
 use super::answer::{Answer, Asked};
 use super::listing::Page;
+use super::weather::{GivenUp, Weather};
 use crate::model::location::{Bucket, Key, Location};
 use crate::store::counters::Counters;
+use crate::store::pace::{Awaited, Waits};
 use crate::store::{Access, StoreError};
 
 /// For a request that nobody listens to (a token of a service account): longer than any service that works.
@@ -62,7 +65,7 @@ pub enum TroubleKind {
     /// Its certificate is not trusted. Asking again does not help.
     Certificate,
     /// Nothing came in time.
-    Late,
+    Late(GivenUp),
     /// The connection ended before the answer did.
     Cut,
 }
@@ -71,7 +74,7 @@ pub enum TroubleKind {
 #[derive(Debug)]
 struct Asking {
     asked: Asked,
-    patience: Duration,
+    waits: Waits,
     heard: Mutex<Option<Heard>>,
 }
 
@@ -79,10 +82,10 @@ tokio::task_local! {
     static ASKING: Arc<Asking>;
 }
 
-/// Runs `request`, which goes through a [`Wire`] in this task, and brings back what was heard last. `patience` bounds
-/// the wait for the answer to begin.
-pub async fn listen<T>(asked: Asked, patience: Duration, request: impl Future<Output = T>) -> (T, Option<Heard>) {
-    let asking = Arc::new(Asking { asked, patience, heard: Mutex::default() });
+/// Runs `request`, which goes through a [`Wire`] in this task, and brings back what was heard last. `waits` bounds the
+/// wait for the answer.
+pub async fn listen<T>(asked: Asked, waits: Waits, request: impl Future<Output = T>) -> (T, Option<Heard>) {
+    let asking = Arc::new(Asking { asked, waits, heard: Mutex::default() });
     let done = ASKING.scope(Arc::clone(&asking), request).await;
     let heard = asking.heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
     (done, heard)
@@ -157,6 +160,7 @@ fn proxies(access: &Access) -> Result<Vec<reqwest::Proxy>, StoreError> {
 pub struct Wire {
     client: reqwest::Client,
     counters: Arc<Counters>,
+    weather: Arc<Weather>,
 }
 
 impl Wire {
@@ -165,7 +169,13 @@ impl Wire {
     /// # Errors
     /// As [`client`].
     pub fn new(access: &Access, counters: Arc<Counters>) -> Result<Wire, StoreError> {
-        Ok(Wire { client: client(access)?, counters })
+        let weather = Arc::new(Weather::new(Arc::clone(&counters)));
+        Ok(Wire { client: client(access)?, counters, weather })
+    }
+
+    /// How the service behind it has been of late.
+    pub fn weather(&self) -> Arc<Weather> {
+        Arc::clone(&self.weather)
     }
 
     /// The builders of `object_store` want to be told: no retries, and plain HTTP where an endpoint says so.
@@ -196,9 +206,9 @@ impl HttpConnector for Wire {
 impl HttpService for Wire {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let asking = ASKING.try_with(Arc::clone).ok();
-        let (asked, patience) =
-            asking.as_ref().map_or((Asked::Get, PATIENCE), |asking| (asking.asked, asking.patience));
-        let (result, heard) = self.exchange(request, asked, patience).await;
+        let (asked, waits) =
+            asking.as_ref().map_or((Asked::Get, Waits::of(PATIENCE)), |asking| (asking.asked, asking.waits));
+        let (result, heard) = self.exchange(request, asked, waits).await;
         if let (Some(asking), Some(heard)) = (asking, heard) {
             *asking.heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(heard);
         }
@@ -211,7 +221,7 @@ impl Wire {
         &self,
         request: HttpRequest,
         asked: Asked,
-        patience: Duration,
+        waits: Waits,
     ) -> (Result<HttpResponse, HttpError>, Option<Heard>) {
         let host = request.uri().authority().map_or_else(String::new, |authority| authority.to_string());
         let fail = |trouble: Trouble, kind| {
@@ -226,13 +236,22 @@ impl Wire {
             }
         };
         self.counters.sent();
-        let answered = match tokio::time::timeout(patience, self.client.execute(request)).await {
+        let awaited = match asked {
+            Asked::Get | Asked::Part | Asked::Head => Awaited::Head,
+            Asked::List | Asked::Write | Asked::WriteIf => Awaited::Other,
+        };
+        let began = Instant::now();
+        let answered = match self.weather.wait(awaited, &waits, self.client.execute(request)).await {
             Ok(Ok(answered)) => http::Response::<reqwest::Body>::from(answered),
             Ok(Err(error)) => return fail(trouble(&host, error), HttpErrorKind::Connect),
-            Err(_) => return fail(late(&host, patience), HttpErrorKind::Timeout),
+            Err(given_up) => return fail(late(&host, given_up), HttpErrorKind::Timeout),
         };
         let (parts, body) = answered.into_parts();
         let status = parts.status;
+        if status.is_success() {
+            // A refusal is quick, and says nothing of answers.
+            self.weather.note(awaited, began.elapsed());
+        }
         // What is not an object's bytes is read here, so that it can be noted.
         let limit = match asked {
             _ if !status.is_success() => ERROR_BYTES,
@@ -244,9 +263,9 @@ impl Wire {
                 return (Ok(answered), Some(Heard::Answer(Box::new(answer))));
             }
         };
-        let document = match read(body, limit, patience).await {
+        let document = match self.read(body, limit, waits).await {
             Ok(document) => document,
-            Err(Broken::Late) => return fail(late(&host, patience), HttpErrorKind::Timeout),
+            Err(Broken::Late(given_up)) => return fail(late(&host, given_up), HttpErrorKind::Timeout),
             Err(Broken::Cut(error)) => return fail(trouble(&host, error), HttpErrorKind::Interrupted),
             // The head of an error is enough; a page is not.
             Err(Broken::Long) if !status.is_success() => Bytes::new(),
@@ -265,6 +284,19 @@ impl Wire {
         }
         (Ok(HttpResponse::from_parts(parts, passed.into())), Some(Heard::Answer(Box::new(answer))))
     }
+
+    /// A whole document, each part in time.
+    async fn read(&self, mut body: reqwest::Body, limit: usize, waits: Waits) -> Result<Bytes, Broken> {
+        let mut document = BytesMut::new();
+        while let Some(frame) = self.weather.wait(Awaited::Part, &waits, body.frame()).await.map_err(Broken::Late)? {
+            let Ok(part) = frame.map_err(Broken::Cut)?.into_data() else { continue };
+            if document.len() + part.len() > limit {
+                return Err(Broken::Long);
+            }
+            document.extend_from_slice(&part);
+        }
+        Ok(document.freeze())
+    }
 }
 
 async fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, String> {
@@ -282,22 +314,9 @@ async fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, String> {
 }
 
 enum Broken {
-    Late,
+    Late(GivenUp),
     Long,
     Cut(reqwest::Error),
-}
-
-/// A whole document, each part within `patience`.
-async fn read(mut body: reqwest::Body, limit: usize, patience: Duration) -> Result<Bytes, Broken> {
-    let mut document = BytesMut::new();
-    while let Some(frame) = tokio::time::timeout(patience, body.frame()).await.map_err(|_| Broken::Late)? {
-        let Ok(part) = frame.map_err(Broken::Cut)?.into_data() else { continue };
-        if document.len() + part.len() > limit {
-            return Err(Broken::Long);
-        }
-        document.extend_from_slice(&part);
-    }
-    Ok(document.freeze())
 }
 
 /// A sentence as an error.
@@ -305,9 +324,9 @@ async fn read(mut body: reqwest::Body, limit: usize, patience: Duration) -> Resu
 #[error("{0}")]
 pub struct Told(pub String);
 
-fn late(host: &str, patience: Duration) -> Trouble {
-    let reason = format!("{host} did not answer within {} s", patience.as_secs_f32());
-    Trouble { kind: TroubleKind::Late, reason }
+fn late(host: &str, given_up: GivenUp) -> Trouble {
+    let reason = format!("{host} did not answer within {} s", given_up.after.as_secs_f32());
+    Trouble { kind: TroubleKind::Late(given_up), reason }
 }
 
 fn cut(host: &str, error: reqwest::Error) -> HttpError {
@@ -336,7 +355,8 @@ fn trouble(host: &str, error: reqwest::Error) -> Trouble {
         return Trouble { kind: TroubleKind::Connect, reason };
     }
     if error.is_timeout() {
-        return Trouble { kind: TroubleKind::Late, reason: format!("{host} did not answer in time") };
+        let kind = TroubleKind::Late(GivenUp { after: CONNECT, guess: false });
+        return Trouble { kind, reason: format!("{host} did not answer in time") };
     }
     Trouble { kind: TroubleKind::Cut, reason: format!("{host} broke off the connection ({detail})") }
 }
@@ -360,12 +380,12 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 impl Trouble {
     /// What it means for the object at `key`.
-    pub fn at(&self, bucket: &Bucket, key: &Key, waited: Duration) -> StoreError {
+    pub fn at(&self, bucket: &Bucket, key: &Key) -> StoreError {
         let location = Location { bucket: bucket.clone(), key: key.clone() };
         let reason = self.reason.clone();
         match self.kind {
             TroubleKind::Connect | TroubleKind::Certificate => StoreError::Unreachable { location, reason },
-            TroubleKind::Late => StoreError::Timeout { location, seconds: waited.as_secs() },
+            TroubleKind::Late(given_up) => StoreError::Timeout { location, seconds: given_up.after.as_secs() },
             TroubleKind::Cut => StoreError::Garbled { location, reason },
         }
     }

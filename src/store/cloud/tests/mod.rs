@@ -5,11 +5,12 @@ mod policies;
 mod refusals;
 mod server;
 mod ways;
+mod weather;
 
 use futures::TryStreamExt;
 
 use super::*;
-use crate::store::{Credentials, Denial, Store, StoreSettings};
+use crate::store::{Credentials, Denial, Store, StoreSettings, Urgency};
 use server::{Reply, Request, S3, Server, etag};
 
 /// Access to `server` as somebody.

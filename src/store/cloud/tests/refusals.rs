@@ -180,6 +180,7 @@ async fn an_expired_token_is_renewed_once_for_all_who_wait_and_the_request_repea
         },
         then: attempts::Then::Renew,
         unsaid: false,
+        gained: false,
     };
     let ask = || {
         cloud.ask(&key, None, |_, _| {

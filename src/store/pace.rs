@@ -20,7 +20,7 @@ const REMEMBERED: usize = 512;
 /// Of so many answers one may take longer than is waited for.
 const SLOW: usize = 100;
 /// Fewer answers than this say nothing yet.
-const TELLING: usize = 16;
+const TELLING: usize = 8;
 
 /// How long one thing took of late.
 #[derive(Clone, Debug, Default)]

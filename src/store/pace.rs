@@ -19,8 +19,14 @@ const SHORTEST: Duration = Duration::from_millis(250);
 const REMEMBERED: usize = 512;
 /// Of so many answers one may take longer than is waited for.
 const SLOW: usize = 100;
-/// Fewer answers than this say nothing yet.
+/// However regular a service is, this many times the usual time is nothing special.
+const UNUSUAL: u32 = 3;
+/// Fewer answers than this say little: ...
 const TELLING: usize = 8;
+/// ... so many times what the slowest of them took is waited, ...
+const UNSURE: u32 = 4;
+/// ... and this at least: a first answer may need a connection from the other end of the world.
+const UNKNOWN: Duration = Duration::from_secs(1);
 
 /// How long one thing took of late.
 #[derive(Clone, Debug, Default)]
@@ -37,9 +43,9 @@ impl Window {
         self.times.push_back(time);
     }
 
-    /// The time that all but `above` take at most; `None` as long as too little is known.
+    /// The time that all but `above` take at most; `None` as long as nothing is known.
     fn below(&self, above: usize) -> Option<Duration> {
-        let last = self.times.len().checked_sub(1).filter(|last| last + 1 >= TELLING)?;
+        let last = self.times.len().checked_sub(1)?;
         let mut times: Vec<Duration> = self.times.iter().copied().collect();
         let (_, time, _) = times.select_nth_unstable(last.saturating_sub(above).min(last));
         Some(*time)
@@ -67,40 +73,25 @@ pub enum Awaited {
     Other,
 }
 
-/// How long something is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wait {
-    /// Then it seems stuck, and is given up if the allowance pays for that.
-    pub soon: Duration,
-    /// Then it is given up in any case.
-    pub late: Duration,
-}
-
 /// How long one attempt waits for each part of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waits {
-    /// For the beginning of an object's answer.
-    pub head: Wait,
-    /// For the next bytes.
-    pub part: Wait,
-    /// For any other answer.
-    pub other: Wait,
+    /// How often the request was given up as stuck before; `None` where it never is.
+    pub stuck: Option<u32>,
+    /// After this long it is given up in any case.
+    pub late: Duration,
 }
 
 impl Waits {
-    /// The same for everything.
+    /// Those of an attempt that is never given up on a guess.
     pub fn of(time: Duration) -> Waits {
-        let wait = Wait { soon: time, late: time };
-        Waits { head: wait, part: wait, other: wait }
+        Waits { stuck: None, late: time }
     }
 
-    /// That for one kind of thing.
-    pub fn of_kind(&self, awaited: Awaited) -> Wait {
-        match awaited {
-            Awaited::Head => self.head,
-            Awaited::Part => self.part,
-            Awaited::Other => self.other,
-        }
+    /// Those of an attempt of a request that has `deadline`, of which `left` is left, and that was given up as stuck
+    /// `stuck` times, `late` of these with certainty.
+    pub fn after(stuck: u32, late: u32, left: Duration, deadline: Duration) -> Waits {
+        Waits { stuck: Some(stuck), late: doubled(deadline / PATIENCE, late).min(left) }
     }
 }
 
@@ -124,30 +115,38 @@ impl Pace {
 
     /// Something was given up as stuck. It would have taken longer than 99 of 100 do, and is noted as taking just that:
     /// or else the slow ones would be missing among those that came, and each time a little less would be waited.
+    /// As long as little is known, what was waited says nothing.
     pub fn note_stuck(&mut self, awaited: Awaited) {
-        let window = match awaited {
-            Awaited::Head => &self.heads,
-            Awaited::Part => &self.parts,
-            Awaited::Other => return,
+        let known = self.window(awaited).is_some_and(|window| window.times.len() >= TELLING);
+        if let Some(least) = self.soon(awaited, 0).filter(|_| known) {
+            self.note(awaited, least);
+        }
+    }
+
+    fn window(&self, awaited: Awaited) -> Option<&Window> {
+        match awaited {
+            Awaited::Head => Some(&self.heads),
+            Awaited::Part => Some(&self.parts),
+            Awaited::Other => None,
+        }
+    }
+
+    /// After how long something seems stuck, of a request that was given up as stuck `stuck` times. `None` where nothing
+    /// is known, or it takes as long as there is to do.
+    pub fn soon(&self, awaited: Awaited, stuck: u32) -> Option<Duration> {
+        let window = self.window(awaited)?;
+        let slowest = window.slowest()?;
+        let soon = if window.times.len() < TELLING {
+            slowest.saturating_mul(UNSURE).max(UNKNOWN)
+        } else {
+            slowest.max(window.usual()?.saturating_mul(UNUSUAL)).max(SHORTEST)
         };
-        let least = window.slowest().unwrap_or_default().max(SHORTEST);
-        self.note(awaited, least);
+        Some(doubled(soon, stuck))
     }
 
     /// The usual time to the beginning of an object's answer: a round trip to the service.
     pub fn round_trip(&self) -> Option<Duration> {
         self.heads.usual()
-    }
-
-    /// How long an attempt waits of a request that has `deadline`, of which `left` is left, and that was given up as
-    /// stuck `stuck` times, `late` of these with certainty.
-    pub fn waits(&self, stuck: u32, late: u32, left: Duration, deadline: Duration) -> Waits {
-        let late = doubled(deadline / PATIENCE, late).min(left);
-        let wait = |window: &Window| {
-            let soon = window.slowest().map(|time| doubled(time.max(SHORTEST), stuck));
-            Wait { soon: soon.unwrap_or(late).min(late), late }
-        };
-        Waits { head: wait(&self.heads), part: wait(&self.parts), other: Wait { soon: late, late } }
     }
 }
 
@@ -204,36 +203,43 @@ mod tests {
     }
 
     #[test]
-    fn without_knowing_the_wait_is_a_part_of_the_deadline_and_doubles() {
-        let pace = quick(ms(20), TELLING - 1);
-        let waits = |late, left| pace.waits(0, late, left, DEADLINE);
-        assert_eq!(waits(0, DEADLINE), Waits::of(ms(4000)));
-        assert_eq!(waits(2, DEADLINE), Waits::of(ms(16_000)));
-        assert_eq!(waits(9, DEADLINE), Waits::of(DEADLINE));
-        assert_eq!(waits(2, ms(700)), Waits::of(ms(700)));
-        assert_eq!(pace.round_trip(), None);
+    fn what_certainly_is_late_is_a_part_of_the_deadline_and_doubles() {
+        let waits = |late, left| Waits::after(5, late, left, DEADLINE).late;
+        assert_eq!(waits(0, DEADLINE), ms(4000));
+        assert_eq!(waits(2, DEADLINE), ms(16_000));
+        assert_eq!(waits(9, DEADLINE), DEADLINE);
+        assert_eq!(waits(2, ms(700)), ms(700));
     }
 
     #[test]
     fn a_quick_service_seems_stuck_after_what_99_of_100_take_and_a_quarter_of_a_second_at_least() {
-        let mut pace = quick(ms(20), REMEMBERED);
-        assert_eq!(pace.round_trip(), Some(ms(20)));
-        let late = ms(4000);
-        let wait = |soon| Wait { soon, late };
-        assert_eq!(
-            pace.waits(0, 0, DEADLINE, DEADLINE),
-            Waits { head: wait(ms(250)), part: wait(ms(250)), other: wait(late) }
-        );
+        let mut pace = Pace::default();
+        assert_eq!((pace.soon(Awaited::Head, 0), pace.round_trip()), (None, None));
+        pace.note(Awaited::Head, ms(300));
+        pace.note_stuck(Awaited::Head);
+        assert_eq!(pace.soon(Awaited::Head, 0), Some(ms(1200)));
+        let mut pace = quick(ms(20), TELLING - 1);
+        assert_eq!(pace.soon(Awaited::Head, 0), Some(ms(1000)));
+        for _ in TELLING..=REMEMBERED {
+            pace.note(Awaited::Head, ms(20));
+        }
+        assert_eq!((pace.soon(Awaited::Head, 0), pace.round_trip()), (Some(ms(250)), Some(ms(20))));
         for _ in 0..5 {
             pace.note(Awaited::Head, ms(900));
         }
-        assert_eq!(pace.waits(0, 0, DEADLINE, DEADLINE).head, wait(ms(250)));
+        assert_eq!(pace.soon(Awaited::Head, 0), Some(ms(250)));
         pace.note(Awaited::Head, ms(900));
-        assert_eq!(pace.waits(0, 0, DEADLINE, DEADLINE).head, wait(ms(900)));
-        assert_eq!(pace.waits(0, 0, DEADLINE, DEADLINE).part, wait(ms(250)));
-        // Twice as long each time, as long as it is not given up anyway.
-        assert_eq!(pace.waits(1, 1, DEADLINE, DEADLINE).head, Wait { soon: ms(1800), late: ms(8000) });
-        assert_eq!(pace.waits(9, 0, DEADLINE, DEADLINE).head, wait(late));
+        assert_eq!(pace.soon(Awaited::Head, 0), Some(ms(900)));
+        // Twice as long each time.
+        assert_eq!(pace.soon(Awaited::Head, 2), Some(ms(3600)));
+        // Of bodies other things are known, and of lists nothing.
+        assert_eq!((pace.soon(Awaited::Part, 0), pace.soon(Awaited::Other, 0)), (Some(ms(1000)), None));
+    }
+
+    #[test]
+    fn where_the_usual_answer_is_slow_more_is_waited_for() {
+        let pace = quick(ms(300), REMEMBERED);
+        assert_eq!(pace.soon(Awaited::Head, 0), Some(ms(900)));
     }
 
     #[test]
@@ -242,8 +248,7 @@ mod tests {
         for _ in 0..REMEMBERED {
             pace.note(Awaited::Part, ms(2));
         }
-        let waits = pace.waits(0, 0, DEADLINE, DEADLINE);
-        assert_eq!((waits.head.soon, waits.part.soon), (ms(900), ms(250)));
+        assert_eq!((pace.soon(Awaited::Head, 0), pace.soon(Awaited::Part, 0)), (Some(ms(2700)), Some(ms(250))));
         assert_eq!(pace.parts.times.len(), REMEMBERED);
     }
 
@@ -254,7 +259,7 @@ mod tests {
         let mut given_up = 0;
         for _ in 0..100 {
             let mut stuck = 0;
-            while pace.waits(stuck, stuck, DEADLINE, DEADLINE).head.soon < ms(600) {
+            while pace.soon(Awaited::Head, stuck) < Some(ms(600)) {
                 stuck += 1;
             }
             given_up += stuck;
@@ -266,17 +271,17 @@ mod tests {
     #[test]
     fn what_is_given_up_is_not_missed_among_what_came() {
         let mut pace = Pace::default();
-        // Answers take up to a second, and are given up as soon as they seem stuck.
+        // One answer in ten takes up to a second; from the thousandth on they are given up as soon as they seem stuck.
         for number in 0..20_000 {
-            let time = ms(number * 371 % 1000);
-            if time > pace.waits(0, 0, DEADLINE, DEADLINE).head.soon {
+            let time = ms(if number % 10 == 7 { number / 10 * 371 % 1000 } else { 20 });
+            if number > 1000 && pace.soon(Awaited::Head, 0).is_some_and(|soon| time > soon) {
                 pace.note_stuck(Awaited::Head);
             } else {
                 pace.note(Awaited::Head, time);
             }
         }
-        let soon = pace.waits(0, 0, DEADLINE, DEADLINE).head.soon;
-        assert!(soon >= ms(950), "{soon:?}");
+        let soon = pace.soon(Awaited::Head, 0);
+        assert!(soon >= Some(ms(850)), "{soon:?}");
     }
 
     #[test]

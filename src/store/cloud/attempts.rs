@@ -102,8 +102,8 @@ impl Attempts {
     }
 
     /// How long the next answer is waited for.
-    pub fn waits(&self, weather: &Weather) -> Waits {
-        weather.waits(self.stuck, self.late, self.deadline.saturating_sub(self.began.elapsed()), self.known)
+    pub fn waits(&self) -> Waits {
+        Waits::after(self.stuck, self.late, self.deadline.saturating_sub(self.began.elapsed()), self.known)
     }
 
     /// How long to wait before the next attempt; `None`: give up.
@@ -145,7 +145,7 @@ impl Cloud {
             let asked_at = Instant::now();
             // While bytes flow nothing else ends an attempt.
             let flow = self.deadline.saturating_mul(FLOW).saturating_sub(attempts.began.elapsed());
-            let attempt = request(Arc::clone(&service), attempts.waits(&self.weather));
+            let attempt = request(Arc::clone(&service), attempts.waits());
             let Ok(answer) = tokio::time::timeout(flow, attempt).await else {
                 let error = StoreError::Timeout { location: self.location(key), seconds: flow.as_secs() };
                 return Err(self.gave_up(error, &attempts));

@@ -29,7 +29,7 @@ pub async fn find(
             what: url.to_owned(),
             reason: format!("not the URL of a bucket: {error}"),
         })?;
-        let (_, heard) = listen(Asked::Head, attempts.waits(&weather), wire.send(request)).await;
+        let (_, heard) = listen(Asked::Head, attempts.waits(), wire.send(request)).await;
         let (error, fault) = match heard {
             Some(Heard::Answer(answer)) => match told(&answer) {
                 Ok(region) => return Ok(region),

@@ -3,7 +3,7 @@
 //! [`pace`](crate::store::pace) does the reckoning; here it is shared by all requests of a store, and the waiting is done.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -19,9 +19,10 @@ const GUESSES_SAVED: u32 = 16;
 /// For each answer, one request may be repeated in a hurry, and half of all that are in flight at a stretch. Where more
 /// requests fail than are answered, nothing is urgent any more.
 const HASTE_SAVED: u32 = 32;
-/// Into so many pieces a wait is cut. A process that was stopped for a while, or a machine that has too much to do, finds
-/// one of them past and not the whole: what came meanwhile is seen before anything is given up.
-const PIECES: u32 = 4;
+/// A wait is cut into pieces, the first as long as this and each as long as all before it. A process that was stopped for a
+/// while, or a machine that has too much to do, finds one of them past and not the whole: what came meanwhile is seen before
+/// anything is given up. And what others were answered meanwhile tells when this one seems stuck.
+const PIECE: Duration = Duration::from_millis(60);
 
 /// How a service has been of late.
 #[derive(Debug)]
@@ -65,11 +66,6 @@ impl Weather {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// See [`Pace::waits`].
-    pub fn waits(&self, stuck: u32, late: u32, left: Duration, deadline: Duration) -> Waits {
-        self.state().pace.waits(stuck, late, left, deadline)
-    }
-
     /// See [`Pace::note`].
     pub fn note(&self, awaited: Awaited, time: Duration) {
         self.state().pace.note(awaited, time);
@@ -99,20 +95,25 @@ impl Weather {
         waits: &Waits,
         coming: impl Future<Output = T>,
     ) -> Result<T, GivenUp> {
-        let (wait, mut coming) = (waits.of_kind(awaited), pin!(coming));
-        if let Some(came) = within(wait.soon, coming.as_mut()).await {
-            return Ok(came);
-        }
-        let mut given_up = GivenUp { after: wait.late, guess: false };
-        if wait.soon < wait.late {
-            if self.guess(awaited) {
-                given_up = GivenUp { after: wait.soon, guess: true };
-            } else if let Some(came) = within(wait.late - wait.soon, coming).await {
+        let (mut coming, mut waited, mut may_guess) = (pin!(coming), Duration::ZERO, true);
+        loop {
+            let soon = match waits.stuck.filter(|_| may_guess) {
+                Some(stuck) => self.state().pace.soon(awaited, stuck),
+                None => None,
+            };
+            let guess = soon.is_some_and(|soon| waited >= soon && soon < waits.late);
+            if guess && self.guess(awaited) || waited >= waits.late {
+                self.counters.abandoned();
+                return Err(GivenUp { after: waited, guess: waited < waits.late });
+            }
+            may_guess &= !guess;
+            let next = soon.filter(|soon| waited < *soon).unwrap_or(waits.late).min(waits.late);
+            let piece = waited.max(PIECE).min(next - waited);
+            if let Ok(came) = tokio::time::timeout(piece, coming.as_mut()).await {
                 return Ok(came);
             }
+            waited += piece;
         }
-        self.counters.abandoned();
-        Err(given_up)
     }
 
     /// Whether what seems stuck may be given up; then it is noted as slow.
@@ -124,16 +125,6 @@ impl Weather {
         }
         may
     }
-}
-
-/// What comes within `time`.
-async fn within<F: Future>(time: Duration, mut coming: Pin<&mut F>) -> Option<F::Output> {
-    for _ in 0..PIECES {
-        if let Ok(came) = tokio::time::timeout(time / PIECES, coming.as_mut()).await {
-            return Some(came);
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -159,7 +150,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_seems_stuck_is_given_up_as_long_as_answers_pay_for_it() {
         let (weather, counters) = quick();
-        let waits = weather.waits(0, 0, DEADLINE, DEADLINE);
+        let waits = Waits::after(0, 0, DEADLINE, DEADLINE);
         let never = || std::future::pending::<()>();
         for _ in 0..GUESSES_SAVED {
             let began = Instant::now();
@@ -186,7 +177,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_process_that_stood_still_looks_before_it_gives_up() {
         let (weather, _) = quick();
-        let waits = weather.waits(0, 0, DEADLINE, DEADLINE);
+        let waits = Waits::after(0, 0, DEADLINE, DEADLINE);
         let comes = async {
             tokio::time::sleep(ms(100)).await;
             // Of an answer that is there, a task of the connection has yet to read it.
@@ -200,6 +191,26 @@ mod tests {
         };
         let (came, ()) = tokio::join!(weather.wait(Awaited::Head, &waits, comes), stops);
         assert_eq!(came, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_are_answered_meanwhile_tells_when_an_answer_is_stuck() {
+        let weather = Weather::new(Arc::default());
+        let waits = Waits::after(0, 0, DEADLINE, DEADLINE);
+        let others = async {
+            tokio::time::sleep(ms(20)).await;
+            for _ in 0..20 {
+                weather.note(Awaited::Part, ms(20));
+            }
+        };
+        let (given_up, ()) = tokio::join!(weather.wait(Awaited::Part, &waits, std::future::pending::<()>()), others);
+        assert_eq!(given_up, Err(GivenUp { after: ms(250), guess: true }));
+        // Where nothing is known there is no guess; and no wait ends before it looked.
+        let weather = Weather::new(Arc::default());
+        let given_up = weather.wait(Awaited::Part, &waits, std::future::pending::<()>()).await;
+        assert_eq!(given_up, Err(GivenUp { after: ms(4000), guess: false }));
+        let none = Waits::after(0, 0, Duration::ZERO, DEADLINE);
+        assert!(weather.wait(Awaited::Part, &none, std::future::pending::<()>()).await.is_err());
     }
 
     #[test]

@@ -241,13 +241,13 @@ impl Backend for Hung {
             conditional_put: false,
         }
     }
-    async fn get(&self, _: &Key, _: Get, _permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
+    async fn get(&self, _: &Key, _: Get, _permit: Permit) -> Result<Object, StoreError> {
         std::future::pending().await
     }
-    async fn head(&self, _: &Key, _permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+    async fn head(&self, _: &Key, _permit: Permit) -> Result<Meta, StoreError> {
         std::future::pending().await
     }
-    async fn list(&self, _: &str, _: Option<&str>, _: usize, _: OwnedSemaphorePermit) -> Result<Listing, StoreError> {
+    async fn list(&self, _: &str, _: Option<&str>, _: usize, _: Permit) -> Result<Listing, StoreError> {
         std::future::pending().await
     }
     fn list_below(&self, _: &str) -> BoxStream<'static, Result<Batch, StoreError>> {

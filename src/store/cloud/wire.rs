@@ -17,13 +17,16 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
+use tokio::time::Instant;
 
 use super::answer::{Answer, Asked};
 use super::listing::Page;
+use super::weather::{GivenUp, Weather};
 use crate::model::location::{Bucket, Key, Location};
 use crate::store::access::Proxies;
 use crate::store::counters::Counters;
 use crate::store::credentials::Aws;
+use crate::store::pace::{Awaited, Waits};
 use crate::store::{Access, StoreError};
 
 /// For a request that nobody listens to: longer than any service that works.
@@ -68,7 +71,7 @@ pub enum TroubleKind {
     /// does not help.
     Stranger,
     /// Nothing came in time.
-    Late,
+    Late(GivenUp),
     /// The connection ended before the answer did.
     Cut,
 }
@@ -77,7 +80,7 @@ pub enum TroubleKind {
 #[derive(Debug)]
 struct Asking {
     asked: Asked,
-    patience: Duration,
+    waits: Waits,
     heard: Mutex<Option<Heard>>,
 }
 
@@ -85,10 +88,10 @@ tokio::task_local! {
     static ASKING: Arc<Asking>;
 }
 
-/// Runs `request`, which goes through a [`Wire`] in this task, and brings back what was heard last. `patience` bounds
-/// the wait for the answer to begin.
-pub async fn listen<T>(asked: Asked, patience: Duration, request: impl Future<Output = T>) -> (T, Option<Heard>) {
-    let asking = Arc::new(Asking { asked, patience, heard: Mutex::default() });
+/// Runs `request`, which goes through a [`Wire`] in this task, and brings back what was heard last. `waits` bounds the
+/// wait for the answer.
+pub async fn listen<T>(asked: Asked, waits: Waits, request: impl Future<Output = T>) -> (T, Option<Heard>) {
+    let asking = Arc::new(Asking { asked, waits, heard: Mutex::default() });
     let done = ASKING.scope(Arc::clone(&asking), request).await;
     let heard = asking.heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
     (done, heard)
@@ -180,6 +183,7 @@ fn proxies(access: &Access) -> Result<Vec<reqwest::Proxy>, StoreError> {
 pub struct Wire {
     line: Line,
     counters: Arc<Counters>,
+    weather: Arc<Weather>,
     /// Whether anybody has answered in HTTP yet. Until then it may be somebody who speaks something else.
     met: Arc<AtomicBool>,
 }
@@ -187,12 +191,18 @@ pub struct Wire {
 impl Wire {
     /// A wire over `line`, whose requests are counted in `counters`.
     pub fn new(line: &Line, counters: Arc<Counters>) -> Wire {
-        Wire { line: line.clone(), counters, met: Arc::default() }
+        let weather = Arc::new(Weather::new(Arc::clone(&counters)));
+        Wire { line: line.clone(), counters, weather, met: Arc::default() }
     }
 
     /// Its connections.
     pub fn line(&self) -> &Line {
         &self.line
+    }
+
+    /// How the service behind it has been of late.
+    pub fn weather(&self) -> Arc<Weather> {
+        Arc::clone(&self.weather)
     }
 
     /// The builders of `object_store` want to be told: no retries, and plain HTTP where an endpoint says so.
@@ -223,9 +233,9 @@ impl HttpConnector for Wire {
 impl HttpService for Wire {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let asking = ASKING.try_with(Arc::clone).ok();
-        let (asked, patience) =
-            asking.as_ref().map_or((Asked::Get, PATIENCE), |asking| (asking.asked, asking.patience));
-        let (result, heard) = self.exchange(request, asked, patience).await;
+        let (asked, waits) =
+            asking.as_ref().map_or((Asked::Get, Waits::of(PATIENCE)), |asking| (asking.asked, asking.waits));
+        let (result, heard) = self.exchange(request, asked, waits).await;
         if let (Some(asking), Some(heard)) = (asking, heard) {
             *asking.heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(heard);
         }
@@ -238,7 +248,7 @@ impl Wire {
         &self,
         request: HttpRequest,
         asked: Asked,
-        patience: Duration,
+        waits: Waits,
     ) -> (Result<HttpResponse, HttpError>, Option<Heard>) {
         let host = request.uri().authority().map_or_else(String::new, |authority| authority.to_string());
         let fail = |trouble: Trouble, kind| {
@@ -254,7 +264,12 @@ impl Wire {
         };
         self.counters.sent();
         let unmet = request.url().scheme() == "http" && !self.met.load(Ordering::Relaxed);
-        let answered = match tokio::time::timeout(patience, self.line.through.execute(request)).await {
+        let awaited = match asked {
+            Asked::Get | Asked::Part | Asked::Head => Awaited::Head,
+            Asked::List | Asked::Write | Asked::WriteIf => Awaited::Other,
+        };
+        let began = Instant::now();
+        let answered = match self.weather.wait(awaited, &waits, self.line.through.execute(request)).await {
             Ok(Ok(answered)) => http::Response::<reqwest::Body>::from(answered),
             Ok(Err(error)) => {
                 let trouble = trouble(&host, error);
@@ -263,7 +278,7 @@ impl Wire {
                 }
                 return fail(trouble, HttpErrorKind::Connect);
             }
-            Err(_) => return fail(late(&host, patience), HttpErrorKind::Timeout),
+            Err(given_up) => return fail(late(&host, given_up), HttpErrorKind::Timeout),
         };
         let (parts, body) = answered.into_parts();
         let status = parts.status;
@@ -272,6 +287,10 @@ impl Wire {
             return fail(only_tls(&host), HttpErrorKind::Connect);
         }
         self.met.store(true, Ordering::Relaxed);
+        if status.is_success() {
+            // A refusal is quick, and says nothing of answers.
+            self.weather.note(awaited, began.elapsed());
+        }
         // What is not an object's bytes is read here, so that it can be noted.
         let limit = match asked {
             _ if !status.is_success() => ERROR_BYTES,
@@ -284,9 +303,9 @@ impl Wire {
                 return (Ok(answered), Some(Heard::Answer(Box::new(answer))));
             }
         };
-        let document = match read(body, limit, patience).await {
+        let document = match self.read(body, limit, waits).await {
             Ok(document) => document,
-            Err(Broken::Late) => return fail(late(&host, patience), HttpErrorKind::Timeout),
+            Err(Broken::Late(given_up)) => return fail(late(&host, given_up), HttpErrorKind::Timeout),
             Err(Broken::Cut(error)) => return fail(trouble(&host, error), HttpErrorKind::Interrupted),
             // The head of an error is enough; a page is not.
             Err(Broken::Long) if !status.is_success() => Bytes::new(),
@@ -305,6 +324,19 @@ impl Wire {
             }
         }
         (Ok(HttpResponse::from_parts(parts, passed.into())), Some(Heard::Answer(Box::new(answer))))
+    }
+
+    /// A whole document, each part in time.
+    async fn read(&self, mut body: reqwest::Body, limit: usize, waits: Waits) -> Result<Bytes, Broken> {
+        let mut document = BytesMut::new();
+        while let Some(frame) = self.weather.wait(Awaited::Part, &waits, body.frame()).await.map_err(Broken::Late)? {
+            let Ok(part) = frame.map_err(Broken::Cut)?.into_data() else { continue };
+            if document.len() + part.len() > limit {
+                return Err(Broken::Long);
+            }
+            document.extend_from_slice(&part);
+        }
+        Ok(document.freeze())
     }
 }
 
@@ -335,22 +367,9 @@ async fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, String> {
 }
 
 enum Broken {
-    Late,
+    Late(GivenUp),
     Long,
     Cut(reqwest::Error),
-}
-
-/// A whole document, each part within `patience`.
-async fn read(mut body: reqwest::Body, limit: usize, patience: Duration) -> Result<Bytes, Broken> {
-    let mut document = BytesMut::new();
-    while let Some(frame) = tokio::time::timeout(patience, body.frame()).await.map_err(|_| Broken::Late)? {
-        let Ok(part) = frame.map_err(Broken::Cut)?.into_data() else { continue };
-        if document.len() + part.len() > limit {
-            return Err(Broken::Long);
-        }
-        document.extend_from_slice(&part);
-    }
-    Ok(document.freeze())
 }
 
 /// A sentence as an error.
@@ -358,9 +377,9 @@ async fn read(mut body: reqwest::Body, limit: usize, patience: Duration) -> Resu
 #[error("{0}")]
 pub struct Told(pub String);
 
-fn late(host: &str, patience: Duration) -> Trouble {
-    let reason = format!("{host} did not answer within {} s", patience.as_secs_f32());
-    Trouble { kind: TroubleKind::Late, reason }
+fn late(host: &str, given_up: GivenUp) -> Trouble {
+    let reason = format!("{host} did not answer within {} s", given_up.after.as_secs_f32());
+    Trouble { kind: TroubleKind::Late(given_up), reason }
 }
 
 fn only_tls(host: &str) -> Trouble {
@@ -403,7 +422,8 @@ fn trouble(host: &str, error: reqwest::Error) -> Trouble {
         return Trouble { kind: TroubleKind::Connect, reason };
     }
     if error.is_timeout() {
-        return Trouble { kind: TroubleKind::Late, reason: format!("{host} did not answer in time") };
+        let kind = TroubleKind::Late(GivenUp { after: CONNECT, guess: false });
+        return Trouble { kind, reason: format!("{host} did not answer in time") };
     }
     Trouble { kind: TroubleKind::Cut, reason: format!("{host} broke off the connection ({detail})") }
 }
@@ -435,12 +455,12 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 impl Trouble {
     /// What it means for the object at `key`.
-    pub fn at(&self, bucket: &Bucket, key: &Key, waited: Duration) -> StoreError {
+    pub fn at(&self, bucket: &Bucket, key: &Key) -> StoreError {
         let location = Location { bucket: bucket.clone(), key: key.clone() };
         let reason = self.reason.clone();
         match self.kind {
             TroubleKind::Connect | TroubleKind::Stranger => StoreError::Unreachable { location, reason },
-            TroubleKind::Late => StoreError::Timeout { location, seconds: waited.as_secs() },
+            TroubleKind::Late(given_up) => StoreError::Timeout { location, seconds: given_up.after.as_secs() },
             TroubleKind::Cut => StoreError::Garbled { location, reason },
         }
     }

@@ -7,12 +7,13 @@ mod server;
 mod signins;
 mod strangers;
 mod ways;
+mod weather;
 
 use futures::TryStreamExt;
 
 use super::*;
 use crate::store::access::Reach;
-use crate::store::{Credentials, Denial, Store, StoreSettings};
+use crate::store::{Credentials, Denial, Store, StoreSettings, Urgency};
 use server::{Reply, Request, S3, Server, etag};
 
 /// A service at `url`.

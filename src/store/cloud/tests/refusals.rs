@@ -181,6 +181,7 @@ async fn a_request_whose_token_has_expired_is_repeated_once_with_a_new_one() {
         },
         then: attempts::Then::Renew,
         unsaid: false,
+        gained: false,
     };
     let ask = || {
         cloud.ask(&key, None, |_, _| {

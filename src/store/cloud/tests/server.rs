@@ -62,11 +62,21 @@ pub struct Reply {
     pub hang: bool,
     /// Before a byte of the answer.
     pub stall: Duration,
+    /// Of the body, so many bytes are sent at a time, and so long after each other.
+    pub drip: Option<(usize, Duration)>,
 }
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Reply {
-        Reply { status, headers: Vec::new(), body: body.into(), cut: None, hang: false, stall: Duration::ZERO }
+        Reply {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+            cut: None,
+            hang: false,
+            stall: Duration::ZERO,
+            drip: None,
+        }
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
@@ -86,6 +96,10 @@ impl Reply {
 
     pub fn hang(self, after: usize) -> Reply {
         Reply { cut: Some(after), hang: true, ..self }
+    }
+
+    pub fn drip(self, bytes: usize, apart: Duration) -> Reply {
+        Reply { drip: Some((bytes, apart)), ..self }
     }
 
     pub fn stall(self, stall: Duration) -> Reply {
@@ -158,7 +172,17 @@ async fn serve(stream: TcpStream, answer: Handler, log: Arc<Mutex<Vec<Request>>>
         }
         head += "\r\n";
         let body = if request.method == "HEAD" { &[] } else { &reply.body[..reply.cut.unwrap_or(reply.body.len())] };
-        let sent = stream.write_all(&[head.as_bytes(), body].concat()).await;
+        let sent = match reply.drip {
+            None => stream.write_all(&[head.as_bytes(), body].concat()).await,
+            Some((bytes, apart)) => {
+                let mut sent = stream.write_all(head.as_bytes()).await;
+                for piece in body.chunks(bytes) {
+                    tokio::time::sleep(apart).await;
+                    sent = sent.and(stream.write_all(piece).await);
+                }
+                sent
+            }
+        };
         if reply.hang {
             tokio::time::sleep(Duration::from_secs(60)).await;
         }

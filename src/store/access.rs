@@ -137,6 +137,19 @@ pub enum Credentials {
     Anonymous,
 }
 
+/// Where a store in a cloud is asked for, as far as that is known by now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// URL of the bucket.
+    pub url: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+    /// By how many seconds the clock of this machine is ahead of the service's, at the last answer.
+    pub clock_ahead: Option<i64>,
+    /// The service ends each connection after one request.
+    pub reconnects: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

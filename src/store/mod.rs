@@ -39,7 +39,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-pub use access::{Access, Credentials};
+pub use access::{Access, Credentials, Whereabouts};
 pub use counters::{Counters, Requests};
 pub use credentials::Described;
 pub use error::{Denial, StoreError};
@@ -116,19 +116,6 @@ pub struct Capabilities {
     pub directories: bool,
     /// A reader never sees half of a write. HSDS rewrites files of a directory tree in place.
     pub atomic_put: bool,
-}
-
-/// Where a store in a cloud is asked for, as far as that is known by now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Whereabouts {
-    /// URL of the bucket.
-    pub url: Option<String>,
-    /// Its region.
-    pub region: Option<String>,
-    /// By how many seconds the clock of this machine is ahead of the service's, at the last answer.
-    pub clock_ahead: Option<i64>,
-    /// The service ends each connection after one request.
-    pub reconnects: bool,
 }
 
 /// An object's bytes, or the part that was asked for, with what it was taken from.

@@ -237,21 +237,21 @@ impl Report {
                 counted(totals.attributes, "attribute", "attributes"),
             ),
         );
-        line(
-            "chunks",
-            format!("{} of {} stored, {} linked", totals.stored_chunks, totals.chunks, totals.linked_chunks),
-        );
+        // Of none of them is it known what is stored: no sum says so.
+        let unknown = totals.unlisted_files > 0 && totals.unlisted_files == totals.files;
+        let stored = if unknown { "?".to_owned() } else { totals.stored_chunks.to_string() };
+        line("chunks", format!("{stored} of {} stored, {} linked", totals.chunks, totals.linked_chunks));
         line("logical bytes", bytes(totals.logical_bytes));
-        line(
-            "stored bytes",
+        let sums = || {
             format!(
                 "{} in {} (chunks {}, metadata {})",
                 bytes(totals.stored_bytes),
                 counted(totals.stored_objects, "object", "objects"),
                 bytes(totals.chunk_bytes),
                 bytes(totals.metadata_bytes),
-            ),
-        );
+            )
+        };
+        line("stored bytes", if unknown { "?".to_owned() } else { sums() });
         if totals.unlisted_files > 0 {
             let files = counted(totals.unlisted_files, "file", "files");
             line("", format!("not counted: {files} whose objects cannot be listed (a web server, the first schema)"));

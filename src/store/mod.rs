@@ -67,8 +67,9 @@ pub struct StoreSettings {
     /// than a reader's patience.
     pub deadline: Duration,
     /// The same for a service in a cloud, all repetitions of a request included: while its bytes flow, they may go on for
-    /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then; with as
-    /// long a wait for its turn, a request ends after four minutes at most, before the kernel's requests fail after five.
+    /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then, and after three minutes
+    /// a request ends in any case, before the kernel's requests fail after five. The time that it waits for its turn is
+    /// not its own.
     pub cloud_deadline: Duration,
     /// The same as long as a service has never answered: whoever has just named it may have misspelt it, and waits to be
     /// told. 10 s: a lost packet or a name server that answers late is overcome by then, a service that restarts is not.

@@ -317,3 +317,33 @@ fn the_nearest_directory_above_that_holds_the_marker_is_the_root() {
     assert_eq!(root::nearest_holding(&base.join("store"), "db").unwrap(), Some((base.join("store"), String::new())));
     assert_eq!(root::nearest_holding(&base, "db-of-nobody").unwrap(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_waits_for_is_asked_for_before_what_is_read_ahead() {
+    let memory = memory::Memory::new(Duration::from_millis(20));
+    for number in 0..100 {
+        memory.put(number.to_string(), "x");
+    }
+    let store = memory.store_with(StoreSettings { in_flight: 1, ..StoreSettings::default() });
+    let get = |number: usize, urgency| {
+        let (key, store) = (Key::new(number.to_string()), &store);
+        async move { store.at(urgency).get_if(&key, None, 1).await.unwrap() }
+    };
+    let (ahead, demand) = (Urgency::Ahead, Urgency::Demand);
+    tokio::join!(get(0, ahead), get(1, ahead), get(2, demand), get(3, ahead), get(4, demand));
+    assert_eq!(memory.asked(), ["GET 0", "GET 2", "GET 4", "GET 1", "GET 3"]);
+    assert_eq!(store.turns(), Turns { width: 1, ..Turns::default() });
+    memory.peak();
+    let store = memory.store();
+    let all = |urgency| {
+        let gets = (0..100).map(|number| {
+            let (key, store) = (Key::new(number.to_string()), &store);
+            async move { store.at(urgency).get_if(&key, None, 1).await.unwrap() }
+        });
+        futures::future::join_all(gets.collect::<Vec<_>>())
+    };
+    all(ahead).await;
+    assert_eq!(memory.peak(), 56);
+    all(demand).await;
+    assert_eq!((memory.peak(), store.turns()), (64, Turns { width: 64, ..Turns::default() }));
+}

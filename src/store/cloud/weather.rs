@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,13 +23,20 @@ const HASTE_SAVED: u32 = 32;
 /// A wait is cut into pieces, the first as long as this and each as long as all before it. A process that was stopped for a
 /// while, or a machine that has too much to do, finds one of them past and not the whole: what came meanwhile is seen before
 /// anything is given up. And what others were answered meanwhile tells when this one seems stuck.
-const PIECE: Duration = Duration::from_millis(60);
+const PIECE: Duration = Duration::from_micros(62_500);
+/// Where nothing comes at all, of whatever was asked, it is the line or a machine that stands still, and asking again is of
+/// no use: then twice as much is waited as where one answer alone is stuck.
+const STANDSTILL: u32 = 2;
 
 /// How a service has been of late.
 #[derive(Debug)]
 pub struct Weather {
     state: Mutex<State>,
     counters: Arc<Counters>,
+    /// What came so far, of whatever was waited for.
+    came: AtomicU64,
+    /// How many wait at the moment.
+    waiting: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -58,7 +66,8 @@ impl Weather {
     /// Nothing is known yet. What is given up is counted in `counters`.
     pub fn new(counters: Arc<Counters>) -> Weather {
         let (guesses, haste) = (Allowance::new(GUESSES, GUESSES_SAVED), Allowance::new(1, HASTE_SAVED));
-        Weather { state: Mutex::new(State { pace: Pace::default(), guesses, haste }), counters }
+        let state = Mutex::new(State { pace: Pace::default(), guesses, haste });
+        Weather { state, counters, came: AtomicU64::new(0), waiting: AtomicUsize::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,16 +104,24 @@ impl Weather {
         waits: &Waits,
         coming: impl Future<Output = T>,
     ) -> Result<T, GivenUp> {
+        let _waits = Waiter::new(&self.waiting);
         let (mut coming, mut waited, mut may_guess) = (pin!(coming), Duration::ZERO, waits.stuck);
         // Most things come within the first piece, without anything being reckoned.
         let mut next = PIECE.min(waits.late);
         loop {
-            let piece = waited.max(PIECE).min(next.saturating_sub(waited));
+            let (piece, left) = (waited.max(PIECE), next.saturating_sub(waited));
+            // None is much shorter than the one before.
+            let piece = if left < piece * 3 / 2 { left } else { piece };
+            let came_before = self.came.load(Ordering::Relaxed);
             if let Ok(came) = tokio::time::timeout(piece, coming.as_mut()).await {
+                self.came.fetch_add(1, Ordering::Relaxed);
                 return Ok(came);
             }
             waited += piece;
+            let alone = self.waiting.load(Ordering::Relaxed) == 1;
+            let stands = !alone && self.came.load(Ordering::Relaxed) == came_before;
             let soon = may_guess.and_then(|stuck| self.state().pace.soon(awaited, stuck));
+            let soon = soon.map(|soon| if stands { soon.saturating_mul(STANDSTILL) } else { soon });
             let guess = soon.is_some_and(|soon| waited >= soon && soon < waits.late);
             if waited >= waits.late || guess && self.guess(awaited) {
                 self.counters.abandoned();
@@ -124,6 +141,22 @@ impl Weather {
             state.pace.note_stuck(awaited);
         }
         may
+    }
+}
+
+/// One that waits, for as long as it lives.
+struct Waiter<'a>(&'a AtomicUsize);
+
+impl<'a> Waiter<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Waiter<'a> {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Waiter(waiting)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -191,6 +224,28 @@ mod tests {
         };
         let (came, ()) = tokio::join!(weather.wait(Awaited::Head, &waits, comes), stops);
         assert_eq!(came, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_comes_at_all_twice_as_much_is_waited() {
+        let (weather, counters) = quick();
+        let waits = Waits::after(0, 0, DEADLINE, DEADLINE);
+        let wait = |time| weather.wait(Awaited::Head, &waits, tokio::time::sleep(ms(time)));
+        // A line that stood still goes on after 400 ms.
+        let (one, other) = tokio::join!(wait(400), wait(450));
+        assert_eq!((one, other, counters.snapshot().abandoned), (Ok(()), Ok(()), 0));
+        let others = async {
+            for _ in 0..10 {
+                wait(40).await.unwrap();
+            }
+        };
+        let (stuck, ()) = tokio::join!(wait(5000), others);
+        assert_eq!(stuck, Err(GivenUp { after: ms(250), guess: true }));
+        let (one, other) = tokio::join!(wait(5000), wait(5000));
+        assert_eq!(
+            (one, other),
+            (Err(GivenUp { after: ms(500), guess: true }), Err(GivenUp { after: ms(500), guess: true }))
+        );
     }
 
     #[tokio::test(start_paused = true)]

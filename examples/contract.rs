@@ -11,29 +11,32 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use h5mount::config::access::environment;
+use h5mount::config::{AccessOptions, Place};
 use h5mount::model::location::Bucket;
-use h5mount::store::{Credentials, Store, StoreSettings, contract};
+use h5mount::store::{Store, StoreSettings, contract};
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     // Small, so that every listing has several.
     let mut settings = StoreSettings { page: 7, ..StoreSettings::default() };
-    settings.access.variables = std::env::vars().collect();
-    let mut url = None;
+    let (mut url, mut access) = (None, AccessOptions::default());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} wants a value"));
         match argument.as_str() {
             "--seed" => return seed(&value()?),
-            "--endpoint" => settings.access.endpoint = Some(value()?),
-            "--region" => settings.access.region = Some(value()?),
-            "--profile" => settings.access.credentials = Credentials::Profile(value()?),
-            "--ca-bundle" => settings.access.ca_bundle = Some(value()?.into()),
+            "--endpoint" => access.endpoint = Some(value()?),
+            "--region" => access.region = Some(value()?),
+            "--profile" => access.profile = Some(value()?),
+            "--ca-bundle" => access.ca_bundle = Some(value()?.into()),
             "--page" => settings.page = value()?.parse()?,
-            "--no-sign-request" => settings.access.credentials = Credentials::Anonymous,
+            "--no-sign-request" => access.no_sign_request = Some(true),
             _ => url = Some(argument),
         }
     }
     let bucket = Bucket::new(url.ok_or("no URL given")?);
+    let kind = Place { bucket: bucket.clone(), path: String::new() }.kind();
+    settings.access = access.resolve(kind, environment())?;
     tokio::runtime::Runtime::new()?.block_on(async move {
         let store = Store::open_with(&bucket, settings).await?;
         // What promises no conditional write is only read here.

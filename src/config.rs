@@ -1,8 +1,9 @@
 //! What was typed, written in a file or set in the environment becomes one resolved settings struct per room: here, once,
 //! and nowhere else. The command line knows words, the rooms know values.
 //!
-//! [`place`](mod@place) says what SOURCE means, [`access`] how its cloud is reached, [`mount`] what else there is to say of
-//! a mount, [`memory`] how much it may use, [`file`](mod@file) reads that from a file, and [`log`] says where lines go when nobody
+//! [`place`](mod@place) says what SOURCE means, [`access`] how its cloud is reached and [`profile`] what a profile of
+//! Amazon's says of that, [`mount`] what else there is to say of a mount, [`memory`] how much it may use,
+//! [`file`](mod@file) reads that from a file, and [`log`] says where lines go when nobody
 //! says it. Above stands `cli`.
 
 pub mod access;
@@ -11,6 +12,7 @@ pub mod log;
 pub mod memory;
 pub mod mount;
 pub mod place;
+pub mod profile;
 
 pub use access::AccessOptions;
 pub use mount::{LogOptions, MountOptions};

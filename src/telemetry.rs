@@ -34,10 +34,11 @@ pub enum Output<'a> {
     Kept(Kept),
 }
 
-/// What is told where RUST_LOG does not say: our own lines, and others' only when something is wrong.
-const DEFAULT: &str = "warn,h5mount=info";
+/// What is told where RUST_LOG does not say: our own lines, and others' only when something is wrong. What `aws_config` warns
+/// of, our errors tell in words; it shows values, and in them what a `credential_process` printed.
+const DEFAULT: &str = "warn,h5mount=info,aws_config=error";
 /// The same where only what is wrong is wanted.
-const QUIET: &str = "warn";
+const QUIET: &str = "warn,aws_config=error";
 
 /// Begins to log. Called once.
 pub fn start(format: LogFormat, quiet: bool, output: Output<'_>) -> io::Result<()> {

@@ -44,7 +44,7 @@ refuses it), unreachable (no answer, or none that can be used: try again), unrea
 fails), undecodable, changed, chunk_table, initializer, elements (variable-length data or references that mean \
 nothing), too_large, description (JSON that means nothing), layout (no place in the presented file).";
 
-/// Chunks read at the same time: enough to keep all decoders busy while others wait for the disk.
+/// Chunks read at the same time, and told of in their order, so that two runs can be compared: enough to keep all decoders busy while others wait for the disk.
 const AT_ONCE: usize = 32;
 /// Chunks of one dataset that are asked for one by one, where no listing tells which there are.
 const ASKED_FOR: u64 = 1_000_000;
@@ -229,6 +229,11 @@ impl Checker<'_> {
         let store = opened.house.stores.home().clone();
         let listed = stored::objects(&store, &file.contents);
         let by_listing = listed.is_some();
+        if !store.capabilities().listing {
+            let note =
+                "this kind of store cannot be listed: each chunk is asked for, and what no dataset reads is not seen";
+            self.report.notes.push(format!("{}: {note}", file.path));
+        }
         if let Some(objects) = listed {
             // Chunks are read as the listing tells of them: a file may have more than are to be kept in memory.
             let bar = self.bar.clone();
@@ -246,7 +251,7 @@ impl Checker<'_> {
                         }
                     }
                 })
-                .buffer_unordered(AT_ONCE);
+                .buffered(AT_ONCE);
             let mut checked = pin!(checked);
             while let Some((object, result)) = checked.next().await {
                 match (object, result) {
@@ -272,7 +277,7 @@ impl Checker<'_> {
                     let id = ChunkId { dataset: id, number };
                     async move { (id, check(opened, file, id).await) }
                 })
-                .buffer_unordered(AT_ONCE);
+                .buffered(AT_ONCE);
             while let Some((id, result)) = checked.next().await {
                 self.checked(file, id, result).await?;
             }

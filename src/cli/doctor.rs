@@ -1,5 +1,7 @@
 //! `h5mount doctor`: what is needed to mount and to read a store, and what of it is missing.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::json;
 
@@ -15,6 +17,9 @@ pub struct Doctor {
     /// What to look at; only this machine where not given.
     #[arg(help = config::mount::SOURCE)]
     pub source: Option<String>,
+    /// Take SOURCE and how it is reached from this file of a mount, where nothing else is said
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where the store begins.
     #[arg(long, value_name = "DIR-OR-PREFIX", help = config::mount::STORE_ROOT)]
     pub store_root: Option<String>,
@@ -22,7 +27,7 @@ pub struct Doctor {
     #[command(flatten)]
     pub access: AccessOptions,
     /// Try also what writing will need: writes a small object beside SOURCE, and removes it
-    #[arg(long, requires = "source")]
+    #[arg(long)]
     pub write: bool,
     /// One JSON document instead of lines
     #[arg(long)]
@@ -34,6 +39,7 @@ Examples:
   h5mount doctor                                  can this machine mount?
   h5mount doctor s3://nrel-pds-hsds/nrel --no-sign-request
   h5mount doctor --json /data/hsds/bucket
+  h5mount doctor --config /etc/h5mount/weather.toml
 
 Each line says ok, warn, fail or skip (not looked at). Exits 1 if anything failed.
 
@@ -43,14 +49,24 @@ is something to do.";
 impl Doctor {
     /// Runs it.
     pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
+        let file = match &self.config {
+            Some(path) => config::file::read(path)?,
+            None => config::MountOptions::default(),
+        };
+        let source = self.source.or(file.source);
+        let store_root = self.store_root.or(file.store_root);
+        let access = self.access.or(file.clouds);
+        if self.write && source.is_none() {
+            return Err(config::ConfigError::Missing { what: "SOURCE" }.into());
+        }
         run(log, async {
             let mut findings = machine::findings();
             let mut shown = None;
-            if let Some(source) = &self.source {
-                match config::place(source, self.store_root.as_deref()) {
+            if let Some(source) = &source {
+                match config::place(source, store_root.as_deref()) {
                     Ok(place) => {
                         shown = Some(place.to_string());
-                        let settings = store_settings(&self.access, &place)?;
+                        let settings = store_settings(&access, &place)?;
                         let scratch = self.write.then(|| place::scratch(&place));
                         if let Some(key) = &scratch {
                             eprintln!("h5mount: writing and removing {}/{key}", place.bucket.as_str());

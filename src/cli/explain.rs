@@ -128,6 +128,8 @@ async fn state(opened: &Opened, file: &Arc<FileChunks>, id: ChunkId) -> State {
         match store.get_range(&location.key, 0..1, None).await {
             Ok(object) => Ok(object.meta),
             Err(StoreError::Range { .. }) => store.head(&location.key).await,
+            // A server that knows no ranges sends it whole, as to a mount.
+            Err(StoreError::Failed { .. }) => store.get(&location.key).await.map(|object| object.meta),
             Err(error) => Err(error),
         }
     };

@@ -32,7 +32,7 @@ pub struct Info {
 
 const NOTES: &str = "\
 Stored bytes are counted by listing the store; no chunk is read. Files of schema v1 cannot be \
-listed one by one, so their stored bytes are unknown.
+listed one by one, and web servers not at all, so the stored bytes of such files are unknown.
 
 Exits 1 where a file could not be read, and the sums lack it.
 
@@ -237,24 +237,24 @@ impl Report {
                 counted(totals.attributes, "attribute", "attributes"),
             ),
         );
-        line(
-            "chunks",
-            format!("{} of {} stored, {} linked", totals.stored_chunks, totals.chunks, totals.linked_chunks),
-        );
+        // Of none of them is it known what is stored: no sum says so.
+        let unknown = totals.unlisted_files > 0 && totals.unlisted_files == totals.files;
+        let stored = if unknown { "?".to_owned() } else { totals.stored_chunks.to_string() };
+        line("chunks", format!("{stored} of {} stored, {} linked", totals.chunks, totals.linked_chunks));
         line("logical bytes", bytes(totals.logical_bytes));
-        line(
-            "stored bytes",
+        let sums = || {
             format!(
                 "{} in {} (chunks {}, metadata {})",
                 bytes(totals.stored_bytes),
                 counted(totals.stored_objects, "object", "objects"),
                 bytes(totals.chunk_bytes),
                 bytes(totals.metadata_bytes),
-            ),
-        );
+            )
+        };
+        line("stored bytes", if unknown { "?".to_owned() } else { sums() });
         if totals.unlisted_files > 0 {
             let files = counted(totals.unlisted_files, "file", "files");
-            line("", format!("not counted: {files} of the first schema, which cannot be listed"));
+            line("", format!("not counted: {files} whose objects cannot be listed (a web server, the first schema)"));
         }
         line("linked bytes", bytes(totals.linked_bytes));
         line("problems", self.problems.len().to_string());

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use serde::Serialize;
 
+use super::paths::into_file;
 use super::{Exit, Failed, LogOptions, SourceArgs, start_log};
 use crate::config::Place;
+use crate::config::place::Kind;
 use crate::fetch::{About, FetchSettings, FileChunks};
 use crate::model::paths::Paths;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
 use crate::source::{Contents, Entry, EntryKind, SourceError, join};
+use crate::store::{StoreError, StoreSettings};
 
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
 pub fn run(log: &LogOptions, work: impl Future<Output = Result<Exit, Failed>>) -> Result<Exit, Failed> {
@@ -37,9 +40,39 @@ impl Opened {
     /// Opens what SOURCE means.
     pub async fn open(source: &SourceArgs) -> Result<Opened, Failed> {
         let place = source.place()?;
-        let house =
-            service::open(&place, source.store(&place)?, NamespaceSettings::default(), FetchSettings::default())
-                .await?;
+        let settings = source.store(&place)?;
+        Ok(Opened::at(place, settings).await?)
+    }
+
+    /// Opens what SOURCE means, or the file on its way: then with the path in that file.
+    pub async fn open_into(source: &SourceArgs) -> Result<(Opened, Option<String>), Failed> {
+        // On disk a look at the folders tells.
+        if let Some((file, inside)) = into_file(&source.source) {
+            let source = SourceArgs { source: file, ..source.clone() };
+            return Ok((Opened::open(&source).await?, Some(inside)));
+        }
+        let place = source.place()?;
+        let settings = source.store(&place)?;
+        let missing = match Opened::at(place.clone(), settings.clone()).await {
+            Ok(opened) => return Ok((opened, None)),
+            Err(error) if is_missing(&error) && place.kind() != Kind::Disk => error,
+            Err(error) => return Err(error.into()),
+        };
+        for (at, _) in place.path.rmatch_indices('/') {
+            let (file, inside) = place.path.split_at(at);
+            match Opened::at(Place { path: file.to_owned(), ..place.clone() }, settings.clone()).await {
+                Ok(opened) if opened.kind == EntryKind::File => return Ok((opened, Some(inside.to_owned()))),
+                Ok(_) => break,
+                Err(error) if is_missing(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(missing.into())
+    }
+
+    /// Opens what is at `place`.
+    async fn at(place: Place, settings: StoreSettings) -> Result<Opened, ServiceError> {
+        let house = service::open(&place, settings, NamespaceSettings::default(), FetchSettings::default()).await?;
         // A source of a single file begins at the folder around it.
         if house.url == place.to_string().trim_end_matches('/') {
             let folder = place.path.clone();
@@ -90,6 +123,17 @@ impl Opened {
             found.extend(entries.into_iter().map(|entry| Found { path: join(&folder, &entry.name), entry: Ok(entry) }));
         }
         Ok(found)
+    }
+}
+
+/// Whether nothing is there, and nothing else is wrong. Of what cannot be listed only a file can be there.
+fn is_missing(error: &ServiceError) -> bool {
+    use ServiceError::{NotFound, Source, Store};
+    let unsupported = |error: &StoreError| matches!(error, StoreError::Unsupported { .. });
+    match error {
+        NotFound { .. } | Source(SourceError::NotFound { .. }) => true,
+        Store(error) | Source(SourceError::Store(error)) => error.is_not_found() || unsupported(error),
+        _ => false,
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::inspect::{Columns, Opened, bytes, plain, print, print_json, run};
-use super::paths::{Paths, into_file, resolve};
+use super::paths::{Paths, resolve};
 use super::wording::{datatype, filters, shape, short, type_use, value};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::model::hierarchy::{DataLayout, Dataset, Hierarchy, LinkTarget, Object, ObjectId, ObjectKind};
@@ -38,7 +38,7 @@ Examples:
   h5mount ls -lr /data/hsds/bucket/home/ann/run7.h5
       every group and dataset of a file, with chunks, filters and attributes
   h5mount ls /data/hsds/bucket/home/ann/run7.h5/inputs
-      one group of it (on disk)
+      one group of it
 
 JSON: {\"source\", \"entries\"} for a folder, {\"source\", \"objects\", \"problems\"} for a file. An entry has path (from the \
 store's root, where lines have names as seen from SOURCE), kind (folder, file, plain), owner, modified (seconds since 1970), size (plain files). An object has path, kind (group, \
@@ -49,12 +49,7 @@ impl Ls {
     /// Runs it.
     pub fn run(self, log: &LogOptions) -> Result<Exit, Failed> {
         run(log, async {
-            let mut source = self.source.clone();
-            let inside = into_file(&source.source).map(|(file, inside)| {
-                source.source = file;
-                inside
-            });
-            let opened = Opened::open(&source).await?;
+            let (opened, inside) = Opened::open_into(&self.source).await?;
             match &opened.kind {
                 EntryKind::Folder => self.folder(&opened).await?,
                 EntryKind::File | EntryKind::Unclear => {

@@ -7,7 +7,7 @@ pub use crate::model::paths::Paths;
 use crate::source::hsds::key;
 
 /// A path of local disk that goes on into a file: the file, and the path in it. `None` where it ends at something that is
-/// there, or no file is on the way; in a cloud nobody is asked for that.
+/// there, or no file is on the way, and of a URL of a cloud: there somebody has to be asked.
 pub fn into_file(source: &str) -> Option<(String, String)> {
     let path = Path::new(source.strip_prefix("file://").unwrap_or(source));
     if source.contains("://") && !source.starts_with("file://") || path.exists() {

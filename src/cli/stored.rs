@@ -25,13 +25,14 @@ pub enum Stored {
 }
 
 /// The objects of a file with their bytes, one after the other: there may be tens of millions, and none is kept. `None`
-/// where they have no prefix of their own (the first schema), so that no listing tells them apart from those of other
-/// files.
+/// where nothing can be listed (web servers), or they have no prefix of their own (the first schema), so that no listing
+/// tells them apart from those of other files.
 pub fn objects<'a>(
     store: &'a Store,
     contents: &'a Contents,
 ) -> Option<impl Stream<Item = Result<(Stored, u64), StoreError>> + 'a> {
-    let prefix = contents.facts.get("root").and_then(|root| prefix(root))?;
+    let root = contents.facts.get("root").filter(|_| store.capabilities().listing)?;
+    let prefix = prefix(root)?;
     let datasets = folders(&contents.hierarchy, &contents.chunks);
     let directories = store.capabilities().directories;
     Some(store.names_below(&prefix).try_filter_map(move |(key, meta)| {

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::ConfigError;
 use super::place::Kind;
+use super::{ConfigError, profile};
+use crate::store::access::{Proxies, Reach};
 use crate::store::{Access, Credentials};
 
 /// Heading of these flags in `--help`.
@@ -65,55 +66,140 @@ impl AccessOptions {
         }
     }
 
-    /// What they come to for a store of this kind, with the variables of [`environment`].
+    /// What they come to where the store that is shown is of this kind, with the variables of [`environment`]. Other kinds
+    /// are reached as their own variables say: endpoint, region and profile are said of one kind only.
     pub fn resolve(self, kind: Kind, variables: BTreeMap<String, String>) -> Result<Access, ConfigError> {
         let variable = |names: &[&str]| names.iter().find_map(|name| variables.get(*name)).cloned();
-        let endpoints: &[&str] = match kind {
-            Kind::S3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
-            Kind::Azure => &["AZURE_STORAGE_ENDPOINT"],
-            Kind::Google => &["STORAGE_EMULATOR_HOST"],
-            Kind::Disk | Kind::Http => &[],
+        let typed = Typed {
+            endpoint: self.endpoint.map(|url| checked_endpoint("--endpoint", &url)).transpose()?,
+            region: self.region,
+            path_style: self.path_style,
+            profile: self.profile,
+            no_sign_request: self.no_sign_request,
         };
-        let named = endpoints.iter().find_map(|name| Some((*name, variables.get(*name)?)));
-        // Emulators take no credentials, and a real token must not be sent to one in plain HTTP.
-        let emulated = kind == Kind::Google && self.endpoint.is_none() && named.is_some();
-        let endpoint = match (self.endpoint, named) {
-            (Some(url), _) => Some(checked_endpoint("--endpoint", &url)?),
-            // Google's libraries take a host as well as a URL.
-            (None, Some((name, host))) if emulated && !host.contains("://") => {
-                Some(checked_endpoint(name, &format!("http://{host}"))?)
-            }
-            (None, Some((name, url))) => Some(checked_endpoint(name, url)?),
-            (None, None) => None,
-        };
-        let unsigned: &[&str] = match kind {
-            Kind::S3 => &["AWS_NO_SIGN_REQUEST", "AWS_SKIP_SIGNATURE"],
-            Kind::Azure => &["AZURE_SKIP_SIGNATURE"],
-            Kind::Google => &["GOOGLE_SKIP_SIGNATURE"],
-            Kind::Disk | Kind::Http => &[],
-        };
-        let credentials = match (self.no_sign_request, self.profile) {
-            (Some(true), _) => Credentials::Anonymous,
-            (_, None) if emulated => Credentials::Anonymous,
-            (_, Some(profile)) => Credentials::Profile(profile),
-            (None, None) if variable(unsigned).is_some_and(|word| is_yes(&word)) => Credentials::Anonymous,
-            (_, None) => Credentials::Found,
-        };
+        let of = |other: Kind| if other == kind { typed.clone() } else { typed.of_another_kind() };
         let ca_bundle = self.ca_bundle.or_else(|| variable(&["AWS_CA_BUNDLE"]).map(PathBuf::from));
         // Absolute, since the copy in the background leaves the working directory.
         let ca_bundle = ca_bundle.map(|path| std::path::absolute(&path).unwrap_or(path));
         let payer = || variable(&["AWS_REQUEST_PAYER"]).is_some_and(|word| word.eq_ignore_ascii_case("requester"));
+        let needed = |reach: Result<Reach, ConfigError>, other: Kind| match reach {
+            // What a variable says wrongly of a kind that may never be asked keeps nobody from the others; it is told
+            // when a link leads there, since it is no URL.
+            Err(error) if other != kind => Ok(Reach { endpoint: Some(error.to_string()), ..Reach::default() }),
+            reach => reach,
+        };
         Ok(Access {
-            endpoint,
-            region: self.region.or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"])),
-            path_style: self.path_style,
-            credentials,
+            s3: needed(of(Kind::S3).s3(&variables), Kind::S3)?,
+            azure: needed(of(Kind::Azure).azure(&variables), Kind::Azure)?,
+            google: needed(of(Kind::Google).google(&variables), Kind::Google)?,
+            web: of(Kind::Http).reach(None, None, false),
             ca_bundle,
+            proxies: proxies(&variables),
             request_payer: self.request_payer.unwrap_or_else(payer),
             allow_links: self.allow_links.iter().map(|word| checked_link(word)).collect::<Result<_, _>>()?,
             missing_as_403: self.missing_as_403.unwrap_or(false),
             variables,
         })
+    }
+}
+
+/// What flags and files say of one kind of service.
+#[derive(Clone, Default)]
+struct Typed {
+    /// Checked.
+    endpoint: Option<String>,
+    region: Option<String>,
+    path_style: Option<bool>,
+    profile: Option<String>,
+    no_sign_request: Option<bool>,
+}
+
+impl Typed {
+    fn of_another_kind(&self) -> Typed {
+        Typed { no_sign_request: self.no_sign_request, ..Typed::default() }
+    }
+
+    /// With what else says where the service is, and whether variables want nothing to be signed.
+    fn reach(self, endpoint: Option<String>, region: Option<String>, unsigned: bool) -> Reach {
+        let credentials = match (self.no_sign_request, self.profile) {
+            (Some(true), _) => Credentials::Anonymous,
+            (_, Some(profile)) => Credentials::Profile(profile),
+            (None, None) if unsigned => Credentials::Anonymous,
+            (_, None) => Credentials::Found,
+        };
+        let (endpoint, region) = (self.endpoint.or(endpoint), self.region.or(region));
+        Reach { endpoint, region, path_style: self.path_style, credentials }
+    }
+
+    fn s3(self, variables: &BTreeMap<String, String>) -> Result<Reach, ConfigError> {
+        let profile = profile::read(self.profile.as_deref(), variables);
+        let region = first(variables, &["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|(_, region)| region.to_owned());
+        let ignored = switched_on(variables, &["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"]) || profile.ignores_endpoints;
+        let named = first(variables, &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]);
+        let endpoint = match (named, &profile.endpoint) {
+            _ if ignored || self.endpoint.is_some() => None,
+            (Some((name, url)), _) => Some(checked_endpoint(name, url)?),
+            (None, Some(url)) => {
+                Some(checked_endpoint(&format!("endpoint_url of the profile `{}`", profile.name), url)?)
+            }
+            (None, None) => None,
+        };
+        let unsigned = switched_on(variables, &["AWS_NO_SIGN_REQUEST", "AWS_SKIP_SIGNATURE"]);
+        Ok(self.reach(endpoint, region.or(profile.region), unsigned))
+    }
+
+    fn azure(self, variables: &BTreeMap<String, String>) -> Result<Reach, ConfigError> {
+        const CONNECTION: &str = "AZURE_STORAGE_CONNECTION_STRING";
+        let in_connection = || {
+            let parts = variables.get(CONNECTION)?.split(';').filter_map(|part| part.split_once('='));
+            let mut named = parts.filter(|(name, _)| name.trim().eq_ignore_ascii_case("blobendpoint"));
+            named.next().map(|(_, url)| (CONNECTION, url.trim()))
+        };
+        let endpoints = ["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"];
+        let named = first(variables, &endpoints).or_else(in_connection).filter(|_| self.endpoint.is_none());
+        let endpoint = named.map(|(name, url)| checked_endpoint(name, url)).transpose()?;
+        Ok(self.reach(endpoint, None, switched_on(variables, &["AZURE_SKIP_SIGNATURE"])))
+    }
+
+    fn google(self, variables: &BTreeMap<String, String>) -> Result<Reach, ConfigError> {
+        let named = first(variables, &["STORAGE_EMULATOR_HOST", "GOOGLE_BASE_URL"]).filter(|_| self.endpoint.is_none());
+        // Emulators take no credentials, and a real token must not be sent to one in plain HTTP.
+        let emulated = named.is_some_and(|(name, _)| name == "STORAGE_EMULATOR_HOST");
+        let endpoint = match named {
+            // Google's libraries take a host as well as a URL.
+            Some((name, host)) if !host.contains("://") => Some(checked_endpoint(name, &format!("http://{host}"))?),
+            Some((name, url)) => Some(checked_endpoint(name, url)?),
+            None => None,
+        };
+        let reach = self.reach(endpoint, None, switched_on(variables, &["GOOGLE_SKIP_SIGNATURE"]));
+        let credentials = match reach.credentials {
+            Credentials::Found if emulated => Credentials::Anonymous,
+            credentials => credentials,
+        };
+        Ok(Reach { credentials, ..reach })
+    }
+}
+
+/// The first of these variables that says something.
+fn first<'a>(variables: &'a BTreeMap<String, String>, names: &[&'static str]) -> Option<(&'static str, &'a str)> {
+    let filled =
+        |name: &&'static str| Some((*name, variables.get(*name)?.as_str())).filter(|(_, text)| !text.is_empty());
+    names.iter().find_map(filled)
+}
+
+fn switched_on(variables: &BTreeMap<String, String>, names: &[&'static str]) -> bool {
+    first(variables, names).is_some_and(|(_, word)| is_yes(word))
+}
+
+/// The proxies of the usual variables; the small letters win, as with curl.
+fn proxies(variables: &BTreeMap<String, String>) -> Proxies {
+    let of =
+        |small: &'static str, large: &'static str| first(variables, &[small, large]).map(|(_, url)| url.to_owned());
+    Proxies {
+        https: of("https_proxy", "HTTPS_PROXY"),
+        http: of("http_proxy", "HTTP_PROXY"),
+        all: of("all_proxy", "ALL_PROXY"),
+        exempt: of("no_proxy", "NO_PROXY"),
     }
 }
 
@@ -194,6 +280,7 @@ fn relevant(variables: impl Iterator<Item = (String, String)>) -> BTreeMap<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::location::Bucket;
 
     fn variables(words: &[(&str, &str)]) -> BTreeMap<String, String> {
         relevant(words.iter().map(|(name, value)| (name.to_string(), value.to_string())))
@@ -220,22 +307,71 @@ mod tests {
     #[test]
     fn an_emulator_of_google_is_named_by_its_host_and_told_no_token() {
         let words = [("STORAGE_EMULATOR_HOST", "localhost:4443"), ("GOOGLE_BEARER_TOKEN", "real")];
-        let access = AccessOptions::default().resolve(Kind::Google, variables(&words)).unwrap();
-        assert_eq!(access.endpoint.as_deref(), Some("http://localhost:4443"));
-        assert_eq!(access.credentials, Credentials::Anonymous);
+        let google = |options: AccessOptions, words: &[(&str, &str)]| {
+            options.resolve(Kind::Google, variables(words)).unwrap().google
+        };
+        let reach = google(AccessOptions::default(), &words);
+        assert_eq!(reach.endpoint.as_deref(), Some("http://localhost:4443"));
+        assert_eq!(reach.credentials, Credentials::Anonymous);
         let url = [("STORAGE_EMULATOR_HOST", "https://emulator:1/")];
-        let access = AccessOptions::default().resolve(Kind::Google, variables(&url)).unwrap();
-        assert_eq!(access.endpoint.as_deref(), Some("https://emulator:1"));
+        assert_eq!(google(AccessOptions::default(), &url).endpoint.as_deref(), Some("https://emulator:1"));
         // Who types another endpoint does not mean the emulator.
         let typed = AccessOptions { endpoint: Some("https://typed".to_owned()), ..AccessOptions::default() };
-        let access = typed.resolve(Kind::Google, variables(&words)).unwrap();
-        assert_eq!((access.endpoint.as_deref(), access.credentials), (Some("https://typed"), Credentials::Found));
+        let reach = google(typed, &words);
+        assert_eq!((reach.endpoint.as_deref(), reach.credentials), (Some("https://typed"), Credentials::Found));
+    }
+
+    #[test]
+    fn a_profile_says_where_s3_is_unless_a_variable_or_a_flag_does() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".aws")).unwrap();
+        let text = "[profile work]\nregion = eu-north-1\nendpoint_url = http://of-the-profile:9000/\n\
+                    [profile bad]\nendpoint_url = nowhere\n";
+        std::fs::write(home.path().join(".aws/config"), text).unwrap();
+        let home = home.path().to_str().unwrap();
+        let resolved = |profile: &str, words: &[(&str, &str)]| {
+            let options = AccessOptions { profile: Some(profile.to_owned()), ..AccessOptions::default() };
+            let s3 = options.resolve(Kind::S3, variables(&[&[("HOME", home)], words].concat()))?.s3;
+            Ok::<_, ConfigError>((s3.endpoint, s3.region))
+        };
+        let said = |endpoint: &str, region: &str| (Some(endpoint.to_owned()), Some(region.to_owned()));
+        assert_eq!(resolved("work", &[]).unwrap(), said("http://of-the-profile:9000", "eu-north-1"));
+        let words = [("AWS_ENDPOINT_URL", "http://of-the-variable"), ("AWS_REGION", "r")];
+        assert_eq!(resolved("work", &words).unwrap(), said("http://of-the-variable", "r"));
+        let ignored = [("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")];
+        assert_eq!(resolved("work", &ignored).unwrap(), (None, Some("eu-north-1".to_owned())));
+        let error = resolved("bad", &[]).unwrap_err().to_string();
+        assert!(error.contains("profile `bad`") && error.contains("nowhere"), "{error}");
+    }
+
+    #[test]
+    fn a_connection_string_says_where_azure_is_and_a_variable_beats_it() {
+        let text = "AccountName=a;AccountKey=abc==;BlobEndpoint=http://h/a";
+        let mut words = vec![("AZURE_STORAGE_CONNECTION_STRING", text)];
+        let endpoint = |words: &[(&str, &str)]| {
+            AccessOptions::default().resolve(Kind::Azure, variables(words)).unwrap().azure.endpoint
+        };
+        assert_eq!(endpoint(&words).as_deref(), Some("http://h/a"));
+        words.push(("AZURE_STORAGE_ENDPOINT", "http://other/"));
+        assert_eq!(endpoint(&words).as_deref(), Some("http://other"));
+    }
+
+    #[test]
+    fn small_letters_win_among_the_names_of_proxies() {
+        let words = [("HTTP_PROXY", "http://large"), ("http_proxy", "http://small"), ("NO_PROXY", "h")];
+        let found = AccessOptions::default().resolve(Kind::Disk, variables(&words)).unwrap().proxies;
+        let of = |url: &str| Some(url.to_owned());
+        assert_eq!(found, Proxies { http: of("http://small"), exempt: of("h"), ..Proxies::default() });
     }
 
     #[test]
     fn a_bad_endpoint_is_reported_by_the_variable_that_holds_it() {
         let error = AccessOptions::default().resolve(Kind::S3, variables(&[("AWS_ENDPOINT_URL", "host")])).unwrap_err();
         assert!(error.to_string().contains("AWS_ENDPOINT_URL") && !error.to_string().contains("_S3"), "{error}");
+        // It keeps nobody from a store of another kind.
+        let access =
+            AccessOptions::default().resolve(Kind::Google, variables(&[("AWS_ENDPOINT_URL", "host")])).unwrap();
+        assert!(access.s3.endpoint.unwrap().contains("AWS_ENDPOINT_URL host"));
     }
 
     #[test]
@@ -248,9 +384,11 @@ mod tests {
             ("AWS_NO_SIGN_REQUEST", "YES"),
         ]);
         let found = AccessOptions::default().resolve(Kind::S3, variables.clone()).unwrap();
-        assert_eq!(found.endpoint.as_deref(), Some("http://special:1"));
-        assert_eq!(found.region.as_deref(), Some("from-variable"));
-        assert_eq!((found.credentials, found.request_payer), (Credentials::Anonymous, true));
+        assert_eq!(found.s3.endpoint.as_deref(), Some("http://special:1"));
+        assert_eq!(found.s3.region.as_deref(), Some("from-variable"));
+        assert_eq!((&found.s3.credentials, found.request_payer), (&Credentials::Anonymous, true));
+        // Where the store that is shown is of another kind, a linked bucket of this one is reached in the same way.
+        assert_eq!(AccessOptions::default().resolve(Kind::Disk, variables.clone()).unwrap(), found);
         let options = AccessOptions {
             endpoint: Some("https://typed".to_owned()),
             region: Some("typed".to_owned()),
@@ -258,13 +396,15 @@ mod tests {
             no_sign_request: Some(false),
             ..AccessOptions::default()
         };
-        let typed = options.resolve(Kind::S3, variables.clone()).unwrap();
-        assert_eq!(typed.endpoint.as_deref(), Some("https://typed"));
-        assert_eq!(typed.region.as_deref(), Some("typed"));
-        assert_eq!((typed.credentials, typed.request_payer), (Credentials::Found, false));
-        // Another cloud's variables say nothing.
-        let google = AccessOptions::default().resolve(Kind::Google, variables).unwrap();
-        assert_eq!((google.endpoint, google.credentials), (None, Credentials::Found));
+        let typed = options.clone().resolve(Kind::S3, variables.clone()).unwrap();
+        assert_eq!(typed.s3.endpoint.as_deref(), Some("https://typed"));
+        assert_eq!(typed.s3.region.as_deref(), Some("typed"));
+        assert_eq!((typed.s3.credentials, typed.request_payer), (Credentials::Found, false));
+        // Nothing of it is said of another cloud, but that nothing is to be signed, or that it is.
+        assert_eq!((typed.google, typed.azure), (Reach::default(), Reach::default()));
+        let google = options.resolve(Kind::Google, variables).unwrap();
+        assert_eq!(google.s3.endpoint.as_deref(), Some("http://special:1"));
+        assert_eq!(google.google.endpoint.as_deref(), Some("https://typed"));
     }
 
     #[test]
@@ -275,7 +415,10 @@ mod tests {
             profile: Some("typed".to_owned()),
             ..AccessOptions::default()
         };
-        assert_eq!(options.resolve(Kind::S3, all).unwrap().credentials, Credentials::Anonymous);
+        let access = options.resolve(Kind::S3, all).unwrap();
+        for bucket in ["s3://b", "az://a/b", "gs://b", "https://h"] {
+            assert_eq!(access.of(&Bucket::new(bucket)).credentials, Credentials::Anonymous, "{bucket}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! A room of its own, since it mounts nothing and shows nothing: `service` builds the house, this one only knocks at doors.
 //! Every probe gives a [`Finding`]; `cli` prints them. Below stand `store` and `source`.
 
+mod data;
 pub mod machine;
 pub mod place;
 

@@ -12,6 +12,8 @@ pub struct Counters {
     bytes: AtomicU64,
     sent: AtomicU64,
     retries: AtomicU64,
+    abandoned: AtomicU64,
+    abandoned_bytes: AtomicU64,
 }
 
 /// Counts at one moment. Failed requests count too; their bytes are 0.
@@ -32,6 +34,10 @@ pub struct Requests {
     pub sent: u64,
     /// How many of these repeated one that had failed.
     pub retries: u64,
+    /// Requests that were given up because their answers stood still.
+    pub abandoned: u64,
+    /// Bytes that had come of the bodies of these. They are kept where the rest can be asked for.
+    pub abandoned_bytes: u64,
 }
 
 impl Requests {
@@ -45,6 +51,8 @@ impl Requests {
             bytes: self.bytes - earlier.bytes,
             sent: self.sent - earlier.sent,
             retries: self.retries - earlier.retries,
+            abandoned: self.abandoned - earlier.abandoned,
+            abandoned_bytes: self.abandoned_bytes - earlier.abandoned_bytes,
         }
     }
 }
@@ -77,6 +85,14 @@ impl Counters {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn abandoned(&self) {
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn abandoned_body(&self, bytes: usize) {
+        self.abandoned_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// The counts now.
     pub fn snapshot(&self) -> Requests {
         Requests {
@@ -87,6 +103,8 @@ impl Counters {
             bytes: self.bytes.load(Ordering::Relaxed),
             sent: self.sent.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
+            abandoned: self.abandoned.load(Ordering::Relaxed),
+            abandoned_bytes: self.abandoned_bytes.load(Ordering::Relaxed),
         }
     }
 }

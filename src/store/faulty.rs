@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::permits::Permit;
 use super::{Backend, Batch, Capabilities, Get, Listing, Meta, Object, Store, StoreError};
 use crate::model::location::Key;
 
@@ -77,7 +77,7 @@ impl Backend for Faulty {
         self.inner.capabilities()
     }
 
-    async fn get(&self, key: &Key, mut get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
+    async fn get(&self, key: &Key, mut get: Get, permit: Permit) -> Result<Object, StoreError> {
         self.check(key)?;
         get.if_match = get.if_match.filter(|_| !self.lacks.conditions && !self.lacks.tags);
         let mut object = self.inner.get(key, get, permit).await?;
@@ -88,7 +88,7 @@ impl Backend for Faulty {
         Ok(Object { meta: self.meta(object.meta), ..object })
     }
 
-    async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+    async fn head(&self, key: &Key, permit: Permit) -> Result<Meta, StoreError> {
         self.check(key)?;
         self.inner.head(key, permit).await.map(|meta| self.meta(meta))
     }
@@ -98,7 +98,7 @@ impl Backend for Faulty {
         folder: &str,
         after: Option<&str>,
         page: usize,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> Result<Listing, StoreError> {
         self.inner.list(folder, after, page, permit).await
     }

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::permits::Permit;
 use super::{Backend, Batch, Capabilities, Get, Listing, Meta, Object, Store, StoreError, StoreSettings};
 use crate::model::location::{Bucket, ETag, Key, Location};
 
@@ -170,7 +170,7 @@ impl Backend for Memory {
         }
     }
 
-    async fn get(&self, key: &Key, get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
+    async fn get(&self, key: &Key, get: Get, permit: Permit) -> Result<Object, StoreError> {
         let _permit = permit;
         self.answer(format!("GET {key}")).await;
         let Object { bytes, meta } = self.find(key)?;
@@ -188,7 +188,7 @@ impl Backend for Memory {
         Ok(Object { bytes: bytes.slice(range.start as usize..range.end as usize), meta })
     }
 
-    async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+    async fn head(&self, key: &Key, permit: Permit) -> Result<Meta, StoreError> {
         let _permit = permit;
         self.answer(format!("HEAD {key}")).await;
         self.find(key).map(|object| object.meta)
@@ -199,7 +199,7 @@ impl Backend for Memory {
         folder: &str,
         after: Option<&str>,
         page: usize,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> Result<Listing, StoreError> {
         let _permit = permit;
         self.answer(format!("LIST {folder}")).await;

@@ -18,8 +18,11 @@ pub mod error;
 pub(crate) mod faulty;
 #[cfg(test)]
 pub(crate) mod memory;
+mod pace;
 pub mod patience;
+mod permits;
 pub mod posix;
+mod queue;
 mod retry;
 pub mod root;
 mod rooted;
@@ -35,19 +38,21 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-pub use access::{Access, Credentials};
+pub use access::{Access, Credentials, Whereabouts};
 pub use counters::{Counters, Requests};
 pub use credentials::Described;
 pub use error::{Denial, StoreError};
 pub use patience::{Patience, Waiting};
+pub use queue::Turns;
 pub use stores::Stores;
 pub use urgency::Urgency;
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
+use cloud::wire::Line;
 use cloud::{Cloud, Deadlines};
+use permits::{Permit, Permits, Stands};
 use posix::Posix;
 use rooted::Rooted;
 
@@ -62,11 +67,13 @@ pub struct StoreSettings {
     /// than a reader's patience.
     pub deadline: Duration,
     /// The same for a service in a cloud, all repetitions of a request included: while its bytes flow, they may go on for
-    /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then; with as
-    /// long a wait for its turn, a request ends after four minutes at most, before the kernel's requests fail after five.
+    /// [`FLOW`] times as long. 60 s: a service that restarts, or a network that changes, is back by then, and after three minutes
+    /// a request ends in any case, before the kernel's requests fail after five. The time that it waits for its turn is
+    /// not its own.
     pub cloud_deadline: Duration,
     /// The same as long as a service has never answered: whoever has just named it may have misspelt it, and waits to be
     /// told. 10 s: a lost packet or a name server that answers late is overcome by then, a service that restarts is not.
+    /// `Duration::MAX` where nobody has named it just now.
     pub first_deadline: Duration,
     /// Requests at the same time. 64 saturates a 10 Gbit/s link at 20 ms and 4 MiB a request, and no disk is faster
     /// with more.
@@ -112,17 +119,6 @@ pub struct Capabilities {
     pub atomic_put: bool,
 }
 
-/// Where a store in a cloud is asked for, as far as that is known by now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Whereabouts {
-    /// URL of the bucket.
-    pub url: Option<String>,
-    /// Its region.
-    pub region: Option<String>,
-    /// By how many seconds the clock of this machine is ahead of the service's, at the last answer.
-    pub clock_ahead: Option<i64>,
-}
-
 /// An object's bytes, or the part that was asked for, with what it was taken from.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -163,12 +159,15 @@ pub struct Store {
     bucket: Bucket,
     backend: Arc<dyn Backend>,
     settings: StoreSettings,
-    /// After this long a request fails, whatever the backend does.
+    /// After this long the next part of a recursive listing is late.
     deadline: Duration,
-    /// How long a request waits for its turn.
-    queue: Duration,
-    permits: Arc<Semaphore>,
+    /// After this long a request fails, whatever the backend does. `None` where the backend keeps time: it has to ask
+    /// again, and the clock must stand still while that waits for its turn.
+    guard: Option<Duration>,
+    permits: Arc<Permits>,
     counters: Arc<Counters>,
+    /// Its connections, which stores that are opened beside it share; `None` where nothing goes over a network.
+    line: Option<Line>,
 }
 
 /// What a kind of store does for [`Store`], which adds deadlines, limits and counts.
@@ -181,19 +180,14 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     fn capabilities(&self) -> Capabilities;
 
     /// An object, whole or in part. `at_most` bounds the bytes returned.
-    async fn get(&self, key: &Key, get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError>;
+    async fn get(&self, key: &Key, get: Get, permit: Permit) -> Result<Object, StoreError>;
 
     /// An object without its bytes.
-    async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError>;
+    async fn head(&self, key: &Key, permit: Permit) -> Result<Meta, StoreError>;
 
     /// One page of one level. [`StoreError::NotFound`] where there is no such folder.
-    async fn list(
-        &self,
-        folder: &str,
-        after: Option<&str>,
-        page: usize,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Listing, StoreError>;
+    async fn list(&self, folder: &str, after: Option<&str>, page: usize, permit: Permit)
+    -> Result<Listing, StoreError>;
 
     /// All keys that begin with `prefix`, in batches; a directory is one too, with a `/` behind. Takes no permit:
     /// whoever reads the stream makes requests between two batches, and they would wait for each other.
@@ -210,7 +204,7 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     }
 
     /// Writes an object.
-    async fn put(&self, key: &Key, _: Bytes, _: Put, _permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+    async fn put(&self, key: &Key, _: Bytes, _: Put, _permit: Permit) -> Result<Meta, StoreError> {
         Err(StoreError::Unsupported {
             what: key.to_string(),
             reason: "this kind of store is read-only here".to_owned(),
@@ -218,7 +212,7 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     }
 
     /// Deletes an object; one that is not there, too.
-    async fn delete(&self, key: &Key, _permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
+    async fn delete(&self, key: &Key, _permit: Permit) -> Result<(), StoreError> {
         Err(StoreError::Unsupported {
             what: key.to_string(),
             reason: "this kind of store is read-only here".to_owned(),
@@ -264,18 +258,27 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unsupported`] for other schemes, [`StoreError::NotFound`] where there is no such directory.
     pub async fn open_with(bucket: &Bucket, settings: StoreSettings) -> Result<Store, StoreError> {
+        Store::open_over(None, bucket, settings).await
+    }
+
+    /// As [`Store::open_with`], over connections that there are already.
+    async fn open_over(line: Option<Line>, bucket: &Bucket, settings: StoreSettings) -> Result<Store, StoreError> {
         let Some(path) = bucket.as_str().strip_prefix("file://") else {
             let counters = Arc::<Counters>::default();
             let deadline = settings.cloud_deadline;
             let deadlines = Deadlines { first: settings.first_deadline, later: deadline };
             let (whole, prefix) = rooted::parts(bucket);
-            let opened = Cloud::open(&whole, &settings.access, deadlines, Arc::clone(&counters)).await?;
+            let line = line.map_or_else(|| Line::new(&settings.access), Ok)?;
+            let opened = Cloud::open(&whole, &settings.access, deadlines, &line, Arc::clone(&counters)).await?;
             let mut backend: Arc<dyn Backend> = Arc::new(Arc::new(opened));
             if !prefix.is_empty() {
                 backend = Arc::new(Rooted::new(backend, prefix));
             }
             let store = Store::with_backend(bucket, backend, settings);
-            return Ok(Store { counters, deadline: deadline.saturating_mul(FLOW), queue: deadline, ..store });
+            // So long a request may be under way, and the queue stands still without anything being wrong.
+            let longest = deadline.saturating_mul(FLOW);
+            let permits = Permits::new(store.settings.in_flight, longest);
+            return Ok(Store { counters, deadline: longest, guard: None, permits, line: Some(line), ..store });
         };
         let (path, at) = (path.to_owned(), bucket.clone());
         // A disk that hangs takes a thread of those that may wait.
@@ -294,16 +297,17 @@ impl Store {
     }
 
     pub(crate) fn with_backend(bucket: &Bucket, backend: Arc<dyn Backend>, settings: StoreSettings) -> Store {
-        let permits = Arc::new(Semaphore::new(settings.in_flight.clamp(1, Semaphore::MAX_PERMITS)));
         let deadline = settings.deadline;
+        let permits = Permits::new(settings.in_flight, deadline);
         Store {
             bucket: bucket.clone(),
             backend,
             settings,
             deadline,
-            queue: deadline,
+            guard: Some(deadline),
             permits,
             counters: Arc::default(),
+            line: None,
         }
     }
 
@@ -320,6 +324,11 @@ impl Store {
     /// What was asked of it so far.
     pub fn counters(&self) -> Requests {
         self.counters.snapshot()
+    }
+
+    /// What waits for its turn to be asked, and what is under way.
+    pub fn turns(&self) -> Turns {
+        self.permits.turns()
     }
 
     /// `key` in this bucket.
@@ -458,26 +467,25 @@ impl Store {
         self.backend.whereabouts()
     }
 
-    /// Runs one request under the limit and the deadline. Waiting for a permit has the same deadline again, so that
-    /// requests behind a hung disk fail too instead of piling up.
+    /// Runs one request when it is its turn, and under the deadline. Its turn is waited for as long as the queue moves, so
+    /// that requests behind a hung disk fail too instead of piling up.
     async fn within<T, F>(
         &self,
         verb: &'static str,
         key: &Key,
-        _urgency: Urgency,
-        request: impl FnOnce(OwnedSemaphorePermit) -> F,
+        urgency: Urgency,
+        request: impl FnOnce(Permit) -> F,
     ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
         let late = |waited: Duration| StoreError::Timeout { location: self.location(key), seconds: waited.as_secs() };
-        let permit = tokio::time::timeout(self.queue, Arc::clone(&self.permits).acquire_owned())
-            .await
-            .map_err(|_| late(self.queue))?
-            .map_err(|closed| StoreError::Failed { location: self.location(key), reason: closed.to_string() })?;
+        let permit = self.permits.turn(urgency).await.map_err(|Stands(waited)| late(waited))?;
         let asked = tokio::time::Instant::now();
-        let answer = tokio::time::timeout(self.deadline, request(permit)).await;
-        let answer = answer.unwrap_or_else(|_| Err(late(self.deadline)));
+        let answer = match self.guard {
+            Some(guard) => tokio::time::timeout(guard, request(permit)).await.unwrap_or_else(|_| Err(late(guard))),
+            None => request(permit).await,
+        };
         let (ms, error) = (asked.elapsed().as_millis(), answer.as_ref().err().map(tracing::field::display));
         tracing::debug!(%key, ms, error, "{verb}");
         answer

@@ -15,8 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
+use super::permits::Permit;
 use super::{Backend, Batch, Capabilities, Denial, Get, Listing, Meta, Object, StoreError};
 use crate::model::location::{Bucket, ETag, Key, Location};
 
@@ -276,7 +277,7 @@ impl Posix {
     async fn blocking<T: Send + 'static>(
         &self,
         key: &str,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
         work: impl FnOnce(&Posix) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let tree = self.clone();
@@ -303,12 +304,12 @@ impl Backend for Posix {
         }
     }
 
-    async fn get(&self, key: &Key, get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
+    async fn get(&self, key: &Key, get: Get, permit: Permit) -> Result<Object, StoreError> {
         let name = key.clone();
         self.blocking(key.as_str(), permit, move |tree| tree.read(name.as_str(), &get)).await
     }
 
-    async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+    async fn head(&self, key: &Key, permit: Permit) -> Result<Meta, StoreError> {
         let name = key.clone();
         self.blocking(key.as_str(), permit, move |tree| tree.stat(name.as_str())).await
     }
@@ -318,7 +319,7 @@ impl Backend for Posix {
         folder: &str,
         after: Option<&str>,
         page: usize,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> Result<Listing, StoreError> {
         let (name, after) = (folder.to_owned(), after.map(str::to_owned));
         self.blocking(folder, permit, move |tree| tree.page(&name, after.as_deref(), page)).await

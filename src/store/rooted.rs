@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::permits::Permit;
 use super::{Backend, Batch, Capabilities, Described, Get, Listing, Meta, Object, Put, StoreError, Whereabouts};
 use crate::model::location::{Bucket, Key};
 
@@ -54,11 +54,11 @@ impl Backend for Rooted {
         self.whole.capabilities()
     }
 
-    async fn get(&self, key: &Key, get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
+    async fn get(&self, key: &Key, get: Get, permit: Permit) -> Result<Object, StoreError> {
         self.whole.get(&self.key(key), get, permit).await
     }
 
-    async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+    async fn head(&self, key: &Key, permit: Permit) -> Result<Meta, StoreError> {
         self.whole.head(&self.key(key), permit).await
     }
 
@@ -67,7 +67,7 @@ impl Backend for Rooted {
         folder: &str,
         after: Option<&str>,
         page: usize,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> Result<Listing, StoreError> {
         let folder = format!("{}{folder}", self.prefix);
         self.whole.list(folder.trim_end_matches('/'), after, page, permit).await
@@ -88,11 +88,11 @@ impl Backend for Rooted {
         self.whole.who().await
     }
 
-    async fn put(&self, key: &Key, bytes: Bytes, put: Put, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+    async fn put(&self, key: &Key, bytes: Bytes, put: Put, permit: Permit) -> Result<Meta, StoreError> {
         self.whole.put(&self.key(key), bytes, put, permit).await
     }
 
-    async fn delete(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
+    async fn delete(&self, key: &Key, permit: Permit) -> Result<(), StoreError> {
         self.whole.delete(&self.key(key), permit).await
     }
 }

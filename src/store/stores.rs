@@ -2,19 +2,23 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use super::{Store, StoreError, StoreSettings, root};
+use super::cloud::wire::Line;
+use super::{Access, Store, StoreError, StoreSettings, root};
 use crate::model::location::{Bucket, Key, Location};
 
 /// The stores of one mount: the one it shows, and those that linked data lies in.
 #[derive(Debug)]
 pub struct Stores {
     home: Arc<Store>,
+    /// Connections that all of them share, once there are any.
+    line: Mutex<Option<Line>>,
     others: Mutex<Others>,
 }
 
-/// Linked stores that are kept open. Each has its own connections and credentials, some hundred KiB; data whose parts lie in
-/// more buckets than this at once is not known.
+/// Linked stores that are kept open, some ten KiB each; connections they share. Data whose parts lie in more buckets than this
+/// at once is not known.
 const KEPT: usize = 64;
 
 /// Linked stores, by when they were last asked for.
@@ -51,7 +55,8 @@ type Opening = Arc<tokio::sync::Mutex<Option<Arc<Store>>>>;
 impl Stores {
     /// Stores around `home`.
     pub fn new(home: Arc<Store>) -> Stores {
-        Stores { home, others: Mutex::default() }
+        let line = Mutex::new(home.line.clone());
+        Stores { home, line, others: Mutex::default() }
     }
 
     /// The store that is shown.
@@ -59,8 +64,8 @@ impl Stores {
         &self.home
     }
 
-    /// The store of `bucket`, opened at first use with the settings of the home store; of these, only a store of the same
-    /// kind is given endpoint, region and profile.
+    /// The store of `bucket`, opened at first use with the settings of the home store, which say for each kind of service
+    /// where and as whom it is asked.
     ///
     /// Links come from whoever wrote the store, so they may not lead just anywhere: see [`refusal`].
     ///
@@ -99,24 +104,29 @@ impl Stores {
             return Ok(Arc::clone(store));
         }
         // Nobody has just typed its name; a reader of linked data is as patient as any other.
-        let first_deadline = self.home.settings.cloud_deadline;
-        let (bucket, settings) = (bucket.clone(), StoreSettings { first_deadline, ..self.settings(bucket) });
+        let first_deadline = Duration::MAX;
+        let (bucket, settings) = (bucket.clone(), StoreSettings { first_deadline, ..self.home.settings.clone() });
         let location = Location { bucket: bucket.clone(), key: Key::new("") };
+        let line = match scheme(&bucket) {
+            "file" => None,
+            _ => Some(self.line(&settings.access)?),
+        };
         let done = tokio::spawn(async move {
-            let store = Arc::new(Store::open_with(&bucket, settings).await?);
+            let store = Arc::new(Store::open_over(line, &bucket, settings).await?);
             *opening = Some(Arc::clone(&store));
             Ok(store)
         });
         done.await.unwrap_or_else(|stopped| Err(StoreError::Failed { location, reason: stopped.to_string() }))
     }
 
-    /// What `bucket` is opened with: of another kind of service, it is not asked where and as whom the home store is.
-    fn settings(&self, bucket: &Bucket) -> StoreSettings {
-        let mut settings = self.home.settings.clone();
-        if scheme(bucket) != scheme(self.home.bucket()) {
-            settings.access = settings.access.of_another_kind();
+    /// The connections of all of them.
+    fn line(&self, access: &Access) -> Result<Line, StoreError> {
+        // Either there is a line, or none.
+        let mut line = self.line.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match &*line {
+            Some(line) => Ok(line.clone()),
+            None => Ok(line.insert(Line::new(access)?).clone()),
         }
-        settings
     }
 
     fn others(&self) -> MutexGuard<'_, Others> {
@@ -191,28 +201,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_of_another_kind_is_not_asked_where_and_as_whom_the_home_store_is() {
+        use crate::store::access::Reach;
         use crate::store::{Access, Credentials};
-        let own = Access {
+        let s3 = Reach {
             endpoint: Some("http://127.0.0.1:1/account".to_owned()),
-            region: Some("r".to_owned()),
-            path_style: Some(true),
             credentials: Credentials::Profile("p".to_owned()),
-            allow_links: vec!["https:".to_owned(), "s3:".to_owned()],
-            ..Access::default()
+            ..Reach::default()
         };
-        let settings = StoreSettings { access: own.clone(), ..StoreSettings::default() };
-        let home = Store::open_with(&Bucket::new("s3://a"), settings).await.unwrap();
-        let stores = Stores::new(Arc::new(home));
-        assert_eq!(stores.settings(&Bucket::new("s3://b")).access, own);
+        let access = Access { s3, allow_links: vec!["https:".to_owned()], ..Access::default() };
         for other in ["https://host", "az://account/c", "gs://b"] {
-            let access = stores.settings(&Bucket::new(other)).access;
-            assert_eq!((access.endpoint, access.region, access.path_style), (None, None, None), "{other}");
-            assert_eq!((access.credentials, access.allow_links), (Credentials::Found, own.allow_links.clone()));
+            assert_eq!(access.of(&Bucket::new(other)), &Reach::default(), "{other}");
         }
+        let settings = StoreSettings { access, ..StoreSettings::default() };
+        let home = Store::open_with(&Bucket::new("s3://a"), settings).await.unwrap();
         // A web server takes no profile, so it would refuse to be opened with one.
-        assert!(stores.get(&Bucket::new("https://host")).await.is_ok());
-        let unsigned = Access { credentials: Credentials::Anonymous, ..own };
-        assert_eq!(unsigned.of_another_kind().credentials, Credentials::Anonymous);
+        assert!(Stores::new(Arc::new(home)).get(&Bucket::new("https://host")).await.is_ok());
     }
 
     #[tokio::test]

@@ -241,13 +241,13 @@ impl Backend for Hung {
             conditional_put: false,
         }
     }
-    async fn get(&self, _: &Key, _: Get, _permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
+    async fn get(&self, _: &Key, _: Get, _permit: Permit) -> Result<Object, StoreError> {
         std::future::pending().await
     }
-    async fn head(&self, _: &Key, _permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+    async fn head(&self, _: &Key, _permit: Permit) -> Result<Meta, StoreError> {
         std::future::pending().await
     }
-    async fn list(&self, _: &str, _: Option<&str>, _: usize, _: OwnedSemaphorePermit) -> Result<Listing, StoreError> {
+    async fn list(&self, _: &str, _: Option<&str>, _: usize, _: Permit) -> Result<Listing, StoreError> {
         std::future::pending().await
     }
     fn list_below(&self, _: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
@@ -316,4 +316,34 @@ fn the_nearest_directory_above_that_holds_the_marker_is_the_root() {
     assert_eq!(found, Some((base.join("store"), "home/x.h5".to_owned())));
     assert_eq!(root::nearest_holding(&base.join("store"), "db").unwrap(), Some((base.join("store"), String::new())));
     assert_eq!(root::nearest_holding(&base, "db-of-nobody").unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_waits_for_is_asked_for_before_what_is_read_ahead() {
+    let memory = memory::Memory::new(Duration::from_millis(20));
+    for number in 0..100 {
+        memory.put(number.to_string(), "x");
+    }
+    let store = memory.store_with(StoreSettings { in_flight: 1, ..StoreSettings::default() });
+    let get = |number: usize, urgency| {
+        let (key, store) = (Key::new(number.to_string()), &store);
+        async move { store.at(urgency).get_if(&key, None, 1).await.unwrap() }
+    };
+    let (ahead, demand) = (Urgency::Ahead, Urgency::Demand);
+    tokio::join!(get(0, ahead), get(1, ahead), get(2, demand), get(3, ahead), get(4, demand));
+    assert_eq!(memory.asked(), ["GET 0", "GET 2", "GET 4", "GET 1", "GET 3"]);
+    assert_eq!(store.turns(), Turns { width: 1, ..Turns::default() });
+    memory.peak();
+    let store = memory.store();
+    let all = |urgency| {
+        let gets = (0..100).map(|number| {
+            let (key, store) = (Key::new(number.to_string()), &store);
+            async move { store.at(urgency).get_if(&key, None, 1).await.unwrap() }
+        });
+        futures::future::join_all(gets.collect::<Vec<_>>())
+    };
+    all(ahead).await;
+    assert_eq!(memory.peak(), 56);
+    all(demand).await;
+    assert_eq!((memory.peak(), store.turns()), (64, Turns { width: 64, ..Turns::default() }));
 }

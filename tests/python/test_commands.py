@@ -14,7 +14,7 @@ import mounting
 import numpy
 import pytest
 import writer
-from servers import s3
+from servers import s3, web
 from test_samples import DOMAINS
 
 # Datasets of hand.h5 whose chunks the schema forbids, and what the stores hold of each chunk of theirs.
@@ -325,3 +325,64 @@ def test_a_store_within_a_bucket(stores, tmp_path):
         for root in ("team/a", "s3://outer/team/a/"):
             code, document = told("ls", "-lr", "s3://outer/team/a/home/admin/hand.h5", "--store-root", root, *reach)
             assert code == 0 and document["objects"] == plain
+
+
+def test_ls_goes_on_into_a_file_wherever_it_is(stores):
+    """`FILE/GROUP` in a bucket and on a web server; what is in no file is not there."""
+    file = stores["1.0.2"] / "home/admin/links.h5"
+    whole = told("ls", "-r", file)[1]["objects"]
+    group = next(line["path"] for line in whole if line["kind"] == "group" and
+                 any(other["path"].startswith(line["path"] + "/") for other in whole))
+    wanted = told("ls", str(file) + group)[1]["objects"]
+    with s3.S3({"bucket": stores["1.0.2"]}) as bucket, web.Server(stores["1.0.2"]) as server:
+        for place, reach in (("s3://bucket", s3.flags(bucket.endpoint)), (server.url, [])):
+            name = place + "/home/admin/links.h5"
+            code, document = told("ls", name + group, *reach)
+            assert (code, document["objects"]) == (0, wanted), place
+            assert document["source"] == name
+            done = h5mount("ls", name + "/none", *reach)
+            assert done.returncode == 3 and "no such object" in done.stderr, place
+        done = h5mount("ls", "s3://bucket/home/absent.h5/group", *s3.flags(bucket.endpoint))
+        assert done.returncode == 3 and "no such file or folder" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("style", ["good", "plain"])
+def test_what_can_be_known_of_a_web_server_is_told_without_listings(style, stores):
+    """`info`, `check` and `explain` of a file by its path, also where the server knows no ranges, as the mount reads it."""
+    file = stores["1.0.2"] / "home/admin/hand.h5"
+    on_disk = told("info", file)[1]
+    with web.Server(stores["1.0.2"], style) as server:
+        url = server.url + "/home/admin/hand.h5"
+        code, document = told("info", url)
+        totals = document["totals"]
+        assert (code, totals["unlisted_files"], totals["stored_objects"]) == (0, 1, 0)
+        assert all(totals[word] == on_disk["totals"][word] for word in ("datasets", "groups", "chunks", "logical_bytes"))
+        assert {line["stored_chunks"] for line in document["datasets"]} == {None}
+        text = h5mount("info", url).stdout
+        assert "cannot be listed" in text and "? of %d stored" % totals["chunks"] in text
+        code, document = told("check", url)
+        wanted = told("check", file)[1]
+        assert document["chunks"] == wanted["chunks"] > 0 and len(document["faults"]) == len(wanted["faults"])
+        assert any("cannot be listed" in note for note in document["notes"])
+        path = next(line["path"] for line in on_disk["datasets"] if (line["stored_chunks"] or 0) > 0 and
+                    line["path"] not in FORBIDDEN)
+        code, document = told("explain", url, path)
+        states = [chunk["state"] for chunk in document["chunks"]]
+        assert (code, states) == (0, [chunk["state"] for chunk in told("explain", file, path)[1]["chunks"]])
+        assert "stored" in states
+
+
+def test_check_names_faults_in_the_same_order_from_run_to_run(stores, tmp_path):
+    """Many broken chunks, read many at a time."""
+    store = tmp_path / "store"
+    shutil.copytree(stores["1.0.2"], store)
+    broken = 0
+    for path in sorted((store / "db").rglob("*")):
+        if path.is_file() and not path.name.endswith(".json"):
+            path.write_bytes(b"broken" * (1 + broken % 7))
+            broken += 1
+    with s3.S3({"bucket": store}) as server:
+        for place, reach in ((store / "home/admin/hand.h5", []),
+                             ("s3://bucket/home/admin/hand.h5", s3.flags(server.endpoint))):
+            runs = [told("check", place, *reach)[1]["faults"] for _ in range(3)]
+            assert len(runs[0]) > 20 and runs[0] == runs[1] == runs[2]

@@ -10,7 +10,8 @@ import subprocess
 
 import mounting
 import pytest
-from servers import s3
+from servers import s3, web
+from servers.proxy import Proxy
 
 LIMIT = 120  # seconds for one look; one that waits for a service in vain gives up after 15 of them
 LOGS = mounting.REPOSITORY / "target" / "test-logs"
@@ -93,9 +94,12 @@ def test_a_forbidden_bucket(server):
     """The service is well; what it refuses fails, with what to do. Nothing is called missing."""
     code, found = doctor(server, "s3://forbidden/home", name="forbidden")
     assert code == 1
-    assert verdicts(found, "service", "clock", "list", "SOURCE") == ["ok", "ok", "fail", "fail"]
+    assert verdicts(found, "service", "clock", "list") == ["ok", "ok", "fail"]
     assert "access denied" in found["list"]["said"] and "right" in found["list"]["remedy"]
-    assert "neither" not in found["SOURCE"]["said"]
+    # One cause is told once: the others only say where.
+    assert verdicts(found, "SOURCE", "HSDS store") == ["skip", "skip"]
+    assert all("told of `list`" in found[topic]["said"] for topic in ("SOURCE", "HSDS store"))
+    assert json.dumps(found).count("access denied") == 1
 
 
 def test_archived_objects(server):
@@ -111,7 +115,7 @@ def test_a_missing_bucket(server):
     code, found = doctor(server, "s3://missing/home", name="missing")
     assert code == 1
     failed = [topic for topic, finding in found.items() if finding["verdict"] == "fail"]
-    assert failed and "no such bucket" in json.dumps(found), found
+    assert failed == ["list"] and json.dumps(found).count("no such bucket") == 1, found
     assert all(found[topic].get("remedy") for topic in failed)
 
 
@@ -146,6 +150,14 @@ def test_a_host_that_does_not_answer():
     assert "list" not in found and "--endpoint" in found["service"]["remedy"]
 
 
+def test_a_page_in_place_of_a_service_is_told_at_once(server):
+    """One request: whoever answers so does not become a service by being asked again."""
+    with Proxy(server.port, html_every=1) as proxy:
+        code, found = doctor(proxy, "s3://good/home")
+        assert (code, found["service"]["verdict"], proxy.stats()["requests"]) == (1, "fail", 1), found
+    assert "web page" in found["service"]["said"] and "list" not in found
+
+
 def test_this_machine_and_a_store_on_disk(stores):
     """Without SOURCE only the machine; exit codes 1 and 2 for a path that is not there and a URL that is none."""
 
@@ -162,3 +174,60 @@ def test_this_machine_and_a_store_on_disk(stores):
     done = run("/no/such/store")
     assert done.returncode == 1 and "SOURCE" in done.stdout
     assert run("ftp://host/x").returncode == 2
+
+
+def test_source_is_looked_at_before_anything_else(server, stores):
+    """No other prefix is asked for before SOURCE's own: whoever may read only that sees what is refused."""
+    for source in ("home/admin/hand.h5", "home/admin"):
+        server.reset()
+        doctor(server, "s3://good/" + source)
+        asked = [request["key"] for request in server.requests()]
+        first = next(number for number, key in enumerate(asked) if key.startswith("db/"))
+        assert first > 0 and all(key.startswith(source) for key in asked[:first]), asked
+    # Of a file, its own data are read, not any.
+    root = json.loads((stores["1.0.2"] / "home/admin/hand.h5/.domain.json").read_text())["root"]
+    _, found = doctor(server, "s3://good/home/admin/hand.h5")
+    assert "db/%s-%s" % tuple(root.split("-")[1:3]) in found["read"]["said"], found["read"]
+
+
+def test_a_file_of_a_mount_says_what_to_look_at(server, tmp_path):
+    """`--config`: SOURCE and how it is reached; what is typed beats it."""
+    file = tmp_path / "mount.toml"
+    file.write_text("source = 's3://good/home'\n[clouds]\nendpoint = '%s'\nno-sign-request = true\n" % server.endpoint)
+    command = [mounting.binary(), "doctor", "--json", "--config", str(file)]
+    for more, wanted in ([], "s3://good/home"), (["s3://good/home/admin"], "s3://good/home/admin"):
+        done = subprocess.run([*command, *more], capture_output=True, text=True, timeout=LIMIT, check=False)
+        document = json.loads(done.stdout)
+        assert (done.returncode, document["source"]) == (0, wanted), done
+    file.write_text("sauce = 's3://good'\n")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 2 and "line 1" in done.stderr
+
+
+@pytest.mark.parametrize("style", ["good", "plain"])
+def test_a_web_server(style, stores):
+    """A file by its path; one that knows no ranges is read all the same, and its lack is told."""
+    with web.Server(stores["1.0.2"], style) as running:
+        done = subprocess.run([mounting.binary(), "doctor", "--json", running.url + "/home/admin/hand.h5"],
+                              capture_output=True, text=True, timeout=LIMIT, check=False)
+    document = json.loads(done.stdout)
+    found = {finding["topic"]: finding for finding in document["findings"]}
+    assert done.returncode == 0 and verdicts(found, "SOURCE", "read", "rate") == ["ok", "ok", "ok"], found
+    assert ("ranges" in found) == (style == "plain")
+    assert "ends each connection" not in found["latency"]["said"]
+
+
+def test_a_server_that_ends_each_connection_is_told_beside_its_latency(stores):
+    """Otherwise the latency seems two or three times what the line has."""
+
+    class Ending(web.Handler):
+        """As before keep-alive."""
+
+        protocol_version = "HTTP/1.0"
+
+    with web.Server(stores["1.0.2"]) as running:
+        running.RequestHandlerClass = Ending
+        done = subprocess.run([mounting.binary(), "doctor", "--json", running.url + "/home/admin/hand.h5"],
+                              capture_output=True, text=True, timeout=LIMIT, check=False)
+    found = {finding["topic"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert "ends each connection" in found["latency"]["said"], found

@@ -290,8 +290,9 @@ struct Reading<'a> {
     loaded: &'a mut Loaded,
     /// Objects that something leads to.
     reached: HashSet<Id>,
-    /// How many of them are still to come.
-    open: usize,
+    /// Those of them that are still to come. An object that was asked for when a summary came has two answers, and is
+    /// what the first one says.
+    open: HashSet<Id>,
     /// Those still to be asked for.
     wanted: VecDeque<Id>,
     /// Objects that something may lead to.
@@ -321,7 +322,7 @@ impl<'a> Reading<'a> {
             waiting,
             loaded,
             reached: HashSet::new(),
-            open: 0,
+            open: HashSet::new(),
             wanted: VecDeque::new(),
             likely: VecDeque::new(),
             ahead: HashSet::new(),
@@ -341,7 +342,7 @@ impl<'a> Reading<'a> {
         if !self.reached.insert(id) {
             return;
         }
-        self.open += 1;
+        self.open.insert(id);
         if self.early.contains_key(&id) {
             self.led.push(id);
         } else if !self.ahead.contains(&id) {
@@ -352,7 +353,7 @@ impl<'a> Reading<'a> {
     /// Reads until everything that was reached is there.
     async fn finish(&mut self) -> Result<(), SourceError> {
         let mut told = self.asides.is_empty();
-        while self.open > 0 || !told {
+        while !self.open.is_empty() || !told {
             self.ask();
             tokio::select! {
                 Some((id, key, read)) = self.asked.next() => {
@@ -363,8 +364,10 @@ impl<'a> Reading<'a> {
                         self.early.insert(id, (key, read));
                         continue;
                     }
-                    self.take(id, key, read?)?;
-                    self.take_early()?;
+                    if self.open.contains(&id) {
+                        self.take(id, key, read?)?;
+                        self.take_early()?;
+                    }
                 }
                 Some(aside) = self.asides.next() => match aside? {
                     Aside::Statistics(found) => {
@@ -489,7 +492,9 @@ impl<'a> Reading<'a> {
 
     /// Takes the answer for an object that something leads to.
     fn take(&mut self, id: Id, key: Key, read: Read) -> Result<(), SourceError> {
-        self.open -= 1;
+        if !self.open.remove(&id) {
+            return Ok(());
+        }
         let loaded = &mut *self.loaded;
         let objects = &mut loaded.fingerprint.objects;
         match read {

@@ -51,6 +51,8 @@ pub struct Answer {
     pub page: Option<Result<Page, String>>,
     /// When the answer came, by the clock of this machine.
     pub received: SystemTime,
+    /// The connection ends with it, so that the next request needs a new one.
+    pub closes: bool,
 }
 
 impl Answer {
@@ -68,7 +70,9 @@ impl Answer {
             region: of("Region"),
             page: None,
             received: SystemTime::now(),
+            closes: false,
         };
+        answer.closes = answer.header("connection").is_some_and(|word| word.eq_ignore_ascii_case("close"));
         if answer.code.is_none() {
             answer.code = answer.header("x-ms-error-code").map(str::to_owned);
         }
@@ -86,11 +90,6 @@ impl Answer {
     /// Whether it has a header that begins so, as services sign their answers.
     pub fn has_header_like(&self, beginning: &str) -> bool {
         self.headers.keys().any(|name| name.as_str().starts_with(beginning))
-    }
-
-    /// Whether it comes from `host`, which is given without a port.
-    pub fn is_from(&self, host: &str) -> bool {
-        self.host.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':'))
     }
 
     /// Where it sends to, for a sentence: without a query, which may hold a signature.
@@ -211,6 +210,11 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// Whether a success comes from such a service at all, and if not, what it looks like.
     fn foreign(&self, answer: &Answer) -> Option<String>;
 
+    /// Whether a refusal for the reason of `denial` may be over with new credentials.
+    fn renews(&self, _answer: &Answer, denial: Denial) -> bool {
+        denial == Denial::Expired
+    }
+
     /// URL and region that are asked, for whoever wants to know.
     fn place(&self) -> (Option<String>, Option<String>) {
         (None, None)
@@ -269,18 +273,5 @@ mod tests {
         let Meaning::Foreign(reason) = Meaning::of_status(&redirect) else { panic!("a redirect is foreign") };
         assert!(reason.contains("https://other/x.h5:") && !reason.contains("secret"), "{reason}");
         assert_eq!(answer("h", &[]).target(), "nowhere");
-    }
-
-    #[test]
-    fn an_answer_is_from_its_host_at_any_port() {
-        for (host, from, is) in [
-            ("a.example", "a.example", true),
-            ("a.example:8080", "a.example", true),
-            ("[::1]:80", "[::1]", true),
-            ("a.example.org", "a.example", false),
-            ("169.254.169.254", "a.example", false),
-        ] {
-            assert_eq!(answer(host, &[]).is_from(from), is, "{host}");
-        }
     }
 }

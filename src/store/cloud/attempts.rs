@@ -1,25 +1,28 @@
 //! One request and all its attempts: what failed for a moment is asked again, within one deadline.
 //!
 //! [`retry`](crate::store::retry) decides how long to wait; here the waiting is done, credentials are renewed, and a
-//! bucket that is in another region is opened there. No place among the requests in flight is held between two attempts; a search
-//! for credentials is part of the attempt that needs them, and holds one.
+//! bucket that is in another region is opened there. No place among the requests in flight is held between two attempts, and
+//! the clock of a request stands still while it waits for one; a search for credentials is part of the attempt that needs
+//! them, and holds one.
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Asked, Meaning};
+use super::weather::Weather;
 use super::wire::{Heard, Told, Trouble, TroubleKind, listen};
 use super::{Cloud, Service};
 use crate::model::location::Key;
-use crate::store::retry::{self, Fault, Pace, Step};
-use crate::store::{Denial, StoreError, credentials};
+use crate::store::pace::Waits;
+use crate::store::permits::{Away, Permit, Stands};
+use crate::store::retry::{self, Fault, Step};
+use crate::store::{Denial, FLOW, StoreError, credentials};
 
 /// Between two warnings of one store: when a service is away, every reader fails of it.
 const WARNINGS: Duration = Duration::from_secs(10);
@@ -36,6 +39,8 @@ pub struct Failure {
     pub then: Then,
     /// The answer was a bare status.
     pub unsaid: bool,
+    /// More of the object is there than before.
+    pub gained: bool,
 }
 
 /// What may help.
@@ -54,12 +59,12 @@ pub enum Then {
 impl Failure {
     /// One that nothing helps against.
     pub fn last(error: StoreError) -> Failure {
-        Failure { error, then: Then::Stop, unsaid: false }
+        Failure { error, then: Then::Stop, unsaid: false, gained: false }
     }
 
     /// One that may be over at once.
     pub fn damaged(error: StoreError) -> Failure {
-        Failure { error, then: Then::Again(Fault::Cut), unsaid: false }
+        Failure { error, then: Then::Again(Fault::Cut), unsaid: false, gained: false }
     }
 }
 
@@ -72,39 +77,49 @@ impl From<StoreError> for Failure {
 /// The clock of one request.
 #[derive(Debug)]
 pub struct Attempts {
+    /// When it began, as if it had never waited for its turn.
     began: Instant,
     deadline: Duration,
-    /// How long the first answer may take to begin.
-    first: Duration,
+    /// The deadline of requests to a service that is known, to which single attempts are in proportion.
+    known: Duration,
     /// Attempts that failed so far.
     pub failed: u32,
+    /// The same, since one brought anything.
+    in_vain: u32,
+    /// How many of them were given up because nothing came, ...
+    stuck: u32,
+    /// ... and with certainty.
+    late: u32,
     /// Whether it was said that this takes long.
     said: bool,
 }
 
 impl Attempts {
-    /// A request that begins now. Its first answer may take `first` to begin.
-    pub fn new(deadline: Duration, first: Duration) -> Attempts {
-        Attempts { began: Instant::now(), deadline, first, failed: 0, said: false }
+    /// A request that begins now.
+    pub fn new(deadline: Duration, known: Duration) -> Attempts {
+        let began = Instant::now();
+        Attempts { began, deadline, known, failed: 0, in_vain: 0, stuck: 0, late: 0, said: false }
     }
 
-    /// How long the next answer may take to begin.
-    pub fn patience(&self) -> Duration {
-        retry::patience(self.failed, self.deadline.saturating_sub(self.began.elapsed()), self.first)
+    /// How long the next answer is waited for.
+    pub fn waits(&self) -> Waits {
+        Waits::after(self.stuck, self.late, self.deadline.saturating_sub(self.began.elapsed()), self.known)
     }
 
     /// How long to wait before the next attempt; `None`: give up.
-    pub fn wait(&mut self, fault: Fault) -> Option<Duration> {
-        let step = retry::next(self.failed, fault, self.began.elapsed(), self.deadline, fastrand::f64());
+    pub fn wait(&mut self, fault: Fault, weather: &Weather) -> Option<Duration> {
+        self.stuck += u32::from(matches!(fault, Fault::Stuck | Fault::Late));
+        self.late += u32::from(fault == Fault::Late);
+        let first = weather.first(fault);
+        let step = retry::next(self.in_vain, fault, first, self.began.elapsed(), self.deadline, fastrand::f64());
         self.failed += 1;
+        self.in_vain += 1;
         match step {
             Step::Wait(wait) => Some(wait),
             Step::Stop => None,
         }
     }
-}
 
-impl Attempts {
     /// For how long yet it will be asked again, once, when somebody who waits begins to wonder.
     pub fn wondering(&mut self) -> Option<Duration> {
         let now = self.began.elapsed();
@@ -116,51 +131,55 @@ impl Attempts {
 
 impl Cloud {
     /// Makes a request until it is answered or may not be asked again. `request` is given the service of the moment
-    /// and how long the answer may take to begin.
+    /// and how long the answer is waited for.
     pub async fn ask<'a, T>(
         &'a self,
         key: &'a Key,
-        mut permit: Option<OwnedSemaphorePermit>,
-        request: impl Fn(Arc<Service>, Duration) -> BoxFuture<'a, Result<T, Failure>> + Send,
+        mut permit: Option<Permit>,
+        request: impl Fn(Arc<Service>, Waits) -> BoxFuture<'a, Result<T, Failure>> + Send,
     ) -> Result<T, StoreError> {
-        let permits = permit.as_ref().map(|permit| Arc::clone(permit.semaphore()));
-        let mut attempts = self.attempts();
+        let mut attempts = Attempts::new(self.deadline(), self.deadline);
         let (mut renewed, mut moved, mut told) = (false, false, None::<StoreError>);
         loop {
             let service = self.service();
             let asked_at = Instant::now();
-            let failure = match request(Arc::clone(&service), attempts.patience()).await {
-                Ok(done) => {
-                    self.pace().note(asked_at.elapsed());
-                    return Ok(done);
-                }
+            // While bytes flow nothing else ends an attempt.
+            let flow = self.deadline.saturating_mul(FLOW).saturating_sub(attempts.began.elapsed());
+            let attempt = request(Arc::clone(&service), attempts.waits());
+            let Ok(answer) = tokio::time::timeout(flow, attempt).await else {
+                let error = StoreError::Timeout { location: self.location(key), seconds: flow.as_secs() };
+                return Err(self.gave_up(error, &attempts));
+            };
+            self.note_answer(answer.as_ref().err(), permit.as_ref());
+            let failure = match answer {
+                Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
             match failure.then {
-                Then::Renew if !renewed => {
+                Then::Renew if !renewed && service.renew.as_ref().is_some_and(|renew| renew.expire(asked_at)) => {
                     renewed = true;
-                    self.renew(&service, asked_at);
                     self.counters.retried();
                 }
                 Then::Elsewhere(region) if !moved => {
                     moved = true;
-                    drop(permit.take());
+                    let away = permit.take().map(Permit::away);
                     self.relocate(&service, region.as_deref()).await?;
-                    permit = self.again(&permits).await;
+                    permit = self.back(key, away, &mut attempts, None).await?;
                     self.counters.retried();
                 }
                 Then::Again(fault) => {
-                    drop(permit.take());
-                    if matches!(fault, Fault::Busy(_)) {
-                        // A service that says so is the right one.
-                        attempts.deadline = self.deadline;
+                    let away = permit.take().map(Permit::away);
+                    // Others may have been answered since it began.
+                    attempts.deadline = self.deadline();
+                    if failure.gained {
+                        attempts.in_vain = 0;
                     }
                     // The last attempt is often cut short by the deadline: what an earlier one was told says more.
                     let error = match (fault, told.take()) {
-                        (Fault::Late, Some(told)) => told,
+                        (Fault::Late | Fault::Stuck, Some(told)) => told,
                         _ => failure.error,
                     };
-                    let Some(wait) = attempts.wait(fault) else {
+                    let Some(wait) = attempts.wait(fault, &self.weather) else {
                         return Err(self.gave_up(error, &attempts));
                     };
                     let attempt = attempts.failed;
@@ -170,7 +189,7 @@ impl Cloud {
                     }
                     told = Some(error).filter(|error| !matches!(error, StoreError::Timeout { .. }));
                     tokio::time::sleep(wait).await;
-                    permit = self.again(&permits).await;
+                    permit = self.back(key, away, &mut attempts, told.as_ref()).await?;
                     self.counters.retried();
                 }
                 _ => return Err(failure.error),
@@ -178,32 +197,47 @@ impl Cloud {
         }
     }
 
-    /// The clock of a request that begins now.
-    fn attempts(&self) -> Attempts {
-        let met = self.proven.load(Ordering::Relaxed);
-        let deadline = if met { self.deadline } else { self.first_deadline.min(self.deadline) };
-        Attempts::new(deadline, self.pace().patience(self.deadline))
+    /// For how long a request is repeated, as far as the service is known by now.
+    fn deadline(&self) -> Duration {
+        if self.met.load(Ordering::Relaxed) { self.deadline } else { self.first_deadline.min(self.deadline) }
     }
 
-    fn pace(&self) -> MutexGuard<'_, Pace> {
-        // Times only, each whole by itself.
-        self.pace.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    /// What an attempt says of the service: that it answers, or that it has too much to do.
+    fn note_answer(&self, failure: Option<&Failure>, permit: Option<&Permit>) {
+        let busy = match failure.map(|failure| &failure.then) {
+            Some(Then::Again(Fault::Busy(_))) => true,
+            Some(Then::Again(_)) => return,
+            _ => false,
+        };
+        if busy {
+            // A service that says so is there.
+            self.meet();
+        } else {
+            self.weather.answered();
+        }
+        if let Some(permit) = permit {
+            permit.answered(busy);
+        }
     }
 
-    /// A place among the requests in flight again. `None` where none is needed.
-    async fn again(&self, permits: &Option<Arc<tokio::sync::Semaphore>>) -> Option<OwnedSemaphorePermit> {
-        // Never closed; and if it were, the request would not be worse for it.
-        Arc::clone(permits.as_ref()?).acquire_owned().await.ok()
-    }
-
-    /// The credentials of a request that began at `asked_at` have expired. Those that came since have not.
-    fn renew(&self, service: &Service, asked_at: Instant) {
-        let mut expired = self.expired.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if expired.is_none_or(|then| then < asked_at) {
-            *expired = Some(Instant::now());
-            if let Some(renew) = &service.renew {
-                tracing::info!(bucket = self.bucket.as_str(), "the credentials have expired; asking for new ones");
-                renew.expire();
+    /// A place among the requests in flight again; the request's clock stands still meanwhile. `None` where none is needed.
+    async fn back(
+        &self,
+        key: &Key,
+        away: Option<Away>,
+        attempts: &mut Attempts,
+        told: Option<&StoreError>,
+    ) -> Result<Option<Permit>, StoreError> {
+        let Some(away) = away else { return Ok(None) };
+        let left_at = Instant::now();
+        match away.back().await {
+            Ok(permit) => {
+                attempts.began += left_at.elapsed();
+                Ok(Some(permit))
+            }
+            Err(Stands(seconds)) => {
+                let late = || StoreError::Timeout { location: self.location(key), seconds: seconds.as_secs() };
+                Err(self.gave_up(told.cloned().unwrap_or_else(late), attempts))
             }
         }
     }
@@ -248,21 +282,24 @@ impl Cloud {
         service: &Service,
         asked: Asked,
         key: &Key,
-        patience: Duration,
+        waits: Waits,
         request: impl Future<Output = object_store::Result<T>>,
     ) -> Result<(T, Answer), Failure> {
-        let (made, heard) = listen(asked, patience, request).await;
+        let (made, heard) = listen(asked, waits, request).await;
         if let Some(Heard::Answer(answer)) = &heard {
             let mut ahead = self.clock_ahead.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             *ahead = answer.clock_ahead().or(*ahead);
+            self.reconnects.store(answer.closes, Ordering::Relaxed);
         }
         let location = || self.location(key);
         match (made, heard) {
             (made, Some(Heard::Answer(answer))) if answer.is_success() => {
                 let foreign = service.dialect.foreign(&answer);
                 if let Some(reason) = foreign {
-                    return Err(Failure::damaged(StoreError::Garbled { location: location(), reason }));
+                    let error = StoreError::Garbled { location: location(), reason };
+                    return Err(Failure { then: self.after_a_stranger(), ..Failure::damaged(error) });
                 }
+                self.meet();
                 match made {
                     Ok(made) => {
                         self.prove();
@@ -299,7 +336,7 @@ impl Cloud {
                 }
             }
             (_, Some(Heard::Answer(answer))) => Err(self.refused(service, asked, key, &answer)),
-            (_, Some(Heard::Trouble(trouble))) => Err(self.unheard(asked, key, &trouble, patience)),
+            (_, Some(Heard::Trouble(trouble))) => Err(self.unheard(asked, key, &trouble)),
             (Err(error), None) => Err(self.unasked(key, &error)),
             (Ok(_), None) => {
                 let reason = "an answer that nobody sent".to_owned();
@@ -308,10 +345,23 @@ impl Cloud {
         }
     }
 
+    /// What helps where somebody else answered in the service's stead. A service that has answered before is behind a proxy
+    /// that has trouble for a moment; one that nobody has met is not there, and whoever has just named it waits to be told.
+    fn after_a_stranger(&self) -> Then {
+        let just_named = self.first_deadline < Duration::MAX;
+        match just_named && !self.met.load(Ordering::Relaxed) {
+            true => Then::Stop,
+            false => Then::Again(Fault::Cut),
+        }
+    }
+
     /// What a refusal means.
     fn refused(&self, service: &Service, asked: Asked, key: &Key, answer: &Answer) -> Failure {
         let location = self.location(key);
         let meaning = service.dialect.meaning(answer);
+        if !matches!(meaning, Meaning::Foreign(_) | Meaning::Barred(_)) {
+            self.meet();
+        }
         if meaning == Meaning::Absent && asked != Asked::Head {
             self.prove();
         }
@@ -323,7 +373,7 @@ impl Cloud {
                 (StoreError::Failed { location, reason }, Then::Stop)
             }
             Meaning::Denied(denial, reason) => {
-                let then = if denial == Denial::Expired && service.renew.is_some() { Then::Renew } else { Then::Stop };
+                let then = if service.dialect.renews(answer, denial) { Then::Renew } else { Then::Stop };
                 (StoreError::Forbidden { location, denial, reason }, then)
             }
             Meaning::Elsewhere(region) => {
@@ -345,23 +395,23 @@ impl Cloud {
                 let reason = answer.status_line();
                 (StoreError::Forbidden { location, denial: Denial::Rights, reason }, Then::Stop)
             }
-            Meaning::Foreign(reason) => (StoreError::Garbled { location, reason }, Then::Again(Fault::Cut)),
+            Meaning::Foreign(reason) => (StoreError::Garbled { location, reason }, self.after_a_stranger()),
             Meaning::Barred(reason) => (StoreError::Unreachable { location, reason }, Then::Stop),
             Meaning::Unable(reason) | Meaning::Failed(reason) => (StoreError::Failed { location, reason }, Then::Stop),
         };
-        Failure { error, then, unsaid }
+        Failure { error, then, unsaid, gained: false }
     }
 
-    fn unheard(&self, asked: Asked, key: &Key, trouble: &Trouble, waited: Duration) -> Failure {
+    fn unheard(&self, asked: Asked, key: &Key, trouble: &Trouble) -> Failure {
         let then = match trouble.kind {
             TroubleKind::Connect => Then::Again(Fault::Unreachable),
-            TroubleKind::Certificate => Then::Stop,
+            TroubleKind::Stranger => Then::Stop,
             // Whether it was done is not known, and done twice it would fail of itself.
-            TroubleKind::Late | TroubleKind::Cut if asked == Asked::WriteIf => Then::Stop,
-            TroubleKind::Late => Then::Again(Fault::Late),
+            TroubleKind::Late(_) | TroubleKind::Cut if asked == Asked::WriteIf => Then::Stop,
+            TroubleKind::Late(given_up) => Then::Again(given_up.fault()),
             TroubleKind::Cut => Then::Again(Fault::Cut),
         };
-        Failure { error: trouble.at(&self.bucket, key, waited), then, unsaid: false }
+        Failure { error: trouble.at(&self.bucket, key), then, unsaid: false, gained: false }
     }
 
     /// Nothing was sent, as there is nobody to send it as.
@@ -371,7 +421,7 @@ impl Cloud {
             let error = fault.clone().at(location);
             // A place that has credentials may be away for a moment like any other.
             let then = if error.is_transient() { Then::Again(Fault::Unreachable) } else { Then::Stop };
-            return Failure { error, then, unsaid: false };
+            return Failure { error, then, unsaid: false, gained: false };
         }
         Failure::last(match error {
             object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => {

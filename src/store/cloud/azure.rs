@@ -12,7 +12,8 @@ use super::answer::{Answer, Asked, Dialect, Meaning, html};
 use super::wire::{Wire, no_retries};
 use super::{CAPABILITIES, Service};
 use crate::model::location::Bucket;
-use crate::store::credentials::{Named, Platform};
+use crate::store::credentials::azure::{Way, tokens};
+use crate::store::credentials::{Fixed, Platform, Renew};
 use crate::store::{Access, Credentials, Denial, StoreError};
 
 /// Where Azure's public cloud keeps blobs.
@@ -25,15 +26,14 @@ struct Name {
     container: String,
 }
 
-/// Keys of `object_store` that name who asks, in the order in which it looks at them, and what to call them.
-const WHO: [(AzureConfigKey, &str); 6] = [
+/// Keys of `object_store` that say who asks without a token of their own, before any token is asked for.
+const FIRST: [(AzureConfigKey, &str); 2] = [
     (AzureConfigKey::Token, "a bearer token of the environment"),
     (AzureConfigKey::AccessKey, "the account's key (AZURE_STORAGE_ACCOUNT_KEY)"),
-    (AzureConfigKey::FederatedTokenFile, "a workload identity (AZURE_FEDERATED_TOKEN_FILE)"),
-    (AzureConfigKey::ClientSecret, "a service principal (AZURE_CLIENT_ID)"),
-    (AzureConfigKey::SasKey, "a shared access signature (AZURE_STORAGE_SAS_TOKEN)"),
-    (AzureConfigKey::MsiEndpoint, "a managed identity (IDENTITY_ENDPOINT)"),
 ];
+/// The same, where no principal is named.
+const SECOND: [(AzureConfigKey, &str); 1] =
+    [(AzureConfigKey::SasKey, "a shared access signature (AZURE_STORAGE_SAS_TOKEN)")];
 
 /// The container of a URL.
 ///
@@ -45,17 +45,17 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
         return Err(refuse(bucket.as_str(), "not a container: az://ACCOUNT/CONTAINER".to_owned()));
     };
     let settings = settings(access);
-    let endpoint = match access.endpoint.clone().or_else(|| of(&settings, AzureConfigKey::Endpoint)) {
-        Some(endpoint) => at_account(&endpoint, &name.account)
-            .ok_or_else(|| refuse(&endpoint, "not the URL of a service: https://host[:port]".to_owned()))?,
+    let endpoint = match &access.azure.endpoint {
+        Some(endpoint) => at_account(endpoint, &name.account)
+            .ok_or_else(|| refuse(endpoint, "not the URL of a service: https://host[:port]".to_owned()))?,
         None => format!("https://{}", format_args!("{}.{DOMAIN}", name.account)),
     };
     let mut builder = MicrosoftAzureBuilder::new()
         .with_client_options(Wire::options())
         .with_http_connector(wire.clone())
         .with_retry(no_retries());
-    let mut who = None;
-    match &access.credentials {
+    let mut renew: Option<Arc<dyn Renew>> = None;
+    match &access.azure.credentials {
         Credentials::Anonymous => builder = builder.with_skip_signature(true).with_bearer_token_authorization(""),
         Credentials::Profile(profile) => {
             return Err(refuse(
@@ -64,25 +64,34 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
             ));
         }
         Credentials::Found => {
-            let named = WHO.iter().find(|(key, _)| of(&settings, *key).is_some());
-            let from = if let Some((_, from)) = named {
-                *from
-            } else if of(&settings, AzureConfigKey::UseAzureCli).is_some() || has_signed_in(access) {
-                builder = builder.with_use_azure_cli(true);
-                "`az login`"
-            } else if Platform::Azure.is_here(access).await? {
-                "this machine's managed identity"
-            } else {
-                return Err(Platform::Azure.nothing_found(bucket));
+            let fixed = |keys: &[(AzureConfigKey, &'static str)]| {
+                keys.iter().find(|(key, _)| of(&settings, *key).is_some()).map(|(_, from)| *from)
+            };
+            let named = Way::named_by(&access.variables);
+            let principal = matches!(named, Some(Way::Workload | Way::Principal));
+            let first = fixed(&FIRST).or_else(|| fixed(&SECOND).filter(|_| !principal));
+            let way = match (first, named) {
+                (Some(_), _) => None,
+                (None, Some(way)) => Some(way),
+                (None, None) if Platform::Azure.is_here(access, wire.line()).await => Some(Way::Machine),
+                (None, None) => return Err(Platform::Azure.nothing_found(bucket)),
             };
             for (key, value) in settings {
                 builder = builder.with_config(key, value);
             }
-            who = Some(Named { who: format!("account {}", name.account), from: from.to_owned() });
+            renew = Some(match (way, first) {
+                (Some(way), _) => {
+                    let (provider, renewing) = tokens(way, &name.account, access, wire.line());
+                    builder = builder.with_credentials(provider);
+                    renewing
+                }
+                (None, from) => {
+                    let (who, from) = (format!("account {}", name.account), from.unwrap_or_default().to_owned());
+                    Arc::new(Fixed { who, from })
+                }
+            });
         }
     }
-    let host =
-        reqwest::Url::parse(&endpoint).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let store = builder
         .with_account(&name.account)
         .with_container_name(&name.container)
@@ -94,8 +103,8 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
         objects: Arc::clone(&store) as _,
         pages: Some(store),
         capabilities: CAPABILITIES,
-        dialect: Arc::new(Azure { anonymous: access.credentials == Credentials::Anonymous, host }),
-        renew: who.map(|who| Arc::new(who) as _),
+        dialect: Arc::new(Azure { anonymous: access.azure.credentials == Credentials::Anonymous }),
+        renew,
         elsewhere: None,
     })
 }
@@ -112,7 +121,7 @@ impl Name {
     }
 }
 
-/// What the variables say, connection string included; the more particular ones win.
+/// What the variables say of who asks, connection string included; the more particular ones win.
 fn settings(access: &Access) -> Vec<(AzureConfigKey, String)> {
     let filled = || access.variables.iter().filter(|(_, value)| !value.is_empty());
     let mut settings = Vec::new();
@@ -122,7 +131,6 @@ fn settings(access: &Access) -> Vec<(AzureConfigKey, String)> {
             let key = match name.trim().to_ascii_lowercase().as_str() {
                 "accountkey" => AzureConfigKey::AccessKey,
                 "sharedaccesssignature" => AzureConfigKey::SasKey,
-                "blobendpoint" => AzureConfigKey::Endpoint,
                 _ => continue,
             };
             settings.push((key, value.trim().to_owned()));
@@ -139,7 +147,8 @@ fn settings(access: &Access) -> Vec<(AzureConfigKey, String)> {
         match name.parse() {
             // The URL and the command line say these.
             Ok(AzureConfigKey::AccountName | AzureConfigKey::ContainerName | AzureConfigKey::SkipSignature) => {}
-            Ok(AzureConfigKey::UseEmulator | AzureConfigKey::Client(_)) | Err(_) => {}
+            // These were read by `config`, or are not meant for us.
+            Ok(AzureConfigKey::Endpoint | AzureConfigKey::UseEmulator | AzureConfigKey::Client(_)) | Err(_) => {}
             Ok(key) => settings.push((key, value.clone())),
         }
     }
@@ -160,32 +169,16 @@ fn at_account(endpoint: &str, account: &str) -> Option<String> {
     Some(if bare && !of_account { format!("{endpoint}/{account}") } else { endpoint.to_owned() })
 }
 
-/// Whether `az login` was done here.
-fn has_signed_in(access: &Access) -> bool {
-    let home = access.variables.get("HOME").filter(|home| !home.is_empty());
-    home.is_some_and(|home| std::path::Path::new(home).join(".azure/azureProfile.json").is_file())
-}
-
 /// What Azure means.
 #[derive(Debug)]
 struct Azure {
     anonymous: bool,
-    /// Of the service; who signs in asks others.
-    host: String,
 }
 
 impl Dialect for Azure {
     fn meaning(&self, answer: &Answer) -> Meaning {
         let reason = answer.reason();
         let denied = |denial, advice: &str| Meaning::Denied(denial, format!("{reason}; {advice}"));
-        if self.is_other(answer) && (400..500).contains(&answer.status) {
-            let reason = format!("{} gives no token: {reason}", answer.host);
-            // The machine's identity says 410 while it is being updated.
-            if matches!(answer.status, 408 | 410 | 429) {
-                return Meaning::Busy(reason);
-            }
-            return Meaning::Denied(Denial::Credentials, format!("{reason}; sign in again, or check AZURE_CLIENT_…"));
-        }
         // A HEAD has its code in a header.
         let Some(code) = answer.code.as_deref() else {
             return match answer.status {
@@ -253,22 +246,21 @@ impl Dialect for Azure {
         }
     }
 
+    /// What a token lacks is said in words only, so each that is refused is asked for anew once.
+    fn renews(&self, answer: &Answer, denial: Denial) -> bool {
+        denial == Denial::Expired || answer.status == 401
+    }
+
     fn foreign(&self, answer: &Answer) -> Option<String> {
         let named = answer.has_header_like("x-ms-");
         if answer.is_html() && !named {
             return Some(html(answer));
         }
-        let unnamed = !self.is_other(answer) && !named;
-        unnamed.then(|| format!("{} sent an answer without x-ms- headers: not a service like Azure", answer.host))
+        (!named).then(|| format!("{} sent an answer without x-ms- headers: not a service like Azure", answer.host))
     }
 }
 
 impl Azure {
-    /// Whether this is the answer of whoever gives tokens.
-    fn is_other(&self, answer: &Answer) -> bool {
-        !answer.is_from(&self.host)
-    }
-
     fn rights(&self) -> &'static str {
         if self.anonymous {
             "requests were not signed: leave out --no-sign-request if the container is not public"
@@ -318,18 +310,17 @@ mod tests {
     #[test]
     fn a_connection_string_says_what_variables_say_and_they_win() {
         let mut access = Access::default();
-        let text = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abc==;BlobEndpoint=http://h/a";
+        let text = "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abc==";
         access.variables.insert("AZURE_STORAGE_CONNECTION_STRING".to_owned(), text.to_owned());
         let said = settings(&access);
         assert_eq!(of(&said, AzureConfigKey::AccessKey).as_deref(), Some("abc=="));
-        assert_eq!(of(&said, AzureConfigKey::Endpoint).as_deref(), Some("http://h/a"));
         access.variables.insert("AZURE_STORAGE_KEY".to_owned(), "def==".to_owned());
         assert_eq!(of(&settings(&access), AzureConfigKey::AccessKey).as_deref(), Some("def=="));
     }
 
     #[test]
     fn a_404_to_a_head_is_absence_only_where_azure_says_it() {
-        let azure = Azure { anonymous: false, host: "a.blob.core.windows.net".to_owned() };
+        let azure = Azure { anonymous: false };
         let meaning =
             |headers| azure.meaning(&Answer::new(Asked::Head, "a.blob.core.windows.net".to_owned(), 404, headers, b""));
         assert_eq!(meaning(HeaderMap::new()), Meaning::Unsaid);
@@ -339,13 +330,11 @@ mod tests {
 
     #[test]
     fn absence_is_only_what_says_so() {
-        let answer = |status, code: &str, host: &str| {
+        let meaning = |anonymous, status, code: &str| {
             let document = format!("<Error><Code>{code}</Code><Message>words</Message></Error>");
-            Answer::new(Asked::Get, host.to_owned(), status, HeaderMap::new(), document.as_bytes())
+            let host = "a.blob.core.windows.net".to_owned();
+            Azure { anonymous }.meaning(&Answer::new(Asked::Get, host, status, HeaderMap::new(), document.as_bytes()))
         };
-        let azure = |anonymous| Azure { anonymous, host: "a.blob.core.windows.net".to_owned() };
-        let meaning =
-            |anonymous, status, code| azure(anonymous).meaning(&answer(status, code, "a.blob.core.windows.net"));
         assert_eq!(meaning(false, 404, "BlobNotFound"), Meaning::Absent);
         assert_eq!(meaning(false, 404, "ContainerNotFound"), Meaning::NoBucket);
         // What is not public does not exist, for those who do not say who they are.
@@ -353,12 +342,5 @@ mod tests {
         assert!(matches!(meaning(false, 404, "SomethingElse"), Meaning::Failed(_)));
         assert!(matches!(meaning(false, 409, "BlobArchived"), Meaning::Denied(Denial::Archived, _)));
         assert!(matches!(meaning(false, 503, "ServerBusy"), Meaning::Busy(_)));
-        let other = azure(false).meaning(&answer(401, "invalid_client", "login.microsoftonline.com"));
-        assert!(matches!(other, Meaning::Denied(Denial::Credentials, _)));
-        // Who gives tokens may be asked too often, or be away for a moment.
-        for status in [408, 410, 429, 503] {
-            let busy = azure(false).meaning(&answer(status, "", "169.254.169.254"));
-            assert!(matches!(busy, Meaning::Busy(_)), "{status}: {busy:?}");
-        }
     }
 }

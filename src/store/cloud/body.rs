@@ -12,12 +12,13 @@ use futures::StreamExt;
 use md5::{Digest as _, Md5};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResult};
+use tokio::time::Instant;
 
 use super::answer::{Answer, Asked};
 use super::attempts::{Failure, Then, told};
 use super::{Cloud, Service, meta};
 use crate::model::location::{ETag, Key};
-use crate::store::retry::Fault;
+use crate::store::pace::{Awaited, Waits};
 use crate::store::{Get, Object, StoreError};
 
 /// Largest object whose MD5 is computed: documents, and small chunks, in a tenth of a millisecond, where the answer is
@@ -69,7 +70,7 @@ impl Cloud {
         path: &Path,
         get: &Get,
         held: &Held,
-        patience: Duration,
+        waits: Waits,
     ) -> Result<Object, Failure> {
         let location = || self.location(key);
         let half = held.lock().take();
@@ -83,7 +84,7 @@ impl Cloud {
             if_match: if_match.as_ref().map(|tag| tag.as_str().to_owned()),
             ..GetOptions::default()
         };
-        let heard = self.hear(service, asked, key, patience, service.objects.get_opts(path, options)).await;
+        let heard = self.hear(service, asked, key, waits, service.objects.get_opts(path, options)).await;
         let (result, answer) = match heard {
             Ok(heard) => heard,
             Err(failure) if half.is_some() && matches!(failure.then, Then::Again(_)) => {
@@ -131,17 +132,23 @@ impl Cloud {
             None => (result.range.start, result.range.end),
         };
         let before = half.map_or_else(BytesMut::new, |half| half.bytes);
-        match self.read(result, before, length, patience, key).await {
+        let kept = before.len();
+        match self.read(result, before, length, waits, key).await {
             Ok(bytes) => {
                 let object = Object { bytes, meta };
-                if get.range.is_some() || self.is_told(service, key, path, &object, &answer, patience).await? {
+                if get.range.is_some() || self.is_told(service, key, path, &object, &answer, waits).await? {
                     return Ok(object);
                 }
                 let reason = "its bytes are not what its MD5 tells of, nor what is there at a second look".to_owned();
                 Err(Failure::damaged(StoreError::Garbled { location: location(), reason }))
             }
-            Err((failure, bytes)) => {
+            Err((mut failure, bytes)) => {
+                let came = bytes.len().saturating_sub(kept);
+                if matches!(failure.error, StoreError::Timeout { .. }) {
+                    self.counters.abandoned_body(came);
+                }
                 if let Some(etag) = meta.etag.clone().filter(|_| !bytes.is_empty()) {
+                    failure.gained = came > 0;
                     *held.lock() = Some(Half { bytes, etag, start, end });
                 }
                 Err(failure)
@@ -158,7 +165,7 @@ impl Cloud {
         path: &Path,
         object: &Object,
         answer: &Answer,
-        patience: Duration,
+        waits: Waits,
     ) -> Result<bool, Failure> {
         let told = answer.digest().filter(|_| self.digests.are_told() && service.capabilities.ranges);
         let Some(told) = told.filter(|_| object.bytes.len() <= DIGESTED) else { return Ok(true) };
@@ -173,10 +180,10 @@ impl Cloud {
             ..GetOptions::default()
         };
         self.counters.retried();
-        let asked = self.hear(service, Asked::Part, key, patience, service.objects.get_opts(path, options)).await;
+        let asked = self.hear(service, Asked::Part, key, waits, service.objects.get_opts(path, options)).await;
         let same = match asked {
             Ok((result, _)) if result.meta.size == length && result.range == (0..length) => {
-                let again = self.read(result, BytesMut::new(), object.bytes.len(), patience, key).await;
+                let again = self.read(result, BytesMut::new(), object.bytes.len(), waits, key).await;
                 again.map_err(|(failure, _)| failure)? == object.bytes
             }
             // There is more than came.
@@ -198,29 +205,37 @@ impl Cloud {
         result: GetResult,
         before: BytesMut,
         length: usize,
-        patience: Duration,
+        waits: Waits,
         key: &Key,
     ) -> Result<Bytes, (Failure, BytesMut)> {
         let wanted = before.len() + length;
-        let mut bytes = before;
+        let (mut bytes, mut longest) = (before, Duration::ZERO);
         let mut parts = result.into_stream();
         let broken = |reason: String| Failure::damaged(StoreError::Garbled { location: self.location(key), reason });
         loop {
-            let part = match tokio::time::timeout(patience, parts.next()).await {
+            let asked_at = Instant::now();
+            let came = self.weather.wait(Awaited::Part, &waits, parts.next()).await;
+            longest = longest.max(asked_at.elapsed());
+            let part = match came {
                 Ok(Some(Ok(part))) => part,
                 Ok(Some(Err(error))) => return Err((broken(told(&error)), bytes)),
-                Ok(None) if bytes.len() == wanted => return Ok(bytes.freeze()),
+                Ok(None) if bytes.len() == wanted => {
+                    self.weather.note(Awaited::Part, longest);
+                    return Ok(bytes.freeze());
+                }
                 Ok(None) => {
                     let reason = format!("{} of {wanted} bytes came", bytes.len());
                     return Err((broken(reason), bytes));
                 }
-                Err(_) => {
-                    let error = StoreError::Timeout { location: self.location(key), seconds: patience.as_secs() };
-                    return Err((Failure { error, then: Then::Again(Fault::Late), unsaid: false }, bytes));
+                Err(given_up) => {
+                    let error = StoreError::Timeout { location: self.location(key), seconds: given_up.after.as_secs() };
+                    let then = Then::Again(given_up.fault());
+                    return Err((Failure { error, then, unsaid: false, gained: false }, bytes));
                 }
             };
             if bytes.is_empty() && part.len() == wanted {
                 // One part is all of it: no copy.
+                self.weather.note(Awaited::Part, longest);
                 return Ok(part);
             }
             if bytes.len() + part.len() > wanted {

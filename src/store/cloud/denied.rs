@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::{Cloud, Service};
 use crate::model::location::Key;
-use crate::store::{Denial, Get, StoreError};
+use crate::store::permits::{Permits, Stands};
+use crate::store::{Denial, Get, StoreError, Urgency};
 
 /// How long the evidence holds. Rights change when tokens end and people edit policies, which takes effect within
 /// seconds anyway; a dataset of which most chunks are missing must not cost three requests a chunk.
@@ -90,7 +90,7 @@ impl Granted {
 
 impl Cloud {
     /// `error`, which a request for `key` failed of, or that there is no such object.
-    pub(super) async fn absent_or(&self, key: &Key, error: StoreError, permit: Permits) -> StoreError {
+    pub(super) async fn absent_or(&self, key: &Key, error: StoreError, permits: Arc<Permits>) -> StoreError {
         if !is_refused(&error) {
             return error;
         }
@@ -106,7 +106,7 @@ impl Cloud {
             Some((_, proven)) => proven,
             None => {
                 let began = Instant::now();
-                let proven = self.refuses_absence(key, &known, permit).await;
+                let proven = self.refuses_absence(key, &known, permits).await;
                 *evidence = Some((began, proven));
                 proven
             }
@@ -136,7 +136,7 @@ impl Cloud {
     }
 
     /// Whether a key that nobody made is refused for lack of rights, and `known` granted.
-    async fn refuses_absence(&self, key: &Key, known: &Key, permits: Permits) -> bool {
+    async fn refuses_absence(&self, key: &Key, known: &Key, permits: Arc<Permits>) -> bool {
         let (folder, _) = key.as_str().rsplit_once('/').unwrap_or_default();
         let slash = if folder.is_empty() { "" } else { "/" };
         let nobodys = Key::new(format!("{folder}{slash}.h5mount-no-such-object-{:016x}", fastrand::u64(..)));
@@ -155,16 +155,19 @@ impl Cloud {
         refused && granted
     }
 
-    async fn first_byte(&self, key: &Key, permits: &Permits) -> Result<(), StoreError> {
+    async fn first_byte(&self, key: &Key, permits: &Arc<Permits>) -> Result<(), StoreError> {
         let path = self.path(key)?;
         let get = Get { range: Some(0..1), if_match: None, at_most: 1 };
         let held = super::body::Held::default();
-        let permit = Arc::clone(permits).acquire_owned().await.ok();
-        let ask = |service: Arc<Service>, patience| {
+        let permit = permits.turn(Urgency::Demand).await.map_err(|Stands(seconds)| StoreError::Timeout {
+            location: self.location(key),
+            seconds: seconds.as_secs(),
+        })?;
+        let ask = |service: Arc<Service>, waits| {
             let (path, get, held) = (&path, &get, &held);
-            async move { self.get_once(&service, key, path, get, held, patience).await }.boxed()
+            async move { self.get_once(&service, key, path, get, held, waits).await }.boxed()
         };
-        self.ask(key, permit, ask).await.map(|_| ())
+        self.ask(key, Some(permit), ask).await.map(|_| ())
     }
 }
 
@@ -182,12 +185,4 @@ fn scope(key: &Key) -> &str {
 
 fn is_refused(error: &StoreError) -> bool {
     matches!(error, StoreError::Forbidden { denial: Denial::Rights, .. })
-}
-
-/// Places among the requests in flight.
-pub type Permits = Arc<tokio::sync::Semaphore>;
-
-/// Where `permit` is one of.
-pub fn permits(permit: &OwnedSemaphorePermit) -> Permits {
-    Arc::clone(permit.semaphore())
 }

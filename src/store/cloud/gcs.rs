@@ -14,14 +14,12 @@ use object_store::{
 };
 
 use super::answer::{Answer, Asked, Dialect, Meaning, html};
-use super::wire::{Told, Wire, no_retries};
+use super::wire::{Line, Told, Wire, no_retries};
 use super::{CAPABILITIES, Service};
 use crate::model::location::Bucket;
-use crate::store::credentials::{Named, Platform};
+use crate::store::credentials::google::{Way, tokens};
+use crate::store::credentials::{Fixed, Platform, Renew};
 use crate::store::{Access, Credentials, Denial, StoreError};
-
-/// Google's own service.
-const HOST: &str = "storage.googleapis.com";
 
 /// The bucket of `gs://name`.
 ///
@@ -35,28 +33,20 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
     if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
         return Err(refuse(bucket.as_str(), "not the name of a bucket: gs://BUCKET".to_owned()));
     }
-    let variable = |name: &str| access.variables.get(name).filter(|value| !value.is_empty()).cloned();
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(name)
         .with_client_options(Wire::options())
         .with_http_connector(wire.clone())
         .with_retry(no_retries());
-    let emulator = variable("STORAGE_EMULATOR_HOST");
-    let endpoint = access.endpoint.clone().or_else(|| emulator.clone()).or_else(|| variable("GOOGLE_BASE_URL"));
-    let mut host = HOST.to_owned();
-    if let Some(endpoint) = endpoint {
-        let endpoint = endpoint.trim_end_matches('/');
-        let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
-        let Some(named) = reqwest::Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned)) else {
+    if let Some(endpoint) = &access.google.endpoint {
+        if !reqwest::Url::parse(endpoint).is_ok_and(|url| url.has_host()) {
             return Err(refuse(endpoint, "not the URL of a service: https://host[:port]".to_owned()));
-        };
-        host = named;
-        builder = builder.with_base_url(&url);
+        }
+        builder = builder.with_base_url(endpoint);
     }
-    // Emulators take no credentials, and the variable says that it is one.
-    let anonymous = access.credentials == Credentials::Anonymous || emulator.is_some() && access.endpoint.is_none();
-    let mut who = None;
-    if let Credentials::Profile(profile) = &access.credentials {
+    let anonymous = access.google.credentials == Credentials::Anonymous;
+    let mut renew = None;
+    if let Credentials::Profile(profile) = &access.google.credentials {
         return Err(refuse(
             profile,
             "profiles are for s3://…; Google's credentials come from GOOGLE_… or gcloud".to_owned(),
@@ -66,9 +56,8 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
         // Credentials that are never sent keep `object_store` from looking for others.
         builder = builder.with_skip_signature(true).with_credentials(bearer(String::new()));
     } else {
-        let (with, from) = found(builder, access, bucket).await?;
-        builder = with;
-        who = Some(Named { who: "an account of Google".to_owned(), from });
+        let (with, renewing) = found(builder, access, bucket, wire.line()).await?;
+        (builder, renew) = (with, Some(renewing));
     }
     let store = builder.build().map_err(|error| refuse(bucket.as_str(), super::attempts::told(&error)))?;
     let store = Arc::new(store);
@@ -76,8 +65,8 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
         objects: Arc::new(Generations(Arc::clone(&store))),
         pages: Some(store),
         capabilities: CAPABILITIES,
-        dialect: Arc::new(Gcs { anonymous, host }),
-        renew: who.map(|who| Arc::new(who) as _),
+        dialect: Arc::new(Gcs { anonymous }),
+        renew,
         elsewhere: None,
     })
 }
@@ -91,30 +80,60 @@ async fn found(
     builder: GoogleCloudStorageBuilder,
     access: &Access,
     bucket: &Bucket,
-) -> Result<(GoogleCloudStorageBuilder, String), StoreError> {
+    line: &Line,
+) -> Result<(GoogleCloudStorageBuilder, Arc<dyn Renew>), StoreError> {
     let variable = |name: &str| access.variables.get(name).filter(|value| !value.is_empty()).cloned();
     if let Some(token) = variable("GOOGLE_BEARER_TOKEN").or_else(|| variable("GOOGLE_OAUTH_ACCESS_TOKEN")) {
-        return Ok((builder.with_credentials(bearer(token)), "a bearer token of the environment".to_owned()));
+        let from = "a bearer token of the environment".to_owned();
+        let renew = Arc::new(Fixed { who: "an account of Google".to_owned(), from });
+        return Ok((builder.with_credentials(bearer(token)), renew));
     }
+    let (way, from) = way(&builder, access, bucket, line).await?;
+    // The key of an account may name another service, which the store is to be built with.
+    let builder = match &way {
+        Way::Account(account) => (**account).clone(),
+        Way::SignedIn(_) | Way::Machine => builder,
+    };
+    let (provider, renew) = tokens(way, &from, access, line);
+    Ok((builder.with_credentials(provider), renew))
+}
+
+/// The way to a token, and the name of the place that shows it.
+async fn way(
+    builder: &GoogleCloudStorageBuilder,
+    access: &Access,
+    bucket: &Bucket,
+    line: &Line,
+) -> Result<(Way, String), StoreError> {
+    let variable = |name: &str| access.variables.get(name).filter(|value| !value.is_empty()).cloned();
+    let account = |builder| Way::Account(Box::new(builder));
     if let Some(key) = variable("GOOGLE_SERVICE_ACCOUNT_KEY") {
-        return Ok((builder.with_service_account_key(key), "GOOGLE_SERVICE_ACCOUNT_KEY".to_owned()));
+        let from = "GOOGLE_SERVICE_ACCOUNT_KEY".to_owned();
+        return Ok((account(builder.clone().with_service_account_key(key)), from));
     }
-    for name in ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "SERVICE_ACCOUNT"] {
+    for name in ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"] {
         if let Some(path) = variable(name) {
-            return Ok((builder.with_service_account_path(&path), format!("the service account in {path}")));
+            let from = format!("the service account in {path}");
+            return Ok((account(builder.clone().with_service_account_path(&path)), from));
         }
     }
+    let of_file = |path: String, from: String| {
+        let unreadable = |reason| StoreError::Unsupported { what: bucket.as_str().to_owned(), reason };
+        Ok((Way::of_file(&path, builder.clone()).map_err(unreadable)?, from))
+    };
     if let Some(path) = variable("GOOGLE_APPLICATION_CREDENTIALS") {
-        return Ok((builder.with_application_credentials(&path), format!("GOOGLE_APPLICATION_CREDENTIALS ({path})")));
+        let from = format!("GOOGLE_APPLICATION_CREDENTIALS ({path})");
+        return of_file(path, from);
     }
     if let Some(home) = variable("HOME") {
         let path = format!("{home}/.config/gcloud/application_default_credentials.json");
         if std::path::Path::new(&path).is_file() {
-            return Ok((builder.with_application_credentials(&path), format!("gcloud's {path}")));
+            let from = format!("gcloud's {path}");
+            return of_file(path, from);
         }
     }
-    if Platform::Google.is_here(access).await? {
-        return Ok((builder, "this machine's service account".to_owned()));
+    if Platform::Google.is_here(access, line).await {
+        return Ok((Way::Machine, "this machine's service account".to_owned()));
     }
     Err(Platform::Google.nothing_found(bucket))
 }
@@ -205,30 +224,14 @@ impl ObjectStore for Generations {
 #[derive(Debug)]
 struct Gcs {
     anonymous: bool,
-    /// Of the service; who signs in asks others.
-    host: String,
 }
 
 impl Dialect for Gcs {
     fn meaning(&self, answer: &Answer) -> Meaning {
         let reason = answer.reason();
         let denied = |denial, advice: &str| Meaning::Denied(denial, format!("{reason}; {advice}"));
-        if !answer.is_from(&self.host) && (400..500).contains(&answer.status) {
-            let reason = format!("{} gives no token: {reason}", answer.host);
-            if matches!(answer.status, 408 | 410 | 429) {
-                return Meaning::Busy(reason);
-            }
-            let advice =
-                "sign in again (gcloud auth application-default login), or check GOOGLE_APPLICATION_CREDENTIALS";
-            return Meaning::Denied(Denial::Credentials, format!("{reason}; {advice}"));
-        }
         let Some(code) = answer.code.as_deref() else {
             return match answer.status {
-                // Tokens are refused in JSON, and 404 is a HEAD's of what is not there.
-                400 if answer.asked != Asked::Head => denied(
-                    Denial::Credentials,
-                    "no token was given: sign in again (gcloud auth application-default login)",
-                ),
                 // Which generation is there was asked by a HEAD, on the way to writing.
                 404 if answer.asked == Asked::WriteIf && is_named(answer) => Meaning::Absent,
                 404 if answer.asked == Asked::Head && !is_named(answer) => Meaning::Unsaid,
@@ -274,6 +277,11 @@ impl Dialect for Gcs {
         }
     }
 
+    /// Of a token that has ended Google says what it says of any that it does not know.
+    fn renews(&self, answer: &Answer, denial: Denial) -> bool {
+        denial == Denial::Expired || answer.status == 401
+    }
+
     fn foreign(&self, answer: &Answer) -> Option<String> {
         let named = answer.has_header_like("x-goog-");
         if answer.is_html() && !named {
@@ -308,19 +316,13 @@ mod tests {
 
     #[test]
     fn a_404_is_absence_only_where_google_says_it_of_the_object() {
-        let google = Gcs { anonymous: false, host: HOST.to_owned() };
-        let meaning = |host: &str, status, header: Option<&'static str>| {
+        let google = Gcs { anonymous: false };
+        let meaning = |header: Option<&'static str>| {
             let headers = HeaderMap::from_iter(header.map(|name| (name.parse().unwrap(), "1".parse().unwrap())));
-            google.meaning(&Answer::new(Asked::Head, host.to_owned(), status, headers, b""))
+            google.meaning(&Answer::new(Asked::Head, "storage.googleapis.com".to_owned(), 404, headers, b""))
         };
-        assert_eq!(meaning(HOST, 404, Some("x-guploader-uploadid")), Meaning::Absent);
-        assert_eq!(meaning(HOST, 404, Some("x-goog-hash")), Meaning::Absent);
-        assert_eq!(meaning(HOST, 404, None), Meaning::Unsaid);
-        // Who has no token for us says nothing of the object.
-        let token = meaning("169.254.169.254", 404, Some("metadata-flavor"));
-        assert!(matches!(&token, Meaning::Denied(Denial::Credentials, _)), "{token:?}");
-        for status in [408, 410, 429, 503] {
-            assert!(matches!(meaning("oauth2.googleapis.com", status, None), Meaning::Busy(_)), "{status}");
-        }
+        assert_eq!(meaning(Some("x-guploader-uploadid")), Meaning::Absent);
+        assert_eq!(meaning(Some("x-goog-hash")), Meaning::Absent);
+        assert_eq!(meaning(None), Meaning::Unsaid);
     }
 }

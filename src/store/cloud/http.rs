@@ -39,7 +39,7 @@ pub fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Service, St
     let Some(url) = root(bucket.as_str()) else {
         return Err(refuse(bucket.as_str(), "not a web server: http(s)://host[:port]/path/of/a/file".to_owned()));
     };
-    if let Credentials::Profile(profile) = &access.credentials {
+    if let Credentials::Profile(profile) = &access.web.credentials {
         return Err(refuse(profile, "web servers are asked without credentials; profiles are for s3://…".to_owned()));
     }
     let store = HttpBuilder::new()

@@ -18,6 +18,7 @@ mod region;
 mod s3;
 #[cfg(test)]
 mod tests;
+mod weather;
 pub(super) mod wire;
 mod write;
 mod xml;
@@ -34,17 +35,18 @@ use futures::stream::BoxStream;
 use object_store::ObjectStore;
 use object_store::list::PaginatedListStore;
 use object_store::path::Path;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::counters::Counters;
 use super::credentials::{Described, Renew};
-use super::retry::Pace;
+use super::pace::Waits;
+use super::permits::{Permit, Permits};
 use super::{Access, Backend, Batch, Capabilities, Get, Listing, Meta, Object, Put, StoreError, Whereabouts};
 use crate::model::location::{Bucket, ETag, Key, Location};
 use answer::{Asked, Dialect};
 use attempts::Failure;
-use wire::Wire;
+use weather::Weather;
+use wire::{Line, Wire};
 
 /// One bucket of one kind of service, ready to be asked.
 pub(super) struct Service {
@@ -96,15 +98,17 @@ pub(super) struct Cloud {
     deadline: Duration,
     /// The same for a service that has not answered yet.
     first_deadline: Duration,
-    /// How long its requests take.
-    pace: Mutex<Pace>,
+    /// How it has been of late.
+    weather: Arc<Weather>,
+    /// Whether the service has ever answered.
+    met: AtomicBool,
     /// Whether the service has shown that the bucket is there. Until then, "no such object" without a reason may as well
     /// mean that there is no bucket.
     proven: AtomicBool,
-    /// When the credentials were last called expired.
-    expired: Mutex<Option<Instant>>,
     /// By how many seconds this machine was ahead of the service at the last answer.
     clock_ahead: Mutex<Option<i64>>,
+    /// Whether the last answer ended its connection.
+    reconnects: AtomicBool,
     /// When a give-up was last warned of.
     warned: Mutex<Option<Instant>>,
     /// What is known where a refusal may mean that there is no such object; `None` where it may not.
@@ -124,7 +128,7 @@ impl fmt::Debug for Cloud {
 }
 
 impl Cloud {
-    /// The bucket, by the scheme of its URL.
+    /// The bucket, by the scheme of its URL, asked over `line`.
     ///
     /// # Errors
     /// [`StoreError::Unsupported`] for a scheme that is not known.
@@ -132,9 +136,10 @@ impl Cloud {
         bucket: &Bucket,
         access: &Access,
         deadlines: Deadlines,
+        line: &Line,
         counters: Arc<Counters>,
     ) -> Result<Cloud, StoreError> {
-        let wire = Wire::new(access, Arc::clone(&counters))?;
+        let wire = Wire::new(line, Arc::clone(&counters));
         let service = match bucket.as_str().split_once("://").map(|(scheme, _)| scheme) {
             Some("s3") => s3::open(bucket, access, &wire, deadlines.first.min(deadlines.later)).await?,
             Some("az") => azure::open(bucket, access, &wire).await?,
@@ -149,21 +154,23 @@ impl Cloud {
             }
         };
         let granted = access.missing_as_403.then(denied::Granted::default);
-        Ok(Cloud { granted, ..Cloud::with(bucket, service, deadlines, counters) })
+        let weather = wire.weather();
+        Ok(Cloud { granted, weather, ..Cloud::with(bucket, service, deadlines, counters) })
     }
 
     fn with(bucket: &Bucket, service: Service, deadlines: Deadlines, counters: Arc<Counters>) -> Cloud {
         Cloud {
             bucket: bucket.clone(),
             service: RwLock::new(Arc::new(service)),
+            weather: Arc::new(Weather::new(Arc::clone(&counters))),
             counters,
             deadline: deadlines.later,
             first_deadline: deadlines.first,
-            pace: Mutex::default(),
+            met: AtomicBool::new(false),
             proven: AtomicBool::new(false),
-            expired: Mutex::default(),
             warned: Mutex::default(),
             clock_ahead: Mutex::default(),
+            reconnects: AtomicBool::new(false),
             granted: None,
             unlisted: AtomicBool::new(false),
             digests: body::Digests::default(),
@@ -190,16 +197,16 @@ impl Cloud {
     }
 
     fn prove(&self) {
+        self.meet();
         self.proven.store(true, Ordering::Relaxed);
     }
 
+    fn meet(&self) {
+        self.met.store(true, Ordering::Relaxed);
+    }
+
     /// What was asked for at `key`, noted where a refusal may mean that there is no such object.
-    async fn noted<T>(
-        &self,
-        key: &Key,
-        asked: Result<T, StoreError>,
-        permits: denied::Permits,
-    ) -> Result<T, StoreError> {
+    async fn noted<T>(&self, key: &Key, asked: Result<T, StoreError>, permits: Arc<Permits>) -> Result<T, StoreError> {
         match asked {
             Ok(done) => {
                 if let Some(granted) = &self.granted {
@@ -212,9 +219,9 @@ impl Cloud {
     }
 
     /// Asks for an object's head, and for its first byte where the head says too little.
-    async fn head_once(&self, service: &Service, key: &Key, path: &Path, patience: Duration) -> Result<Meta, Failure> {
+    async fn head_once(&self, service: &Service, key: &Key, path: &Path, waits: Waits) -> Result<Meta, Failure> {
         let request = service.objects.get_opts(path, object_store::GetOptions { head: true, ..Default::default() });
-        let failure = match self.hear(service, Asked::Head, key, patience, request).await {
+        let failure = match self.hear(service, Asked::Head, key, waits, request).await {
             Ok((found, _)) => return Ok(meta(&found.meta)),
             Err(failure) => failure,
         };
@@ -224,7 +231,7 @@ impl Cloud {
         }
         let range = Some(object_store::GetRange::Bounded(0..1));
         let request = service.objects.get_opts(path, object_store::GetOptions { range, ..Default::default() });
-        match self.hear(service, Asked::Part, key, patience, request).await {
+        match self.hear(service, Asked::Part, key, waits, request).await {
             Ok((found, _)) => Ok(meta(&found.meta)),
             // Empty, but there: what the head lacked is not known.
             Err(Failure { error: StoreError::Range { .. }, .. }) => Err(failure),
@@ -249,7 +256,7 @@ impl Backend for Arc<Cloud> {
         self.service().capabilities
     }
 
-    async fn get(&self, key: &Key, get: Get, permit: OwnedSemaphorePermit) -> Result<Object, StoreError> {
+    async fn get(&self, key: &Key, get: Get, permit: Permit) -> Result<Object, StoreError> {
         let path = self.path(key)?;
         if let Some(range) = get.range.as_ref().filter(|range| range.start >= range.end) {
             // HTTP has no empty range.
@@ -263,22 +270,22 @@ impl Backend for Arc<Cloud> {
             };
         }
         let held = body::Held::default();
-        let ask = |service: Arc<Service>, patience| {
+        let ask = |service: Arc<Service>, waits| {
             let (get, path, held) = (&get, &path, &held);
-            async move { self.get_once(&service, key, path, get, held, patience).await }.boxed()
+            async move { self.get_once(&service, key, path, get, held, waits).await }.boxed()
         };
-        let permits = denied::permits(&permit);
+        let permits = permit.permits();
         let asked = self.ask(key, Some(permit), ask).await;
         self.noted(key, asked, permits).await
     }
 
-    async fn head(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+    async fn head(&self, key: &Key, permit: Permit) -> Result<Meta, StoreError> {
         let path = self.path(key)?;
-        let ask = |service: Arc<Service>, patience| {
+        let ask = |service: Arc<Service>, waits| {
             let path = &path;
-            async move { self.head_once(&service, key, path, patience).await }.boxed()
+            async move { self.head_once(&service, key, path, waits).await }.boxed()
         };
-        let permits = denied::permits(&permit);
+        let permits = permit.permits();
         let asked = self.ask(key, Some(permit), ask).await;
         self.noted(key, asked, permits).await
     }
@@ -288,7 +295,7 @@ impl Backend for Arc<Cloud> {
         folder: &str,
         after: Option<&str>,
         page: usize,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> Result<Listing, StoreError> {
         self.level(folder, after, page, permit).await
     }
@@ -300,7 +307,7 @@ impl Backend for Arc<Cloud> {
     fn whereabouts(&self) -> Option<Whereabouts> {
         let (url, region) = self.service().dialect.place();
         let clock_ahead = *self.clock_ahead.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        Some(Whereabouts { url, region, clock_ahead })
+        Some(Whereabouts { url, region, clock_ahead, reconnects: self.reconnects.load(Ordering::Relaxed) })
     }
 
     async fn who(&self) -> Result<Option<Described>, StoreError> {
@@ -309,11 +316,11 @@ impl Backend for Arc<Cloud> {
         described.map(Some).map_err(|fault| fault.at(self.location(&Key::new(""))))
     }
 
-    async fn put(&self, key: &Key, bytes: Bytes, put: Put, permit: OwnedSemaphorePermit) -> Result<Meta, StoreError> {
+    async fn put(&self, key: &Key, bytes: Bytes, put: Put, permit: Permit) -> Result<Meta, StoreError> {
         self.write(key, bytes, put, permit).await
     }
 
-    async fn delete(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
+    async fn delete(&self, key: &Key, permit: Permit) -> Result<(), StoreError> {
         self.remove(key, permit).await
     }
 }

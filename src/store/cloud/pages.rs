@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::list::PaginatedListOptions;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::Asked;
 use super::attempts::Failure;
 use super::listing::{Page, speakable};
 use super::{Cloud, Service};
 use crate::model::location::Key;
+use crate::store::pace::Waits;
+use crate::store::permits::Permit;
 use crate::store::{Batch, Listing, StoreError};
 
 /// Keys in a page; S3 gives no more, and the others are not asked for more.
@@ -31,7 +31,7 @@ impl Cloud {
         folder: &str,
         after: Option<&str>,
         page: usize,
-        permit: OwnedSemaphorePermit,
+        permit: Permit,
     ) -> Result<Listing, StoreError> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let key = Key::new(&prefix);
@@ -148,11 +148,11 @@ impl Cloud {
         &self,
         prefix: &Key,
         options: PaginatedListOptions,
-        permit: Option<OwnedSemaphorePermit>,
+        permit: Option<Permit>,
     ) -> Result<Page, StoreError> {
-        let ask = |service: Arc<Service>, patience| {
+        let ask = |service: Arc<Service>, waits| {
             let options = options.clone();
-            async move { self.page_once(&service, prefix, options, patience).await }.boxed()
+            async move { self.page_once(&service, prefix, options, waits).await }.boxed()
         };
         let asked = self.ask(prefix, permit, ask).await;
         self.note_listing(asked)
@@ -163,7 +163,7 @@ impl Cloud {
         service: &Service,
         prefix: &Key,
         options: PaginatedListOptions,
-        patience: Duration,
+        waits: Waits,
     ) -> Result<Page, Failure> {
         let Some(pages) = &service.pages else {
             return Err(Failure::last(StoreError::Unsupported {
@@ -173,7 +173,7 @@ impl Cloud {
         };
         let token = options.page_token.clone();
         let request = pages.list_paginated(Some(prefix.as_str()).filter(|prefix| !prefix.is_empty()), options);
-        let (_, answer) = self.hear(service, Asked::List, prefix, patience, request).await?;
+        let (_, answer) = self.hear(service, Asked::List, prefix, waits, request).await?;
         self.proven.store(true, Ordering::Relaxed);
         let garbled = |reason: String| StoreError::Garbled { location: self.location(prefix), reason };
         let page = answer.page.unwrap_or_else(|| Err("no list of keys".to_owned()));

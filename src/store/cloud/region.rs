@@ -7,7 +7,7 @@ use super::attempts::Attempts;
 use super::wire::{Heard, TroubleKind, Wire, listen};
 use crate::model::location::{Bucket, Key, Location};
 use crate::store::StoreError;
-use crate::store::retry::{Fault, Pace};
+use crate::store::retry::Fault;
 
 /// Asks at `url`, the bucket's own, without a signature. `None` where the service does not say: then it has no regions.
 ///
@@ -21,15 +21,15 @@ pub async fn find(
 ) -> Result<Option<String>, StoreError> {
     let key = Key::new("");
     let location = || Location { bucket: bucket.clone(), key: key.clone() };
-    let mut attempts = Attempts::new(deadline, Pace::default().patience(deadline));
+    let mut attempts = Attempts::new(deadline, deadline);
+    let weather = wire.weather();
     loop {
-        let patience = attempts.patience();
         let request = Request::builder().method(Method::HEAD).uri(url).body(bytes::Bytes::new());
         let request = request.map_err(|error| StoreError::Unsupported {
             what: url.to_owned(),
             reason: format!("not the URL of a bucket: {error}"),
         })?;
-        let (_, heard) = listen(Asked::Head, patience, wire.send(request)).await;
+        let (_, heard) = listen(Asked::Head, attempts.waits(), wire.send(request)).await;
         let (error, fault) = match heard {
             Some(Heard::Answer(answer)) => match told(&answer) {
                 Ok(region) => return Ok(region),
@@ -40,11 +40,11 @@ pub async fn find(
                 Err(Some(fault)) => (StoreError::Unavailable { location: location(), reason: answer.reason() }, fault),
             },
             Some(Heard::Trouble(trouble)) => {
-                let error = trouble.at(bucket, &key, patience);
+                let error = trouble.at(bucket, &key);
                 match trouble.kind {
                     TroubleKind::Connect => (error, Fault::Unreachable),
-                    TroubleKind::Certificate => return Err(error),
-                    TroubleKind::Late => (error, Fault::Late),
+                    TroubleKind::Stranger => return Err(error),
+                    TroubleKind::Late(given_up) => (error, given_up.fault()),
                     TroubleKind::Cut => (error, Fault::Cut),
                 }
             }
@@ -53,7 +53,7 @@ pub async fn find(
                 return Err(StoreError::Failed { location: location(), reason });
             }
         };
-        match attempts.wait(fault) {
+        match attempts.wait(fault, &weather) {
             Some(wait) => {
                 if let Some(left) = attempts.wondering() {
                     tracing::warn!("{error}; asked again for up to {} s", left.as_secs());

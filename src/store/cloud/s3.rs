@@ -33,9 +33,7 @@ struct Door {
 /// [`StoreError::Unsupported`] for what cannot be a bucket or an endpoint; what asking for its region failed of.
 pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire, deadline: Duration) -> Result<Service, StoreError> {
     let door = Door::new(bucket, access, wire, deadline)?;
-    let guess =
-        access.region.clone().or_else(|| door.variable("AWS_REGION")).or_else(|| door.variable("AWS_DEFAULT_REGION"));
-    match (guess, &door.endpoint) {
+    match (access.s3.region.clone(), &door.endpoint) {
         (Some(region), _) => door.service(&region),
         // Most have no regions and take any; one that has says so when it is asked for an object.
         (None, Some(_)) => door.service(FIRST_REGION),
@@ -57,13 +55,10 @@ impl Door {
             bucket: bucket.clone(),
             name: name.to_owned(),
             access: access.clone(),
-            endpoint: access.endpoint.clone(),
+            endpoint: access.s3.endpoint.clone(),
             wire: wire.clone(),
             deadline,
         };
-        if door.endpoint.is_none() {
-            door.endpoint = door.variable("AWS_ENDPOINT_URL_S3").or_else(|| door.variable("AWS_ENDPOINT_URL"));
-        }
         if let Some(endpoint) = &mut door.endpoint {
             let url = endpoint.trim_end_matches('/').to_owned();
             if !url.starts_with("http://") && !url.starts_with("https://") || reqwest::Url::parse(&url).is_err() {
@@ -74,12 +69,8 @@ impl Door {
         Ok(door)
     }
 
-    fn variable(&self, name: &str) -> Option<String> {
-        self.access.variables.get(name).filter(|value| !value.is_empty()).cloned()
-    }
-
     fn anonymous(&self) -> bool {
-        self.access.credentials == Credentials::Anonymous
+        self.access.s3.credentials == Credentials::Anonymous
     }
 
     /// URL of the bucket.
@@ -87,7 +78,7 @@ impl Door {
         let name = &self.name;
         // A name with dots matches no certificate as part of a host; the others are not host names at all.
         let hostlike = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        let in_path = self.access.path_style.unwrap_or(self.endpoint.is_some() || !hostlike);
+        let in_path = self.access.s3.path_style.unwrap_or(self.endpoint.is_some() || !hostlike);
         match &self.endpoint {
             Some(endpoint) if in_path => format!("{endpoint}/{name}"),
             Some(endpoint) => {
@@ -118,7 +109,7 @@ impl Door {
         builder = if self.anonymous() {
             builder.with_skip_signature(true)
         } else {
-            let (provider, renewing) = credentials::aws(&self.access, region)?;
+            let (provider, renewing) = credentials::aws(&self.access, region, self.wire.line());
             renew = Some(renewing);
             builder.with_credentials(provider)
         };
@@ -149,7 +140,7 @@ impl Elsewhere for Door {
         let region = match region {
             Some(region) => region.to_owned(),
             None => {
-                let first = self.access.region.as_deref().unwrap_or(FIRST_REGION);
+                let first = self.access.s3.region.as_deref().unwrap_or(FIRST_REGION);
                 let found = region::find(&self.wire, &self.bucket, &self.url(first), self.deadline).await?;
                 found.unwrap_or_else(|| FIRST_REGION.to_owned())
             }
@@ -311,10 +302,12 @@ fn skewed(answer: &Answer) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::Line;
     use super::*;
+    use crate::store::access::Reach;
 
     fn url(name: &str, access: Access, region: &str) -> String {
-        let wire = Wire::new(&Access::default(), Arc::default()).unwrap();
+        let wire = Wire::new(&Line::new(&Access::default()).unwrap(), Arc::default());
         let bucket = Bucket::new(format!("s3://{name}"));
         Door::new(&bucket, &access, &wire, Duration::from_secs(1)).unwrap().url(region)
     }
@@ -326,14 +319,14 @@ mod tests {
         assert_eq!(url("a.dotted.name", own(), "us-west-2"), "https://s3.us-west-2.amazonaws.com/a.dotted.name");
         assert_eq!(url("Old_Name", own(), "us-east-1"), "https://s3.us-east-1.amazonaws.com/Old_Name");
         assert_eq!(url("b", own(), "cn-north-1"), "https://b.s3.cn-north-1.amazonaws.com.cn");
-        let at = |endpoint: &str, path_style| Access {
-            endpoint: Some(endpoint.to_owned()),
-            path_style,
-            ..Access::default()
+        let at = |endpoint: &str, path_style| {
+            let s3 = Reach { endpoint: Some(endpoint.to_owned()), path_style, ..Reach::default() };
+            Access { s3, ..Access::default() }
         };
         assert_eq!(url("b", at("http://minio:9000/", None), "x"), "http://minio:9000/b");
         assert_eq!(url("b", at("https://s3.example", Some(false)), "x"), "https://b.s3.example");
-        let styled = Access { path_style: Some(true), ..Access::default() };
+        let s3 = Reach { path_style: Some(true), ..Reach::default() };
+        let styled = Access { s3, ..Access::default() };
         assert_eq!(url("b", styled, "eu-west-1"), "https://s3.eu-west-1.amazonaws.com/b");
     }
 }

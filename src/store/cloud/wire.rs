@@ -7,7 +7,8 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,15 +17,22 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
+use tokio::time::Instant;
 
 use super::answer::{Answer, Asked};
 use super::listing::Page;
+use super::weather::{GivenUp, Weather};
 use crate::model::location::{Bucket, Key, Location};
+use crate::store::access::Proxies;
 use crate::store::counters::Counters;
+use crate::store::credentials::Aws;
+use crate::store::pace::{Awaited, Waits};
 use crate::store::{Access, StoreError};
 
-/// For a request that nobody listens to (a token of a service account): longer than any service that works.
+/// For a request that nobody listens to: longer than any service that works.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For a look at what somebody speaks who does not speak HTTP; a handshake takes three times the way there.
+const PROBE: Duration = Duration::from_secs(2);
 /// To connect, name and handshake included. A lost first packet is sent again after 1 s, and once more after 3 s.
 const CONNECT: Duration = Duration::from_secs(4);
 /// An idle connection is closed before the service does it: S3 and most proxies wait for about a minute, some for 20 s.
@@ -59,10 +67,11 @@ pub struct Trouble {
 pub enum TroubleKind {
     /// No such host, or no connection to it.
     Connect,
-    /// Its certificate is not trusted. Asking again does not help.
-    Certificate,
+    /// Its certificate is not trusted, or it speaks TLS where plain HTTP was asked for, or the other way round. Asking again
+    /// does not help.
+    Stranger,
     /// Nothing came in time.
-    Late,
+    Late(GivenUp),
     /// The connection ended before the answer did.
     Cut,
 }
@@ -71,7 +80,7 @@ pub enum TroubleKind {
 #[derive(Debug)]
 struct Asking {
     asked: Asked,
-    patience: Duration,
+    waits: Waits,
     heard: Mutex<Option<Heard>>,
 }
 
@@ -79,20 +88,43 @@ tokio::task_local! {
     static ASKING: Arc<Asking>;
 }
 
-/// Runs `request`, which goes through a [`Wire`] in this task, and brings back what was heard last. `patience` bounds
-/// the wait for the answer to begin.
-pub async fn listen<T>(asked: Asked, patience: Duration, request: impl Future<Output = T>) -> (T, Option<Heard>) {
-    let asking = Arc::new(Asking { asked, patience, heard: Mutex::default() });
+/// Runs `request`, which goes through a [`Wire`] in this task, and brings back what was heard last. `waits` bounds the
+/// wait for the answer.
+pub async fn listen<T>(asked: Asked, waits: Waits, request: impl Future<Output = T>) -> (T, Option<Heard>) {
+    let asking = Arc::new(Asking { asked, waits, heard: Mutex::default() });
     let done = ASKING.scope(Arc::clone(&asking), request).await;
     let heard = asking.heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
     (done, heard)
 }
 
+/// What all stores of a mount share: connections, and who asks. Cheap to clone, and each clone uses the same.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Line {
+    /// Through the proxies that are named.
+    pub through: reqwest::Client,
+    /// Past them.
+    pub direct: reqwest::Client,
+    /// Amazon's credentials, once a bucket needs them: a profile may ask a person, or a program, for each search.
+    pub aws: Arc<OnceLock<Aws>>,
+}
+
+impl Line {
+    /// A line as `access` wants it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] for a certificate file or a proxy that cannot be used.
+    pub fn new(access: &Access) -> Result<Line, StoreError> {
+        let through = client(access)?;
+        let direct = match access.proxies == Proxies::default() {
+            true => through.clone(),
+            false => client(&Access { proxies: Proxies::default(), ..access.clone() })?,
+        };
+        Ok(Line { through, direct, aws: Arc::default() })
+    }
+}
+
 /// A client for HTTP as `access` wants it: its certificates, its proxies, no redirects followed.
-///
-/// # Errors
-/// [`StoreError::Unsupported`] for a certificate file or a proxy that cannot be used.
-pub(in crate::store) fn client(access: &Access) -> Result<reqwest::Client, StoreError> {
+fn client(access: &Access) -> Result<reqwest::Client, StoreError> {
     static PROVIDER: Once = Once::new();
     // One implementation of TLS for the process; whoever comes first is fine.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
@@ -111,11 +143,10 @@ pub(in crate::store) fn client(access: &Access) -> Result<reqwest::Client, Store
     for proxy in proxies(access)? {
         builder = builder.proxy(proxy);
     }
-    let variable = || access.variables.get("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(Into::into);
-    if let Some(path) = access.ca_bundle.clone().or_else(variable) {
+    if let Some(path) = &access.ca_bundle {
         let what = path.display().to_string();
         let pem =
-            std::fs::read(&path).map_err(|error| refuse(&what, format!("the CA bundle cannot be read: {error}")))?;
+            std::fs::read(path).map_err(|error| refuse(&what, format!("the CA bundle cannot be read: {error}")))?;
         let certificates = reqwest::Certificate::from_pem_bundle(&pem)
             .map_err(|error| refuse(&what, format!("not a bundle of PEM certificates: {}", sentence(error))))?;
         if certificates.is_empty() {
@@ -126,25 +157,20 @@ pub(in crate::store) fn client(access: &Access) -> Result<reqwest::Client, Store
     builder.build().map_err(|error| refuse("HTTPS", format!("cannot be set up: {}", sentence(error))))
 }
 
-/// The proxies of the usual variables; the small letters win, as with curl.
 fn proxies(access: &Access) -> Result<Vec<reqwest::Proxy>, StoreError> {
-    let variable = |name: &str| {
-        [name.to_lowercase(), name.to_owned()].into_iter().find_map(|name| {
-            access.variables.get(&name).filter(|value| !value.is_empty()).map(|value| (name, value.clone()))
-        })
-    };
-    let exempt = variable("NO_PROXY").and_then(|(_, list)| reqwest::NoProxy::from_string(&list));
-    let mut proxies = Vec::new();
+    let named = &access.proxies;
+    let exempt = named.exempt.as_deref().and_then(reqwest::NoProxy::from_string);
     type Make = fn(String) -> reqwest::Result<reqwest::Proxy>;
-    let kinds: [(&str, Make); 3] = [
-        ("HTTPS_PROXY", |url| reqwest::Proxy::https(url)),
-        ("HTTP_PROXY", |url| reqwest::Proxy::http(url)),
-        ("ALL_PROXY", |url| reqwest::Proxy::all(url)),
+    let kinds: [(&str, &Option<String>, Make); 3] = [
+        ("HTTPS_PROXY", &named.https, |url| reqwest::Proxy::https(url)),
+        ("HTTP_PROXY", &named.http, |url| reqwest::Proxy::http(url)),
+        ("ALL_PROXY", &named.all, |url| reqwest::Proxy::all(url)),
     ];
-    for (name, make) in kinds {
-        let Some((name, url)) = variable(name) else { continue };
-        let proxy = make(url).map_err(|error| StoreError::Unsupported {
-            what: name,
+    let mut proxies = Vec::new();
+    for (name, url, make) in kinds {
+        let Some(url) = url else { continue };
+        let proxy = make(url.clone()).map_err(|error| StoreError::Unsupported {
+            what: name.to_owned(),
             reason: format!("not the URL of a proxy: {}", sentence(error)),
         })?;
         proxies.push(proxy.no_proxy(exempt.clone()));
@@ -155,17 +181,28 @@ fn proxies(access: &Access) -> Result<Vec<reqwest::Proxy>, StoreError> {
 /// `object_store`'s way to HTTP.
 #[derive(Clone, Debug)]
 pub struct Wire {
-    client: reqwest::Client,
+    line: Line,
     counters: Arc<Counters>,
+    weather: Arc<Weather>,
+    /// Whether anybody has answered in HTTP yet. Until then it may be somebody who speaks something else.
+    met: Arc<AtomicBool>,
 }
 
 impl Wire {
-    /// A wire as `access` wants it, whose requests are counted in `counters`.
-    ///
-    /// # Errors
-    /// As [`client`].
-    pub fn new(access: &Access, counters: Arc<Counters>) -> Result<Wire, StoreError> {
-        Ok(Wire { client: client(access)?, counters })
+    /// A wire over `line`, whose requests are counted in `counters`.
+    pub fn new(line: &Line, counters: Arc<Counters>) -> Wire {
+        let weather = Arc::new(Weather::new(Arc::clone(&counters)));
+        Wire { line: line.clone(), counters, weather, met: Arc::default() }
+    }
+
+    /// Its connections.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// How the service behind it has been of late.
+    pub fn weather(&self) -> Arc<Weather> {
+        Arc::clone(&self.weather)
     }
 
     /// The builders of `object_store` want to be told: no retries, and plain HTTP where an endpoint says so.
@@ -196,9 +233,9 @@ impl HttpConnector for Wire {
 impl HttpService for Wire {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let asking = ASKING.try_with(Arc::clone).ok();
-        let (asked, patience) =
-            asking.as_ref().map_or((Asked::Get, PATIENCE), |asking| (asking.asked, asking.patience));
-        let (result, heard) = self.exchange(request, asked, patience).await;
+        let (asked, waits) =
+            asking.as_ref().map_or((Asked::Get, Waits::of(PATIENCE)), |asking| (asking.asked, asking.waits));
+        let (result, heard) = self.exchange(request, asked, waits).await;
         if let (Some(asking), Some(heard)) = (asking, heard) {
             *asking.heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(heard);
         }
@@ -211,7 +248,7 @@ impl Wire {
         &self,
         request: HttpRequest,
         asked: Asked,
-        patience: Duration,
+        waits: Waits,
     ) -> (Result<HttpResponse, HttpError>, Option<Heard>) {
         let host = request.uri().authority().map_or_else(String::new, |authority| authority.to_string());
         let fail = |trouble: Trouble, kind| {
@@ -226,27 +263,49 @@ impl Wire {
             }
         };
         self.counters.sent();
-        let answered = match tokio::time::timeout(patience, self.client.execute(request)).await {
+        let unmet = request.url().scheme() == "http" && !self.met.load(Ordering::Relaxed);
+        let awaited = match asked {
+            Asked::Get | Asked::Part | Asked::Head => Awaited::Head,
+            Asked::List | Asked::Write | Asked::WriteIf => Awaited::Other,
+        };
+        let began = Instant::now();
+        let answered = match self.weather.wait(awaited, &waits, self.line.through.execute(request)).await {
             Ok(Ok(answered)) => http::Response::<reqwest::Body>::from(answered),
-            Ok(Err(error)) => return fail(trouble(&host, error), HttpErrorKind::Connect),
-            Err(_) => return fail(late(&host, patience), HttpErrorKind::Timeout),
+            Ok(Err(error)) => {
+                let trouble = trouble(&host, error);
+                if trouble.kind == TroubleKind::Cut && unmet && self.speaks_tls(&host).await {
+                    return fail(only_tls(&host), HttpErrorKind::Connect);
+                }
+                return fail(trouble, HttpErrorKind::Connect);
+            }
+            Err(given_up) => return fail(late(&host, given_up), HttpErrorKind::Timeout),
         };
         let (parts, body) = answered.into_parts();
         let status = parts.status;
+        // Some that speak TLS say so in plain HTTP, in words of their own.
+        if status == http::StatusCode::BAD_REQUEST && unmet && self.speaks_tls(&host).await {
+            return fail(only_tls(&host), HttpErrorKind::Connect);
+        }
+        self.met.store(true, Ordering::Relaxed);
+        if status.is_success() {
+            // A refusal is quick, and says nothing of answers.
+            self.weather.note(awaited, began.elapsed());
+        }
         // What is not an object's bytes is read here, so that it can be noted.
         let limit = match asked {
             _ if !status.is_success() => ERROR_BYTES,
             Asked::List => PAGE_BYTES,
             _ => {
-                let answer = Answer::new(asked, host.clone(), status.as_u16(), parts.headers.clone(), b"");
+                let mut answer = Answer::new(asked, host.clone(), status.as_u16(), parts.headers.clone(), b"");
+                answer.closes |= parts.version == http::Version::HTTP_10;
                 let body = body.map_err(move |error| cut(&host, error));
                 let answered = HttpResponse::from_parts(parts, HttpResponseBody::new(body));
                 return (Ok(answered), Some(Heard::Answer(Box::new(answer))));
             }
         };
-        let document = match read(body, limit, patience).await {
+        let document = match self.read(body, limit, waits).await {
             Ok(document) => document,
-            Err(Broken::Late) => return fail(late(&host, patience), HttpErrorKind::Timeout),
+            Err(Broken::Late(given_up)) => return fail(late(&host, given_up), HttpErrorKind::Timeout),
             Err(Broken::Cut(error)) => return fail(trouble(&host, error), HttpErrorKind::Interrupted),
             // The head of an error is enough; a page is not.
             Err(Broken::Long) if !status.is_success() => Bytes::new(),
@@ -257,6 +316,7 @@ impl Wire {
         };
         let mut answer = Answer::new(asked, host, status.as_u16(), parts.headers.clone(), &document);
         let mut passed = document;
+        answer.closes |= parts.version == http::Version::HTTP_10;
         if status.is_success() && asked == Asked::List {
             answer.page = Some(Page::parse(&passed));
             if matches!(answer.page, Some(Ok(_))) {
@@ -264,6 +324,31 @@ impl Wire {
             }
         }
         (Ok(HttpResponse::from_parts(parts, passed.into())), Some(Heard::Answer(Box::new(answer))))
+    }
+
+    /// A whole document, each part in time.
+    async fn read(&self, mut body: reqwest::Body, limit: usize, waits: Waits) -> Result<Bytes, Broken> {
+        let mut document = BytesMut::new();
+        while let Some(frame) = self.weather.wait(Awaited::Part, &waits, body.frame()).await.map_err(Broken::Late)? {
+            let Ok(part) = frame.map_err(Broken::Cut)?.into_data() else { continue };
+            if document.len() + part.len() > limit {
+                return Err(Broken::Long);
+            }
+            document.extend_from_slice(&part);
+        }
+        Ok(document.freeze())
+    }
+}
+
+impl Wire {
+    /// Whether `host`, which did not answer in plain HTTP, does in TLS, trusted or not.
+    async fn speaks_tls(&self, host: &str) -> bool {
+        let asked = self.line.through.head(format!("https://{host}/")).send();
+        match tokio::time::timeout(PROBE, asked).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => untrusted(&error).is_some(),
+            Err(_) => false,
+        }
     }
 }
 
@@ -282,22 +367,9 @@ async fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, String> {
 }
 
 enum Broken {
-    Late,
+    Late(GivenUp),
     Long,
     Cut(reqwest::Error),
-}
-
-/// A whole document, each part within `patience`.
-async fn read(mut body: reqwest::Body, limit: usize, patience: Duration) -> Result<Bytes, Broken> {
-    let mut document = BytesMut::new();
-    while let Some(frame) = tokio::time::timeout(patience, body.frame()).await.map_err(|_| Broken::Late)? {
-        let Ok(part) = frame.map_err(Broken::Cut)?.into_data() else { continue };
-        if document.len() + part.len() > limit {
-            return Err(Broken::Long);
-        }
-        document.extend_from_slice(&part);
-    }
-    Ok(document.freeze())
 }
 
 /// A sentence as an error.
@@ -305,9 +377,14 @@ async fn read(mut body: reqwest::Body, limit: usize, patience: Duration) -> Resu
 #[error("{0}")]
 pub struct Told(pub String);
 
-fn late(host: &str, patience: Duration) -> Trouble {
-    let reason = format!("{host} did not answer within {} s", patience.as_secs_f32());
-    Trouble { kind: TroubleKind::Late, reason }
+fn late(host: &str, given_up: GivenUp) -> Trouble {
+    let reason = format!("{host} did not answer within {} s", given_up.after.as_secs_f32());
+    Trouble { kind: TroubleKind::Late(given_up), reason }
+}
+
+fn only_tls(host: &str) -> Trouble {
+    let reason = format!("{host} speaks TLS and was asked in plain HTTP: begin its URL with https://");
+    Trouble { kind: TroubleKind::Stranger, reason }
 }
 
 fn cut(host: &str, error: reqwest::Error) -> HttpError {
@@ -318,16 +395,25 @@ fn cut(host: &str, error: reqwest::Error) -> HttpError {
 fn trouble(host: &str, error: reqwest::Error) -> Trouble {
     // The URL may hold a signature.
     let error = &error.without_url();
-    let certificate = causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
-        Some(rustls::Error::InvalidCertificate(reason)) => Some(format!("{reason:?}")),
-        _ => None,
-    });
-    if let Some(why) = certificate {
+    if let Some(why) = untrusted(error) {
         let reason = format!(
             "the certificate of {host} is not trusted ({why}): name the file of its authority with --ca-bundle, or set \
              this machine's clock if the certificate seems too new or too old"
         );
-        return Trouble { kind: TroubleKind::Certificate, reason };
+        return Trouble { kind: TroubleKind::Stranger, reason };
+    }
+    let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            let reason =
+                format!("{host} does not speak TLS: begin its URL with http://, if it may be asked in plain HTTP");
+            return Trouble { kind: TroubleKind::Stranger, reason };
+        }
+        Some(error @ (rustls::Error::AlertReceived(_) | rustls::Error::PeerIncompatible(_))) => {
+            let reason = format!("{host} and this program find no way to speak TLS with each other ({error})");
+            return Trouble { kind: TroubleKind::Stranger, reason };
+        }
+        _ => {}
     }
     let detail = causes(error).last().map_or_else(|| error.to_string(), |cause| cause.to_string());
     if error.is_connect() {
@@ -336,9 +422,18 @@ fn trouble(host: &str, error: reqwest::Error) -> Trouble {
         return Trouble { kind: TroubleKind::Connect, reason };
     }
     if error.is_timeout() {
-        return Trouble { kind: TroubleKind::Late, reason: format!("{host} did not answer in time") };
+        let kind = TroubleKind::Late(GivenUp { after: CONNECT, guess: false });
+        return Trouble { kind, reason: format!("{host} did not answer in time") };
     }
     Trouble { kind: TroubleKind::Cut, reason: format!("{host} broke off the connection ({detail})") }
+}
+
+/// Why a certificate is not trusted, where that is what happened.
+fn untrusted(error: &reqwest::Error) -> Option<String> {
+    causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
+        Some(rustls::Error::InvalidCertificate(reason)) => Some(format!("{reason:?}")),
+        _ => None,
+    })
 }
 
 /// An error of the client as one sentence without its URL, which may hold a signature.
@@ -360,12 +455,12 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 impl Trouble {
     /// What it means for the object at `key`.
-    pub fn at(&self, bucket: &Bucket, key: &Key, waited: Duration) -> StoreError {
+    pub fn at(&self, bucket: &Bucket, key: &Key) -> StoreError {
         let location = Location { bucket: bucket.clone(), key: key.clone() };
         let reason = self.reason.clone();
         match self.kind {
-            TroubleKind::Connect | TroubleKind::Certificate => StoreError::Unreachable { location, reason },
-            TroubleKind::Late => StoreError::Timeout { location, seconds: waited.as_secs() },
+            TroubleKind::Connect | TroubleKind::Stranger => StoreError::Unreachable { location, reason },
+            TroubleKind::Late(given_up) => StoreError::Timeout { location, seconds: given_up.after.as_secs() },
             TroubleKind::Cut => StoreError::Garbled { location, reason },
         }
     }

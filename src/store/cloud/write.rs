@@ -5,27 +5,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::Asked;
 use super::attempts::Failure;
 use super::{Cloud, Service};
 use crate::model::location::{ETag, Key};
+use crate::store::permits::Permit;
 use crate::store::{Meta, Put, StoreError};
 
 impl Cloud {
     /// Writes an object.
-    pub(super) async fn write(
-        &self,
-        key: &Key,
-        bytes: Bytes,
-        put: Put,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Meta, StoreError> {
+    pub(super) async fn write(&self, key: &Key, bytes: Bytes, put: Put, permit: Permit) -> Result<Meta, StoreError> {
         let path = self.path(key)?;
         let size = bytes.len() as u64;
         let asked = if put == Put::Overwrite { Asked::Write } else { Asked::WriteIf };
-        let ask = |service: Arc<Service>, patience| {
+        let ask = |service: Arc<Service>, waits| {
             let (path, put, payload) = (&path, &put, PutPayload::from(bytes.clone()));
             async move {
                 let mode = match put {
@@ -38,7 +32,7 @@ impl Cloud {
                 let options = PutOptions { mode, ..PutOptions::default() };
                 let request = service.objects.put_opts(path, payload, options);
                 let (done, answer) =
-                    self.hear(&service, asked, key, patience, request).await.map_err(|failure| told(failure, put))?;
+                    self.hear(&service, asked, key, waits, request).await.map_err(|failure| told(failure, put))?;
                 // The service names no time of its own but that of its answer.
                 let modified = answer.header("date").and_then(super::answer::http_date).unwrap_or(answer.received);
                 Ok(Meta { size, etag: done.e_tag.map(ETag::new), modified })
@@ -49,13 +43,13 @@ impl Cloud {
     }
 
     /// Deletes an object. One that is not there is deleted.
-    pub(super) async fn remove(&self, key: &Key, permit: OwnedSemaphorePermit) -> Result<(), StoreError> {
+    pub(super) async fn remove(&self, key: &Key, permit: Permit) -> Result<(), StoreError> {
         let path = self.path(key)?;
-        let ask = |service: Arc<Service>, patience| {
+        let ask = |service: Arc<Service>, waits| {
             let path = &path;
             async move {
                 let request = async { service.objects.delete(path).await };
-                self.hear(&service, Asked::Write, key, patience, request).await.map(|_| ())
+                self.hear(&service, Asked::Write, key, waits, request).await.map(|_| ())
             }
             .boxed()
         };

@@ -8,7 +8,7 @@
 //! A named profile (`--profile`) is asked alone: whoever names one does not mean the keys that lie in the environment.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -30,6 +30,7 @@ use super::container::Container;
 use super::fault::{Fault, chain, sentence};
 use super::renewing::{Found, Search};
 use super::transport::Transport;
+use crate::store::access::profile_file;
 use crate::store::{Access, Credentials};
 
 /// A request to STS or SSO with its repetitions: three of the [`Transport`]'s patience, and the pauses between them.
@@ -102,7 +103,7 @@ impl ProvideCredentials for Environment {
 impl Places {
     /// The places that `access` names.
     pub fn new(access: &Access, region: &str, transport: Transport) -> Places {
-        let profile = match &access.credentials {
+        let profile = match &access.s3.credentials {
             Credentials::Profile(name) => Some(name.clone()),
             Credentials::Found | Credentials::Anonymous => None,
         };
@@ -159,7 +160,7 @@ impl Places {
             (ProfileFileKind::Config, "AWS_CONFIG_FILE", "config"),
             (ProfileFileKind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", "credentials"),
         ] {
-            let Some(path) = self.file(variable, file) else { continue };
+            let Some(path) = profile_file(&self.variables, variable, file) else { continue };
             paths.push(path.display().to_string());
             if path.is_file() {
                 files = files.with_file(kind, path);
@@ -188,18 +189,6 @@ impl Places {
             provider: Arc::new(provider.build()),
             kind: if chosen.is_some() { Kind::Chosen } else { Kind::Usual },
         })
-    }
-
-    /// A file of `~/.aws`, or where a variable says it is.
-    fn file(&self, variable: &str, name: &str) -> Option<PathBuf> {
-        let home = self.variable("HOME").map(Path::new);
-        match self.variable(variable) {
-            Some(path) => match (path.strip_prefix("~/"), home) {
-                (Some(rest), Some(home)) => Some(home.join(rest)),
-                _ => Some(PathBuf::from(path)),
-            },
-            None => Some(home?.join(".aws").join(name)),
-        }
     }
 
     /// A token that STS takes for a role, as Kubernetes gives it to a pod.
@@ -242,7 +231,9 @@ impl Places {
 
 #[async_trait::async_trait]
 impl Search for Places {
-    async fn find(&self) -> Result<Found, Fault> {
+    type Credential = AwsCredential;
+
+    async fn find(&self) -> Result<Found<AwsCredential>, Fault> {
         let mut tried = Vec::new();
         for place in self.all()? {
             match place.provider.provide_credentials().await {
@@ -255,7 +246,9 @@ impl Search for Places {
                         secret_key: keys.secret_access_key().to_owned(),
                         token: keys.session_token().map(str::to_owned),
                     };
-                    return Ok(Found { credential: Arc::new(credential), from: place.name, until: keys.expiry() });
+                    let who = format!("access key {}", credential.key_id);
+                    let (from, until) = (place.name, keys.expiry());
+                    return Ok(Found { credential: Arc::new(credential), who, from, until });
                 }
                 Err(CredentialsError::CredentialsNotLoaded(_)) if place.kind == Kind::Usual => tried.push(place.name),
                 Err(error) if place.kind == Kind::Machine => {
@@ -282,7 +275,10 @@ impl Search for Places {
 /// Why a place that was meant to have credentials has none.
 fn fault(place: &str, error: &CredentialsError) -> Fault {
     let cut = chain(error).any(|cause| cause.is::<ConnectorError>());
-    let reason = format!("no credentials from {place}: {}", sentence(error));
+    // The words of the outer ones say only that there are none; what stands below says why.
+    let below = chain(error).find(|cause| !cause.is::<CredentialsError>());
+    let why = below.map_or_else(|| sentence(error), sentence);
+    let reason = format!("no credentials from {place}: {}", why.trim_end_matches('.'));
     if cut || matches!(error, CredentialsError::ProviderTimedOut(_)) {
         return Fault::unreachable(reason);
     }

@@ -1,12 +1,14 @@
-//! Credentials of the clouds whose places `object_store` knows itself: whether the machine has any, and what to call them.
+//! The machines of Azure and Google: whether this is one of them, and what to say where nobody has credentials.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::transport::Transport;
 use super::{Described, Fault, Renew};
 use crate::model::location::{Bucket, Key, Location};
+use crate::store::cloud::wire::Line;
 use crate::store::{Access, Denial, StoreError};
 
 /// How long a machine's metadata service may take. `object_store` would wait and repeat for a minute on machines
@@ -23,29 +25,36 @@ pub(in crate::store) enum Platform {
 }
 
 impl Platform {
-    fn service(self, access: &Access) -> (String, &'static str, &'static str) {
+    /// Host of its metadata service.
+    pub(super) fn host(self, access: &Access) -> String {
+        // The address, not the name: nobody waits for a name server that does not know it.
+        let usual = "169.254.169.254";
+        let variable = |name: &str| access.variables.get(name).filter(|host| !host.is_empty());
         match self {
-            Platform::Azure => ("http://169.254.169.254/metadata/versions".to_owned(), "metadata", "true"),
-            Platform::Google => {
-                let host = access.variables.get("GCE_METADATA_HOST").filter(|host| !host.is_empty());
-                // The address, not the name: nobody waits for a name server that does not know it.
-                let host = host.map_or("169.254.169.254", String::as_str);
-                (format!("http://{host}/computeMetadata/v1/"), "metadata-flavor", "Google")
-            }
+            Platform::Azure => usual.to_owned(),
+            Platform::Google => variable("GCE_METADATA_HOST").map_or(usual, String::as_str).to_owned(),
+        }
+    }
+
+    fn service(self, access: &Access) -> (String, &'static str, &'static str) {
+        let host = self.host(access);
+        match self {
+            Platform::Azure => (format!("http://{host}/metadata/versions"), "metadata", "true"),
+            Platform::Google => (format!("http://{host}/computeMetadata/v1/"), "metadata-flavor", "Google"),
         }
     }
 
     /// Whether this machine is one of this cloud's.
-    pub async fn is_here(self, access: &Access) -> Result<bool, StoreError> {
+    pub async fn is_here(self, access: &Access, line: &Line) -> bool {
         let (url, name, value) = self.service(access);
-        let Ok(request) = http::Request::get(url).header(name, value).body(Bytes::new()) else { return Ok(false) };
-        let answer = Transport::new(access)?.send(request, PATIENCE).await;
-        Ok(answer.is_ok_and(|answer| match self {
+        let Ok(request) = http::Request::get(url).header(name, value).body(Bytes::new()) else { return false };
+        let answer = Transport::new(line).send(request, PATIENCE).await;
+        answer.is_ok_and(|answer| match self {
             Platform::Azure => answer.status().is_success(),
             Platform::Google => {
                 answer.headers().get(name).is_some_and(|flavour| flavour.as_bytes() == value.as_bytes())
             }
-        }))
+        })
     }
 
     /// That there are no credentials for `bucket`.
@@ -70,9 +79,9 @@ impl Platform {
     }
 }
 
-/// Credentials that `object_store` renews itself, by their name.
+/// Credentials that are given once and for all, by their name.
 #[derive(Clone, Debug)]
-pub(in crate::store) struct Named {
+pub(in crate::store) struct Fixed {
     /// An account.
     pub who: String,
     /// Where it is known from.
@@ -80,9 +89,10 @@ pub(in crate::store) struct Named {
 }
 
 #[async_trait::async_trait]
-impl Renew for Named {
-    /// The request is repeated, and `object_store` asks for a token when its own has less than five minutes left.
-    fn expire(&self) {}
+impl Renew for Fixed {
+    fn expire(&self, _: Instant) -> bool {
+        false
+    }
 
     async fn describe(&self) -> Result<Described, Fault> {
         Ok(Described { who: self.who.clone(), from: self.from.clone(), until: None })

@@ -13,7 +13,6 @@ use std::time::{Duration, SystemTime};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use object_store::CredentialProvider;
-use object_store::aws::AwsCredential;
 use tokio::time::Instant;
 
 use super::{Described, Fault, Renew};
@@ -30,47 +29,65 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// The longest search: somebody may have to confirm a sign-in that a `credential_process` began.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Credentials and where they come from.
-#[derive(Clone, Debug)]
-pub(super) struct Found {
-    pub credential: Arc<AwsCredential>,
+/// Credentials of one cloud, whose they are and where they come from.
+#[derive(Debug)]
+pub(super) struct Found<C> {
+    pub credential: Arc<C>,
+    /// The public part of them.
+    pub who: String,
     pub from: String,
     pub until: Option<SystemTime>,
+}
+
+impl<C> Clone for Found<C> {
+    fn clone(&self) -> Self {
+        let Found { credential, who, from, until } = self;
+        Found { credential: Arc::clone(credential), who: who.clone(), from: from.clone(), until: *until }
+    }
 }
 
 /// Where credentials are looked for.
 #[async_trait::async_trait]
 pub(super) trait Search: Send + Sync + std::fmt::Debug {
+    /// What a request is signed with.
+    type Credential;
+
     /// Looks everywhere anew: nothing of an earlier search is remembered.
-    async fn find(&self) -> Result<Found, Fault>;
+    async fn find(&self) -> Result<Found<Self::Credential>, Fault>;
 }
+
+/// What can be handed to any thread, as credentials are.
+pub(super) trait Shareable: std::fmt::Debug + Send + Sync + 'static {}
+impl<C: std::fmt::Debug + Send + Sync + 'static> Shareable for C {}
 
 /// Credentials that renew themselves.
 #[derive(Debug)]
-pub(super) struct Renewing {
-    search: Arc<dyn Search>,
-    state: Arc<Mutex<State>>,
+pub(super) struct Renewing<C> {
+    search: Arc<dyn Search<Credential = C>>,
+    state: Arc<Mutex<State<C>>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    held: Option<Held>,
+#[derive(Debug)]
+struct State<C> {
+    held: Option<Held<C>>,
     /// The search that is under way.
-    running: Option<Running>,
+    running: Option<Running<C>>,
     /// When the last one began.
     began: Option<Instant>,
+    /// When what was held was last called expired.
+    expired: Option<Instant>,
     /// Number of the last one.
     number: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Held {
-    found: Found,
+#[derive(Debug)]
+struct Held<C> {
+    found: Found<C>,
     /// When they were found, which tells how long a life they have.
     since: SystemTime,
 }
 
-type Running = Shared<BoxFuture<'static, Result<Found, Fault>>>;
+type Running<C> = Shared<BoxFuture<'static, Result<Found<C>, Fault>>>;
 
 /// How good what is held is.
 enum Life {
@@ -80,7 +97,7 @@ enum Life {
     Over,
 }
 
-impl Held {
+impl<C> Held<C> {
     fn life(&self, now: SystemTime) -> Life {
         let Some(until) = self.found.until else { return Life::Fresh };
         let left = until.duration_since(now).unwrap_or_default();
@@ -96,14 +113,15 @@ impl Held {
     }
 }
 
-impl Renewing {
+impl<C: Shareable> Renewing<C> {
     /// Credentials from wherever `search` finds them.
-    pub fn new(search: Arc<dyn Search>) -> Renewing {
-        Renewing { search, state: Arc::default() }
+    pub fn new(search: Arc<dyn Search<Credential = C>>) -> Renewing<C> {
+        let state = State { held: None, running: None, began: None, expired: None, number: 0 };
+        Renewing { search, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Credentials that hold for a while.
-    async fn current(&self) -> Result<Found, Fault> {
+    async fn current(&self) -> Result<Found<C>, Fault> {
         let running = {
             let mut state = lock(&self.state);
             match state.held.as_ref().map(|held| (held, held.life(SystemTime::now()))) {
@@ -125,7 +143,7 @@ impl Renewing {
     }
 
     /// Begins a search, in a task of its own: whoever waits may give up.
-    fn begin(&self, state: &mut State) -> Running {
+    fn begin(&self, state: &mut State<C>) -> Running<C> {
         state.number += 1;
         state.began = Some(Instant::now());
         let (number, search, shared) = (state.number, Arc::clone(&self.search), Arc::clone(&self.state));
@@ -163,7 +181,7 @@ impl Renewing {
 }
 
 #[cfg(test)]
-impl Renewing {
+impl<C> Renewing<C> {
     /// Makes the last search seem long ago.
     pub fn forget_pause(&self) {
         lock(&self.state).began = None;
@@ -171,7 +189,7 @@ impl Renewing {
 }
 
 /// Refuses what is over already: a service would say so too, but not where it came from.
-fn still_good(found: Found) -> Result<Found, Fault> {
+fn still_good<C>(found: Found<C>) -> Result<Found<C>, Fault> {
     if found.until.is_none_or(|until| until > SystemTime::now()) {
         return Ok(found);
     }
@@ -182,36 +200,41 @@ fn still_good(found: Found) -> Result<Found, Fault> {
     Err(Fault::Refused { denial: Denial::Expired, reason })
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock<C>(state: &Mutex<State<C>>) -> MutexGuard<'_, State<C>> {
     // Nothing between locking and unlocking leaves the state half changed.
     state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[async_trait::async_trait]
-impl CredentialProvider for Renewing {
-    type Credential = AwsCredential;
+impl<C: Shareable> CredentialProvider for Renewing<C> {
+    type Credential = C;
 
-    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
+    async fn get_credential(&self) -> object_store::Result<Arc<C>> {
         Ok(self.current().await?.credential)
     }
 }
 
 #[async_trait::async_trait]
-impl Renew for Renewing {
-    /// Where nothing was handed out since the last time, there is nothing to expire: of 64 requests that fail together
-    /// the first begins the search and the others wait for it.
-    fn expire(&self) {
+impl<C: Shareable> Renew for Renewing<C> {
+    /// Of 64 requests that fail together, in whichever of the buckets that share the credentials, the first begins a search and
+    /// the others wait for it, or have what it found.
+    fn expire(&self, asked: Instant) -> bool {
         let mut state = lock(&self.state);
-        if state.held.take().is_some() {
+        if state.expired.is_some_and(|expired| expired >= asked) {
+            return true;
+        }
+        if let Some(held) = state.held.take() {
+            tracing::info!(from = held.found.from, "the service takes these credentials no more; asking for new ones");
+            state.expired = Some(Instant::now());
             state.running = None;
             // Whatever a search that is under way finds is not kept.
             state.number += 1;
         }
+        true
     }
 
     async fn describe(&self) -> Result<Described, Fault> {
-        let found = self.current().await?;
-        let who = format!("access key {}", found.credential.key_id);
-        Ok(Described { who, from: found.from, until: found.until })
+        let Found { who, from, until, .. } = self.current().await?;
+        Ok(Described { who, from, until })
     }
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::renewing::{Found, Search};
 use super::*;
 use crate::model::location::{Bucket, Key, Location};
-use crate::store::{Credentials, Denial};
+use crate::store::{Credentials, Denial, StoreError};
 
 /// A home directory and the variables that name it.
 struct Home {
@@ -44,7 +44,7 @@ impl Home {
     }
 
     fn asks(&self) -> (AwsCredentialProvider, Arc<dyn Renew>) {
-        aws(&self.access, "us-west-2").unwrap()
+        aws(&self.access, "us-west-2", &Line::new(&self.access).unwrap())
     }
 }
 
@@ -120,11 +120,11 @@ async fn profiles_are_read_from_the_home_that_was_named_and_a_named_one_is_asked
     assert_eq!(key(&home).await.unwrap(), "AKKEPT");
     // Named on the command line: neither the variable nor keys in the environment are meant.
     home = home.with("AWS_ACCESS_KEY_ID", "AKENV").with("AWS_SECRET_ACCESS_KEY", "s");
-    home.access.credentials = Credentials::Profile("other".to_owned());
+    home.access.s3.credentials = Credentials::Profile("other".to_owned());
     assert_eq!(key(&home).await.unwrap(), "AKOTHER");
     let described = home.asks().1.describe().await.unwrap();
     assert!(described.from.contains("profile `other`"), "{described:?}");
-    home.access.credentials = Credentials::Profile("missing".to_owned());
+    home.access.s3.credentials = Credentials::Profile("missing".to_owned());
     let fault = home.asks().1.describe().await.unwrap_err().to_string();
     assert!(fault.contains("profile `missing`") && fault.contains("--no-sign-request"), "{fault}");
     // A file somewhere else.
@@ -142,7 +142,7 @@ async fn a_file_that_was_written_anew_is_read_again_after_the_service_refused() 
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKOLD");
     write(home.directory.path(), "credentials", &text("AKNEW"));
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKOLD");
-    renew.expire();
+    renew.expire(tokio::time::Instant::now());
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKNEW");
 }
 
@@ -162,12 +162,15 @@ async fn a_credential_process_is_run_and_its_failure_is_told_in_its_own_words() 
     let told = renew.describe().await.unwrap().until.unwrap();
     assert!(until.duration_since(told).unwrap() < Duration::from_secs(1));
     std::fs::write(&script, "echo not signed in to example >&2; exit 3").unwrap();
-    renew.expire();
+    renew.expire(tokio::time::Instant::now());
     let error = provider.get_credential().await.unwrap_err();
     let location = Location { bucket: Bucket::new("s3://bucket"), key: Key::new("key") };
     let error = Fault::within(&error).unwrap().clone().at(location);
     assert!(matches!(&error, StoreError::Forbidden { denial: Denial::Credentials, .. }), "{error}");
-    assert!(error.to_string().contains("not signed in to example"), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("exit status: 3. Stderr: not signed in to example. Sign in again"), "{told}");
+    // In words: neither as programs show values to programmers, nor with words that say nothing.
+    assert!(!told.contains(['{', '"']) && !told.contains("an error occurred"), "{told}");
     // What has expired already is refused with its place.
     std::fs::write(&script, format!("echo '{}'", answer.replace(&rfc3339(until), "2020-01-01T00:00:00Z"))).unwrap();
     let fault = renew.describe().await.unwrap_err();
@@ -254,12 +257,12 @@ async fn the_role_of_the_machine_is_asked_of_its_metadata_service_and_renewed() 
     let (provider, renew) = home.asks();
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKROLE0");
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKROLE0");
-    renew.expire();
+    renew.expire(tokio::time::Instant::now());
     assert_eq!(provider.get_credential().await.unwrap().key_id, "AKROLE1");
     assert!(renew.describe().await.unwrap().from.contains("role of this machine"));
     // From a machine that has a role, no answer is an outage, and whoever waits may try again.
     down.store(true, Ordering::SeqCst);
-    renew.expire();
+    renew.expire(tokio::time::Instant::now());
     let fault = renew.describe().await.unwrap_err();
     assert!(matches!(fault, Fault::Unreachable { .. }), "{fault}");
     down.store(false, Ordering::SeqCst);
@@ -295,7 +298,7 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn renewing(takes: u64, lives: u64, fails: bool) -> (Arc<Scripted>, Arc<Renewing>) {
+    fn renewing(takes: u64, lives: u64, fails: bool) -> (Arc<Scripted>, Arc<Renewing<AwsCredential>>) {
         let lives = Duration::from_secs(lives);
         let takes = Duration::from_millis(takes);
         let search = Arc::new(Scripted { searches: AtomicUsize::new(0), takes, lives, fails });
@@ -309,7 +312,9 @@ impl Scripted {
 
 #[async_trait::async_trait]
 impl Search for Scripted {
-    async fn find(&self) -> Result<Found, Fault> {
+    type Credential = AwsCredential;
+
+    async fn find(&self) -> Result<Found<AwsCredential>, Fault> {
         let number = self.searches.fetch_add(1, Ordering::SeqCst);
         let until = SystemTime::now() + self.lives;
         tokio::time::sleep(self.takes).await;
@@ -317,11 +322,16 @@ impl Search for Scripted {
             return Err(Fault::refused("nothing"));
         }
         let credential = AwsCredential { key_id: number.to_string(), secret_key: String::new(), token: None };
-        Ok(Found { credential: Arc::new(credential), from: "a script".to_owned(), until: Some(until) })
+        Ok(Found {
+            credential: Arc::new(credential),
+            who: String::new(),
+            from: "a script".to_owned(),
+            until: Some(until),
+        })
     }
 }
 
-async fn keys(renewing: &Arc<Renewing>, requests: usize) -> Vec<String> {
+async fn keys(renewing: &Arc<Renewing<AwsCredential>>, requests: usize) -> Vec<String> {
     let requests = (0..requests).map(|_| renewing.get_credential());
     let got = futures::future::join_all(requests).await;
     got.into_iter().map(|got| got.map_or_else(|error| error.to_string(), |got| got.key_id.clone())).collect()
@@ -333,7 +343,7 @@ async fn many_requests_make_one_search_and_a_failure_is_not_kept() {
     assert_eq!(keys(&renewing, 64).await, vec!["0"; 64]);
     // All of them are refused by the service: one search more.
     for _ in 0..64 {
-        renewing.expire();
+        renewing.expire(tokio::time::Instant::now());
     }
     assert_eq!(keys(&renewing, 64).await, vec!["1"; 64]);
     assert_eq!(search.count(), 2);
@@ -354,7 +364,7 @@ async fn a_search_that_began_before_the_refusal_is_not_believed() {
     assert_eq!(keys(&renewing, 1).await, ["0"]);
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(search.count(), 2);
-    renewing.expire();
+    renewing.expire(tokio::time::Instant::now());
     assert_eq!(keys(&renewing, 2).await, ["2", "2"]);
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(keys(&renewing, 1).await, ["2"]);
@@ -379,7 +389,7 @@ fn what_is_shown_holds_no_secret() {
     let variables = BTreeMap::from([("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI".to_owned(), "/x".to_owned())]);
     let mut with_token = variables.clone();
     with_token.insert("AWS_CONTAINER_AUTHORIZATION_TOKEN".to_owned(), "hidden-token".to_owned());
-    let transport = Transport::new(&Access::default()).unwrap();
+    let transport = Transport::new(&Line::new(&Access::default()).unwrap());
     let container = container::Container::named_by(&with_token, &transport).unwrap();
     assert!(!format!("{container:?}").contains("hidden-token"));
 }
@@ -390,10 +400,12 @@ struct Frail(AtomicBool);
 
 #[async_trait::async_trait]
 impl Search for Frail {
-    async fn find(&self) -> Result<Found, Fault> {
+    type Credential = AwsCredential;
+
+    async fn find(&self) -> Result<Found<AwsCredential>, Fault> {
         assert!(self.0.swap(true, Ordering::SeqCst), "what a search of somebody else's may do");
         let credential = AwsCredential { key_id: "k".to_owned(), secret_key: String::new(), token: None };
-        Ok(Found { credential: Arc::new(credential), from: "a script".to_owned(), until: None })
+        Ok(Found { credential: Arc::new(credential), who: String::new(), from: "a script".to_owned(), until: None })
     }
 }
 
@@ -402,4 +414,16 @@ async fn a_search_that_breaks_down_is_made_again() {
     let renewing = Renewing::new(Arc::new(Frail::default()));
     assert!(renewing.get_credential().await.is_err());
     assert_eq!(renewing.get_credential().await.unwrap().key_id, "k");
+}
+
+#[tokio::test]
+async fn what_newer_credentials_came_since_a_request_began_is_not_expired_by_it() {
+    let (search, renewing) = Scripted::renewing(0, 3600, false);
+    assert_eq!(keys(&renewing, 1).await, ["0"]);
+    let asked = tokio::time::Instant::now();
+    // Two buckets share them, and a request of each is refused: the second one hears of it when all is well again.
+    assert!(renewing.expire(asked));
+    assert_eq!(keys(&renewing, 1).await, ["1"]);
+    assert!(renewing.expire(asked));
+    assert_eq!((keys(&renewing, 1).await, search.count()), (vec!["1".to_owned()], 2));
 }

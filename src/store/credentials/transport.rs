@@ -15,8 +15,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::BytesMut;
 
-use crate::store::cloud::wire;
-use crate::store::{Access, StoreError};
+use crate::store::cloud::wire::Line;
 
 /// Largest answer: credentials are a few kilobytes.
 const LARGEST: usize = 1 << 20;
@@ -31,11 +30,9 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    /// With the certificates and proxies of `access`.
-    pub fn new(access: &Access) -> Result<Transport, StoreError> {
-        let mut without_proxies = access.clone();
-        without_proxies.variables.retain(|name, _| !name.to_ascii_lowercase().ends_with("_proxy"));
-        Ok(Transport { through: wire::client(access)?, direct: wire::client(&without_proxies)? })
+    /// Over the connections of the stores.
+    pub fn new(line: &Line) -> Transport {
+        Transport { through: line.through.clone(), direct: line.direct.clone() }
     }
 
     /// One request and its whole answer, within `patience`.

@@ -17,12 +17,12 @@ const TRIP: Duration = Duration::from_millis(20);
 /// The folder that holds all files of the sample store.
 const FOLDER: &str = "home/admin";
 
-/// The sample store as objects, each as old as its file.
-fn sample() -> Memory {
+/// The sample store as objects, each as old as its file; a request takes `trip`.
+fn sample(trip: Duration) -> Memory {
     let directory = tempfile::tempdir().unwrap();
     let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hsds/store-posix-1.0.2.tar.gz");
     assert!(Command::new("tar").arg("-xzf").arg(packed).arg("-C").arg(directory.path()).status().unwrap().success());
-    let memory = Memory::new(TRIP);
+    let memory = Memory::new(trip);
     let mut open = vec![directory.path().join("hsdstest")];
     while let Some(folder) = open.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -82,8 +82,8 @@ fn summaries(memory: &Memory) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_shown_is_the_same_with_a_summary_and_without() {
-    let with = sample();
-    let without = sample();
+    let with = sample(TRIP);
+    let without = sample(TRIP);
     assert_eq!(summaries(&with).len(), 9);
     summaries(&without).iter().for_each(|key| without.remove(key));
     let mut used = BTreeMap::new();
@@ -104,9 +104,9 @@ async fn what_is_shown_is_the_same_with_a_summary_and_without() {
 #[tokio::test(start_paused = true)]
 async fn a_summary_that_may_be_outdated_is_not_used() {
     let path = "home/admin/layouts.h5";
-    let fresh = open(&sample(), path).await;
+    let fresh = open(&sample(TRIP), path).await;
     assert_eq!(fresh.2, 0, "used");
-    let memory = sample();
+    let memory = sample(TRIP);
     let (_, root_id, _) = source(&memory).load_file(path).await.unwrap();
     // As old as one of its objects.
     let below = key::below(&root_id).unwrap();
@@ -182,4 +182,17 @@ async fn a_thousand_objects_come_in_two_trips_and_the_listing_with_a_summary() {
     assert!(with == without);
     // Two and the two pages of the listing: a thousand objects and two more.
     assert_eq!((trips, own), (4, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_summary_that_comes_beside_the_objects_changes_nothing() {
+    let quick = sample(TRIP);
+    // Objects do not wait for a summary for longer than two seconds: then both come.
+    for trip in [700, 1100, 1500, 1900].map(Duration::from_millis) {
+        let slow = sample(trip);
+        for path in files(&quick).await {
+            let (late, soon) = (open(&slow, &path).await.0, open(&quick, &path).await.0);
+            assert!(late == soon, "{path} {trip:?}");
+        }
+    }
 }

@@ -4,19 +4,28 @@ mod faults;
 mod policies;
 mod refusals;
 mod server;
+mod signins;
+mod strangers;
 mod ways;
+mod weather;
 
 use futures::TryStreamExt;
 
 use super::*;
-use crate::store::{Credentials, Denial, Store, StoreSettings};
+use crate::store::access::Reach;
+use crate::store::{Credentials, Denial, Store, StoreSettings, Urgency};
 use server::{Reply, Request, S3, Server, etag};
+
+/// A service at `url`.
+fn at(url: &str) -> Reach {
+    Reach { endpoint: Some(url.to_owned()), ..Reach::default() }
+}
 
 /// Access to `server` as somebody.
 fn access(server: &Server) -> Access {
     let variables = [("AWS_ACCESS_KEY_ID", "AK"), ("AWS_SECRET_ACCESS_KEY", "SK")];
     Access {
-        endpoint: Some(server.url.clone()),
+        s3: at(&server.url),
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         ..Access::default()
     }
@@ -110,7 +119,8 @@ async fn objects_are_read_whole_and_in_part_and_each_request_is_counted() {
 #[tokio::test]
 async fn nobody_signs_and_variables_do_not_change_that() {
     let server = sound(&S3::of(&[("a", b"x")])).await;
-    let access = Access { credentials: Credentials::Anonymous, ..access(&server) };
+    let s3 = Reach { credentials: Credentials::Anonymous, ..at(&server.url) };
+    let access = Access { s3, ..access(&server) };
     let store = Store::open_with(&Bucket::new("s3://bucket"), settings(access)).await.unwrap();
     store.get(&Key::new("a")).await.unwrap();
     assert_eq!(server.log()[0].header("authorization"), "");

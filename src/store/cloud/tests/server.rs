@@ -1,6 +1,7 @@
 //! A small HTTP server that says what a test wants it to say, and a small S3 to say the rest.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -61,11 +62,21 @@ pub struct Reply {
     pub hang: bool,
     /// Before a byte of the answer.
     pub stall: Duration,
+    /// Of the body, so many bytes are sent at a time, and so long after each other.
+    pub drip: Option<(usize, Duration)>,
 }
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Reply {
-        Reply { status, headers: Vec::new(), body: body.into(), cut: None, hang: false, stall: Duration::ZERO }
+        Reply {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+            cut: None,
+            hang: false,
+            stall: Duration::ZERO,
+            drip: None,
+        }
     }
 
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Reply {
@@ -87,6 +98,10 @@ impl Reply {
         Reply { cut: Some(after), hang: true, ..self }
     }
 
+    pub fn drip(self, bytes: usize, apart: Duration) -> Reply {
+        Reply { drip: Some((bytes, apart)), ..self }
+    }
+
     pub fn stall(self, stall: Duration) -> Reply {
         Reply { stall, ..self }
     }
@@ -96,6 +111,7 @@ impl Reply {
 pub struct Server {
     pub url: String,
     log: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -108,13 +124,21 @@ impl Server {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let log = Arc::<Mutex<Vec<Request>>>::default();
         let (answer, kept): (Handler, _) = (Arc::new(answer), Arc::clone(&log));
+        let connections = Arc::<AtomicUsize>::default();
+        let counted = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                counted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(serve(stream, Arc::clone(&answer), Arc::clone(&kept)));
             }
         });
-        Server { url, log, task }
+        Server { url, log, connections, task }
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// What was asked so far.
@@ -148,7 +172,17 @@ async fn serve(stream: TcpStream, answer: Handler, log: Arc<Mutex<Vec<Request>>>
         }
         head += "\r\n";
         let body = if request.method == "HEAD" { &[] } else { &reply.body[..reply.cut.unwrap_or(reply.body.len())] };
-        let sent = stream.write_all(&[head.as_bytes(), body].concat()).await;
+        let sent = match reply.drip {
+            None => stream.write_all(&[head.as_bytes(), body].concat()).await,
+            Some((bytes, apart)) => {
+                let mut sent = stream.write_all(head.as_bytes()).await;
+                for piece in body.chunks(bytes) {
+                    tokio::time::sleep(apart).await;
+                    sent = sent.and(stream.write_all(piece).await);
+                }
+                sent
+            }
+        };
         if reply.hang {
             tokio::time::sleep(Duration::from_secs(60)).await;
         }

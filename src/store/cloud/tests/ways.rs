@@ -1,6 +1,7 @@
 //! Where a bucket is asked for: endpoints, names, proxies, certificates.
 
 use super::*;
+use crate::store::access::Proxies;
 
 #[tokio::test]
 async fn where_a_bucket_is_asked_for_follows_from_its_name_and_the_endpoint() {
@@ -14,24 +15,9 @@ async fn where_a_bucket_is_asked_for_follows_from_its_name_and_the_endpoint() {
         let error = Store::open(&Bucket::new(name)).await.unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
     }
-    let access = Access { endpoint: Some("localhost:9000".to_owned()), ..Access::default() };
+    let access = Access { s3: at("localhost:9000"), ..Access::default() };
     let error = Store::open_with(&Bucket::new("s3://b"), settings(access)).await.unwrap_err();
     assert!(error.to_string().contains("https://host"), "{error}");
-}
-
-#[tokio::test]
-async fn variables_name_the_endpoint_and_who_asks() {
-    let server = sound(&S3::of(&[("a", b"x")])).await;
-    for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
-        let mut access = Access { endpoint: None, ..access(&server) };
-        access.variables.insert(name.to_owned(), format!("{}/", server.url));
-        let store = Store::open_with(&Bucket::new("s3://bucket"), settings(access)).await.unwrap();
-        store.get(&Key::new("a")).await.unwrap();
-    }
-    assert_eq!(server.log().len(), 2);
-    let store = store(&server).await;
-    let who = store.who().await.unwrap().unwrap();
-    assert_eq!(who.who, "access key AK");
 }
 
 #[tokio::test]
@@ -57,11 +43,8 @@ async fn a_proxy_is_asked_unless_the_host_is_exempt() {
     })
     .await;
     let through = |exempt: &str| {
-        let mut access = Access { endpoint: Some("http://store.example".to_owned()), ..access(&proxy) };
-        access.variables.insert("HTTP_PROXY".to_owned(), "http://127.0.0.1:1".to_owned());
-        // Small letters win.
-        access.variables.insert("http_proxy".to_owned(), proxy.url.clone());
-        access.variables.insert("NO_PROXY".to_owned(), exempt.to_owned());
+        let proxies = Proxies { http: Some(proxy.url.clone()), exempt: Some(exempt.to_owned()), ..Proxies::default() };
+        let access = Access { s3: at("http://store.example"), proxies, ..access(&proxy) };
         StoreSettings { cloud_deadline: Duration::from_secs(2), ..settings(access) }
     };
     let bucket = Bucket::new("s3://bucket");
@@ -80,12 +63,8 @@ async fn a_bundle_of_certificates_that_cannot_be_used_is_named() {
     let empty = directory.path().join("empty.pem");
     std::fs::write(&empty, "nothing").unwrap();
     for (path, reason) in [(directory.path().join("none.pem"), "cannot be read"), (empty, "holds no PEM")] {
-        let mut named = Access { ca_bundle: Some(path.clone()), ..Access::default() };
-        let bucket = Bucket::new("s3://bucket");
-        let error = Store::open_with(&bucket, settings(named.clone())).await.unwrap_err().to_string();
+        let named = Access { ca_bundle: Some(path.clone()), ..Access::default() };
+        let error = Store::open_with(&Bucket::new("s3://bucket"), settings(named)).await.unwrap_err().to_string();
         assert!(error.contains(path.to_str().unwrap()) && error.contains(reason), "{error}");
-        named.ca_bundle = None;
-        named.variables.insert("AWS_CA_BUNDLE".to_owned(), path.display().to_string());
-        assert!(Store::open_with(&bucket, settings(named)).await.unwrap_err().to_string().contains(reason));
     }
 }

@@ -1,0 +1,401 @@
+//! Whose turn it is to ask a store, and how many may ask at a time: a state machine without a runtime or a clock.
+//!
+//! [`Permits`](super::permits) keeps one for each store and wakes whoever is admitted. Those that wait are served demand
+//! before read-ahead, and in the order in which they came; a request that is repeated keeps its first number, so that it
+//! is not behind all that came since. The last places are never taken by read-ahead, whose bodies may be long.
+//!
+//! A service that has too much to do is asked by fewer at a time. Answers are counted in rounds, each as long as
+//! there are requests in flight, so that one moment of trouble narrows the queue once. A narrower queue that is told "too
+//! busy" as often as the wider one was is no remedy: some services refuse a share of all requests, however few there are.
+
+use std::collections::BTreeSet;
+
+use super::Urgency;
+
+/// The queue is never narrower: with fewer requests at a time a service that has recovered would be noticed late, and
+/// nothing that still works is overrun by four.
+const NARROWEST: usize = 4;
+/// Of the places, one in so many is kept from read-ahead: a reader who waits finds one free at once, and read-ahead does
+/// not miss it.
+const KEPT: usize = 8;
+/// While both wait, one place in so many goes to read-ahead all the same: a reader may have come to wait for just that
+/// answer, and nobody waits for ever.
+const SHARE: u32 = 16;
+/// Answers in a round, at least: fewer would make a rule of one refusal.
+const ROUND: u32 = 16;
+/// A round is one of trouble where more than one answer in so many was "too busy". Services refuse one in hundreds on the
+/// best of days.
+const RARE: u32 = 16;
+/// Narrowing helped where at most so large a part of the refusals is left, of those that are not, ...
+const HELPED: f64 = 0.7;
+/// ... or where granted answers became so much more frequent: of a service that grants so many a second and refuses all
+/// others, half as many requests make twice as large a share that is granted.
+const MORE: f64 = 1.25;
+/// So much larger a share of refusals than the one that is borne is chance, in rounds of 16 to 64 answers.
+const CHANCE: f64 = 0.1;
+
+/// A request's place in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket {
+    number: u64,
+    ahead: bool,
+}
+
+/// A request in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its place in the order, should it have to wait again.
+    pub ticket: Ticket,
+    /// In which round it began.
+    round: u64,
+}
+
+/// What waits and what is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turns {
+    /// Requests that wait for their turn and that somebody waits for.
+    pub demand: usize,
+    /// Requests that wait for their turn and read ahead.
+    pub ahead: usize,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// How many may be under way at the moment.
+    pub width: usize,
+}
+
+/// Who is next.
+#[derive(Debug)]
+pub struct Queue {
+    most: usize,
+    width: usize,
+    demand: BTreeSet<Ticket>,
+    ahead: BTreeSet<Ticket>,
+    in_flight: usize,
+    ahead_in_flight: usize,
+    next: u64,
+    /// Admissions of demand since the last of read-ahead, while that waited.
+    passed: u32,
+    /// Grows when a round ends: answers to what began before say nothing of the round that follows.
+    round: u64,
+    answers: u32,
+    refused: u32,
+    /// Most requests in flight during the round.
+    peak: usize,
+    last: Last,
+}
+
+/// What was done at the end of the last round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Last {
+    /// Nothing, or the queue grew.
+    Grew,
+    /// It was narrowed from `width`, when this share of the answers was "too busy".
+    Narrowed { width: usize, share: f64 },
+    /// Narrowing had been no remedy against this share of refusals, which is borne.
+    Borne { share: f64 },
+}
+
+impl Queue {
+    /// A queue in which at most `most` requests are under way.
+    pub fn new(most: usize) -> Queue {
+        let most = most.max(1);
+        Queue {
+            most,
+            width: most,
+            demand: BTreeSet::new(),
+            ahead: BTreeSet::new(),
+            in_flight: 0,
+            ahead_in_flight: 0,
+            next: 0,
+            passed: 0,
+            round: 0,
+            answers: 0,
+            refused: 0,
+            peak: 0,
+            last: Last::Grew,
+        }
+    }
+
+    /// The place in the order of a request that comes now.
+    pub fn ticket(&mut self, urgency: Urgency) -> Ticket {
+        self.next += 1;
+        Ticket { number: self.next, ahead: urgency == Urgency::Ahead }
+    }
+
+    /// `ticket` waits for its turn.
+    pub fn wait(&mut self, ticket: Ticket) {
+        self.waiting(ticket).insert(ticket);
+    }
+
+    /// `ticket` does not wait any more. Whether it did.
+    pub fn leave(&mut self, ticket: Ticket) -> bool {
+        self.waiting(ticket).remove(&ticket)
+    }
+
+    fn waiting(&mut self, ticket: Ticket) -> &mut BTreeSet<Ticket> {
+        if ticket.ahead { &mut self.ahead } else { &mut self.demand }
+    }
+
+    /// Who may begin now, if anybody. To be asked until there is nobody.
+    pub fn admit(&mut self) -> Option<Place> {
+        let kept = (self.width / KEPT).max(1);
+        // What is kept is kept in a queue that was just narrowed, too, while many read-ahead are still under way.
+        let held = self.in_flight - self.ahead_in_flight < kept && self.in_flight < self.most;
+        let free = self.in_flight < self.width;
+        let room = free && self.ahead_in_flight < (self.width - kept).max(1);
+        let due = room && self.passed >= SHARE - 1;
+        let ticket = match (self.demand.first().copied(), self.ahead.first().copied()) {
+            (Some(demand), ahead) if (free || held) && !(due && ahead.is_some()) => {
+                self.passed += u32::from(room && ahead.is_some());
+                demand
+            }
+            (_, Some(ahead)) if room => {
+                self.passed = 0;
+                ahead
+            }
+            _ => return None,
+        };
+        self.leave(ticket);
+        self.in_flight += 1;
+        self.ahead_in_flight += usize::from(ticket.ahead);
+        self.peak = self.peak.max(self.in_flight);
+        Some(Place { ticket, round: self.round })
+    }
+
+    /// The request at `place` is not under way any more.
+    pub fn end(&mut self, place: Place) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.ahead_in_flight = self.ahead_in_flight.saturating_sub(usize::from(place.ticket.ahead));
+    }
+
+    /// The service answered the request at `place`; `busy`: that it has too much to do.
+    pub fn answered(&mut self, place: Place, busy: bool) {
+        if place.round != self.round {
+            return;
+        }
+        self.answers += 1;
+        self.refused += u32::from(busy);
+        if self.answers >= ROUND.max(u32::try_from(self.peak).unwrap_or(u32::MAX)) {
+            self.judge();
+        }
+    }
+
+    /// What waits and what is under way.
+    pub fn turns(&self) -> Turns {
+        let (demand, ahead) = (self.demand.len(), self.ahead.len());
+        Turns { demand, ahead, in_flight: self.in_flight, width: self.width }
+    }
+
+    /// Ends a round.
+    fn judge(&mut self) {
+        let share = f64::from(self.refused) / f64::from(self.answers.max(1));
+        let troubled = self.refused.saturating_mul(RARE) > self.answers;
+        self.last = match self.last {
+            _ if !troubled => {
+                self.width = (self.width + 1).min(self.most);
+                Last::Grew
+            }
+            Last::Narrowed { width, share: before } if !helped(before, share) => {
+                self.width = width;
+                Last::Borne { share: share.max(before) }
+            }
+            Last::Borne { share: borne } if share <= borne + CHANCE => {
+                self.width = (self.width + 1).min(self.most);
+                Last::Borne { share: borne }
+            }
+            _ => {
+                let width = self.width;
+                self.width = (width / 2).max(NARROWEST).min(self.most);
+                Last::Narrowed { width, share }
+            }
+        };
+        self.round += 1;
+        (self.answers, self.refused, self.peak) = (0, 0, self.in_flight);
+    }
+}
+
+/// Whether refusals became fewer, or grants more frequent.
+fn helped(before: f64, after: f64) -> bool {
+    after <= before * HELPED || 1.0 - after >= (1.0 - before) * MORE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(queue: &mut Queue, urgency: Urgency) -> Ticket {
+        let ticket = queue.ticket(urgency);
+        queue.wait(ticket);
+        ticket
+    }
+
+    fn admitted(queue: &mut Queue) -> Vec<Place> {
+        std::iter::from_fn(|| queue.admit()).collect()
+    }
+
+    /// A round of as many requests as fit, of which `refused` says whether the number (from 0) of so many is.
+    fn round(queue: &mut Queue, refused: impl Fn(usize, usize) -> bool) {
+        for _ in 0..queue.turns().width.max(ROUND as usize) {
+            enter(queue, Urgency::Demand);
+        }
+        let before = queue.round;
+        while queue.round == before {
+            let places = admitted(queue);
+            for (number, place) in places.iter().enumerate() {
+                queue.end(*place);
+                queue.answered(*place, refused(number, places.len()));
+            }
+        }
+        queue.demand.clear();
+    }
+
+    #[test]
+    fn demand_is_served_before_read_ahead_and_each_in_its_order() {
+        let mut queue = Queue::new(1);
+        let first = enter(&mut queue, Urgency::Demand);
+        let under_way = queue.admit().unwrap();
+        assert_eq!(under_way.ticket, first);
+        let ahead = [enter(&mut queue, Urgency::Ahead), enter(&mut queue, Urgency::Ahead)];
+        let demand = [enter(&mut queue, Urgency::Demand), enter(&mut queue, Urgency::Demand)];
+        assert_eq!(queue.turns(), Turns { demand: 2, ahead: 2, in_flight: 1, width: 1 });
+        let (mut order, mut place) = (Vec::new(), under_way);
+        loop {
+            assert_eq!(queue.admit(), None);
+            queue.end(place);
+            let Some(next) = queue.admit() else { break };
+            order.push(next.ticket);
+            place = next;
+        }
+        assert_eq!(order, [demand[0], demand[1], ahead[0], ahead[1]]);
+        assert_eq!(queue.turns(), Turns { width: 1, ..Turns::default() });
+    }
+
+    #[test]
+    fn a_repeated_request_goes_before_those_that_came_since() {
+        let mut queue = Queue::new(1);
+        let early = enter(&mut queue, Urgency::Demand);
+        let place = queue.admit().unwrap();
+        let late = enter(&mut queue, Urgency::Demand);
+        queue.wait(place.ticket);
+        queue.end(place);
+        assert_eq!(queue.admit().map(|place| place.ticket), Some(early));
+        assert!(queue.leave(late) && !queue.leave(late));
+    }
+
+    #[test]
+    fn read_ahead_leaves_places_for_readers() {
+        let mut queue = Queue::new(64);
+        for _ in 0..100 {
+            enter(&mut queue, Urgency::Ahead);
+        }
+        let places = admitted(&mut queue);
+        assert_eq!(places.len(), 56);
+        enter(&mut queue, Urgency::Demand);
+        assert_eq!(admitted(&mut queue).len(), 1);
+        // Where there is only one place, there is none to keep.
+        let mut queue = Queue::new(1);
+        enter(&mut queue, Urgency::Ahead);
+        assert_eq!(admitted(&mut queue).len(), 1);
+    }
+
+    #[test]
+    fn read_ahead_gets_a_small_share_however_many_readers_there_are() {
+        let mut queue = Queue::new(16);
+        for _ in 0..16 {
+            enter(&mut queue, Urgency::Demand);
+        }
+        let mut places = admitted(&mut queue);
+        for _ in 0..3 {
+            enter(&mut queue, Urgency::Ahead);
+        }
+        let mut order = Vec::new();
+        for _ in 0..48 {
+            enter(&mut queue, Urgency::Demand);
+            queue.end(places.remove(0));
+            let place = queue.admit().unwrap();
+            order.push(place.ticket.ahead);
+            places.push(place);
+        }
+        let turns: Vec<usize> = order.iter().enumerate().filter(|(_, ahead)| **ahead).map(|(at, _)| at).collect();
+        assert_eq!(turns, [15, 31, 47]);
+    }
+
+    #[test]
+    fn a_busy_service_is_asked_by_fewer_once_a_round_and_by_four_at_least() {
+        let mut queue = Queue::new(64);
+        let capacity = |of: usize| move |number: usize, _: usize| number >= of;
+        let mut widths = Vec::new();
+        for _ in 0..6 {
+            round(&mut queue, capacity(4));
+            widths.push(queue.turns().width);
+        }
+        assert_eq!(widths, [32, 16, 8, 4, 5, 4]);
+        for _ in 0..100 {
+            round(&mut queue, |_, _| false);
+        }
+        assert_eq!(queue.turns().width, 64);
+        // Answers to what began before say nothing more.
+        for _ in 0..64 {
+            enter(&mut queue, Urgency::Demand);
+        }
+        for place in admitted(&mut queue) {
+            queue.end(place);
+            for _ in 0..4 {
+                queue.answered(place, true);
+            }
+        }
+        assert_eq!(queue.turns().width, 32);
+    }
+
+    #[test]
+    fn a_service_that_refuses_a_share_of_all_is_asked_as_before() {
+        let mut queue = Queue::new(64);
+        let mut widths = Vec::new();
+        for _ in 0..5 {
+            round(&mut queue, |number, _| number % 4 == 3);
+            widths.push(queue.turns().width);
+        }
+        assert_eq!(widths, [32, 64, 64, 64, 64]);
+        // When it gets worse, that is tried again.
+        round(&mut queue, |number, _| number % 2 == 1);
+        assert_eq!(queue.turns().width, 32);
+    }
+
+    #[test]
+    fn a_service_that_grants_so_many_a_second_is_asked_by_fewer() {
+        let mut queue = Queue::new(64);
+        // Of 64 at a time it grants 8, of 32 again 8, and so on.
+        for width in [32, 16, 8] {
+            round(&mut queue, |number, _| number >= 8);
+            assert_eq!(queue.turns().width, width);
+        }
+        round(&mut queue, |number, _| number >= 8);
+        assert_eq!(queue.turns().width, 9);
+    }
+
+    #[test]
+    fn a_rare_refusal_changes_nothing() {
+        let mut queue = Queue::new(64);
+        round(&mut queue, |number, _| number == 3);
+        assert_eq!(queue.turns().width, 64);
+    }
+
+    #[test]
+    fn a_reader_finds_a_place_in_a_queue_that_was_just_narrowed() {
+        let mut queue = Queue::new(64);
+        for _ in 0..100 {
+            enter(&mut queue, Urgency::Ahead);
+        }
+        let places = admitted(&mut queue);
+        queue.width = NARROWEST;
+        assert!(queue.admit().is_none());
+        let reader = enter(&mut queue, Urgency::Demand);
+        enter(&mut queue, Urgency::Demand);
+        assert_eq!(queue.admit().map(|place| place.ticket), Some(reader));
+        assert!(queue.admit().is_none());
+        for place in places {
+            queue.end(place);
+        }
+        assert_eq!(admitted(&mut queue).len(), 3);
+    }
+}

@@ -1,17 +1,20 @@
 //! What was typed, written in a file or set in the environment becomes one resolved settings struct per room: here, once,
 //! and nowhere else. The command line knows words, the rooms know values.
 //!
-//! [`place`](mod@place) says what SOURCE means, [`access`] how its cloud is reached, [`mount`] what else there is to say of
+//! [`place`](mod@place) says what SOURCE means, [`keep`] what is kept for later, [`access`] how its cloud is reached, [`mount`] what else there is to say of
 //! a mount, [`file`](mod@file) reads that from a file, and [`log`] says where lines go when nobody
 //! says it. Above stands `cli`.
 
 pub mod access;
 pub mod file;
+pub mod keep;
 pub mod log;
 pub mod mount;
 pub mod place;
+pub mod size;
 
 pub use access::AccessOptions;
+pub use keep::{IndexPlace, KeepOptions};
 pub use mount::{LogOptions, MountOptions};
 pub use place::{Place, place};
 

@@ -4,6 +4,8 @@
 //! it. The policy is LRU: moka's default admits by popularity and would throw away what was just read ahead.
 //! The kernel reads a chunk in pieces of at most 1 MiB, so plain bytes must survive from one piece to the next.
 
+pub mod disk;
+
 use std::sync::Arc;
 use std::time::Duration;
 

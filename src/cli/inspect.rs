@@ -13,6 +13,7 @@ use crate::fetch::{About, FetchSettings, FileChunks};
 use crate::model::paths::Paths;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
+use crate::source::shelf::Description;
 use crate::source::{Contents, Entry, EntryKind, SourceError, join};
 
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
@@ -37,9 +38,14 @@ impl Opened {
     /// Opens what SOURCE means.
     pub async fn open(source: &SourceArgs) -> Result<Opened, Failed> {
         let place = source.place()?;
-        let house =
-            service::open(&place, source.store(&place)?, NamespaceSettings::default(), FetchSettings::default())
-                .await?;
+        let house = service::open(
+            &place,
+            source.store(&place)?,
+            NamespaceSettings::default(),
+            FetchSettings::default(),
+            source.keep()?,
+        )
+        .await?;
         // A source of a single file begins at the folder around it.
         if house.url == place.to_string().trim_end_matches('/') {
             let folder = place.path.clone();
@@ -54,6 +60,11 @@ impl Opened {
     /// What describes the file at `path`.
     pub async fn contents(&self, path: &str) -> Result<Contents, SourceError> {
         self.house.source.open(self.inside(path)).await
+    }
+
+    /// The same, read anew and as one object.
+    pub async fn describe(&self, path: &str) -> Result<Description, SourceError> {
+        self.house.source.describe(self.inside(path)).await
     }
 
     /// The chunks of the file at `path`, described by `contents`.

@@ -8,7 +8,7 @@ use clap::Args;
 use super::{Exit, Failed, start_log, store_settings};
 use crate::config::{self, ConfigError, LogOptions, MountOptions};
 use crate::fetch::FetchSettings;
-use crate::service::{self, MountSettings, background};
+use crate::service::{self, KeepSettings, MountSettings, background};
 use crate::store::StoreSettings;
 use crate::telemetry::{self, Kept, Output};
 
@@ -153,6 +153,8 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
     let store = StoreSettings { cloud_deadline, ..store };
     let mountpoint = std::path::absolute(mountpoint)
         .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", mountpoint.display())))?;
+    let disk = options.cache.disk(&mountpoint, config::keep::service_directory(), &store.access)?;
+    let keep = KeepSettings { disk, index: options.cache.index()? };
     Ok(MountSettings {
         place,
         mountpoint,
@@ -160,6 +162,7 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
         store,
         namespace: options.namespace(),
         fetch: FetchSettings::default(),
+        keep,
         uid: options.files.uid,
         gid: options.files.gid,
         umask: options.files.umask(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use super::access::AccessOptions;
+use super::keep::KeepOptions;
 use crate::fs::{Audience, FsSettings};
 use crate::layout::{FilterPresentation, PresentOptions};
 use crate::namespace::{Freshness, NamespaceSettings};
@@ -48,6 +49,9 @@ pub struct MountOptions {
     /// How its cloud is reached.
     #[command(flatten)]
     pub clouds: AccessOptions,
+    /// What is kept for later.
+    #[command(flatten)]
+    pub cache: KeepOptions,
     /// Where log lines go. On the command line these are flags of every command.
     #[arg(skip)]
     pub log: LogOptions,
@@ -89,7 +93,7 @@ pub struct RequestOptions {
     /// Seconds after which the store is asked again whether a file or folder changed (default: 5)
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub metadata_ttl: Option<Seconds>,
-    /// Nothing in the store changes while it is mounted: never ask again
+    /// Nothing in the store changes, neither while it is mounted nor since what is in the disk cache: never ask again
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true, conflicts_with = "metadata_ttl")]
     pub immutable: Option<bool>,
@@ -147,6 +151,7 @@ impl MountOptions {
                 request_timeout: requests.request_timeout.or(other.requests.request_timeout),
             },
             clouds: self.clouds.or(other.clouds),
+            cache: self.cache.or(other.cache),
             log: self.log.or(other.log),
         }
     }

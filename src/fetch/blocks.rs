@@ -8,6 +8,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use super::kept::Wanted;
 use super::pins::Identity;
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks, Plain, slice};
@@ -16,7 +17,7 @@ use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::limits;
 use crate::model::location::Location;
 use crate::model::pipeline::Decode;
-use crate::store::StoreError;
+use crate::store::{StoreError, Urgency};
 
 /// Blocks of one read that are asked for at the same time. A kernel read touches two at most; longer reads come from
 /// our own commands.
@@ -122,7 +123,15 @@ impl Fetcher {
         let mut again = 0;
         loop {
             let condition = file.pins.condition(location).map_err(failed)?;
-            let (error, seen) = match store.get_range(&location.key, from..to, condition.as_ref()).await {
+            let (at_most, urgency) = (to - from, Urgency::Demand);
+            let wanted = Wanted { location, range: Some(from..to), at_most, condition: condition.as_ref(), urgency };
+            let asked = self.kept.get(&store, &wanted, |_| false).await;
+            if let Ok(stored) = &asked
+                && (linked || fits(recipe, len, stored.object.meta.size))
+            {
+                self.kept.keep(&store, &wanted, stored);
+            }
+            let (error, seen) = match asked.map(|stored| stored.object) {
                 Ok(object) if !linked && !fits(recipe, len, object.meta.size) => {
                     let reason = format!("{} bytes instead of {len}", object.meta.size);
                     (FetchError::Undecodable { location: location.clone(), reason }, Some(object.meta))

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use super::kept::Wanted;
 use super::pins::Identity;
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks};
@@ -19,7 +20,7 @@ use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
 use crate::model::pipeline::Framing;
-use crate::store::{Meta, Store, StoreError};
+use crate::store::{Meta, Store, StoreError, Urgency};
 
 /// Chunks up to this many bytes, stored and plain, are decoded where they are: handing them to another thread takes
 /// longer than the work.
@@ -146,19 +147,21 @@ impl Fetcher {
         store: &Store,
     ) -> Result<Bytes, Failure> {
         let linked = matches!(found, Found::Range(..));
-        let stored = match found {
+        let (range, condition) = match found {
             Found::Range(_, range) => {
                 let size = range.end.saturating_sub(range.start);
                 if size > limits::DECODED_CHUNK_BYTES {
                     return Err(Failure::Other(file.too_large(id, size)));
                 }
-                let condition = file.pins.condition(location)?;
-                store.get_range(&location.key, range.clone(), condition.as_ref()).await
+                (Some(range.clone()), file.pins.condition(location)?)
             }
-            _ => store.get_if(&location.key, None, limits::DECODED_CHUNK_BYTES).await,
+            _ => (None, None),
         };
-        let object = match stored {
-            Ok(object) => object,
+        let (at_most, urgency) = (limits::DECODED_CHUNK_BYTES, Urgency::Demand);
+        let wanted = Wanted { location, range, at_most, condition: condition.as_ref(), urgency };
+        let pinned = |meta: &Meta| !linked && file.pins.is_chunk(id, &Identity::of(meta));
+        let stored = match self.kept.get(store, &wanted, pinned).await {
+            Ok(stored) => stored,
             Err(StoreError::Changed { location }) if linked => return Err(file.pins.changed(&location).into()),
             Err(StoreError::Changed { location }) => return Err(FetchError::Stale { location }.into()),
             Err(error @ (StoreError::Busy { .. } | StoreError::Range { .. })) => {
@@ -171,7 +174,7 @@ impl Fetcher {
             }
             Err(error) => return Err(error.into()),
         };
-        let (identity, meta) = (Identity::of(&object.meta), object.meta);
+        let (identity, meta) = (Identity::of(&stored.object.meta), stored.object.meta.clone());
         if linked {
             file.pins.check_location(location, &identity)?;
             file.judge(id.dataset, location, &meta)?;
@@ -179,8 +182,8 @@ impl Fetcher {
             file.pins.check_chunk(id, &identity, location)?;
         }
         let made = match framing {
-            Some(framing) => self.framed(recipe, object.bytes, framing).await,
-            None => self.decode(recipe, object.bytes).await,
+            Some(framing) => self.framed(recipe, stored.object.bytes.clone(), framing).await,
+            None => self.decode(recipe, stored.object.bytes.clone()).await,
         };
         match made {
             Ok(plain) => {
@@ -188,13 +191,17 @@ impl Fetcher {
                     true => file.pins.pin_location(location, &identity)?,
                     false => file.pins.pin_chunk(id, &identity, location)?,
                 }
+                self.kept.keep(store, &wanted, &stored);
                 Ok(plain)
             }
-            Err(reason) => Err(Failure::Torn {
-                etag: meta.etag,
-                modified: meta.modified,
-                error: FetchError::Undecodable { location: location.clone(), reason },
-            }),
+            Err(reason) => {
+                self.kept.forget(store, &wanted, &stored);
+                Err(Failure::Torn {
+                    etag: meta.etag,
+                    modified: meta.modified,
+                    error: FetchError::Undecodable { location: location.clone(), reason },
+                })
+            }
         }
     }
 

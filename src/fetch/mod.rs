@@ -7,12 +7,14 @@
 //! * [`resolve`](self::resolve): from a chunk's id to the object or range that holds it, through chunk tables;
 //! * [`load`](self::load): one chunk's stored bytes, made plain; torn writes are waited out;
 //! * [`stored`](self::stored): one chunk's stored bytes as they are, for readers who undo the filters themselves;
+//! * [`kept`](self::kept): what the disk cache has of it, as far as that is still so;
 //! * [`blocks`](self::blocks): huge unfiltered chunks, of which only the wanted part is read;
 //! * [`pins`](self::pins): one version never mixes two states of an object;
 //! * [`links`](self::links): what is to be told of data that lie in other objects.
 
 mod blocks;
 pub mod error;
+mod kept;
 mod links;
 mod load;
 mod pins;
@@ -202,6 +204,8 @@ pub struct Fetcher {
     /// Where the rows of chunk tables begin, by the table's chunk and the dataset that asks.
     rows: moka::future::Cache<(PieceId, ObjectId), Arc<Rows>>,
     decoders: Arc<Semaphore>,
+    /// What earlier mounts fetched.
+    kept: kept::Kept,
 }
 
 /// Bytes of lists of rows. A list takes half a byte a row, so that this holds those of sixteen million rows.
@@ -224,7 +228,7 @@ impl Fetcher {
         };
         let policy = moka::policy::EvictionPolicy::lru();
         let rows = moka::future::Cache::builder().max_capacity(ROWS).weigher(weigh).eviction_policy(policy).build();
-        Fetcher { settings, cache, rows, decoders }
+        Fetcher { settings, cache, rows, decoders, kept: kept::Kept::default() }
     }
 
     /// Plain bytes of a chunk in the source's form: `want`, in bytes of the plain chunk, or the whole chunk.

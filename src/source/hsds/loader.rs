@@ -19,6 +19,7 @@ use super::documents::{Read, identity, parse};
 use super::hierarchy;
 use super::hierarchy::Context;
 use super::id::{Id, IdKind};
+use super::index::{self, Index};
 use super::statistics::Statistics;
 use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, is_refused, key, summary};
 use crate::model::limits;
@@ -33,6 +34,9 @@ const SUMMARY_BYTES: u64 = 64 << 20;
 /// nothing.
 const SUMMARY_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Objects of a file from which on an index beside it is looked for: four times as many as are read at once.
+const MANY: u64 = 256;
+
 /// The objects of a file.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
@@ -46,25 +50,39 @@ pub(super) struct Loaded {
     pub modified: Option<SystemTime>,
     /// When each dataset was written.
     pub written: HashMap<Id, SystemTime>,
-    bytes: u64,
+    /// Bytes of all documents.
+    pub bytes: u64,
+    /// When the statistics were written that the fingerprint goes by.
+    pub counted: Option<SystemTime>,
+    /// It was kept, and not read anew.
+    pub held: bool,
 }
 
 impl HsdsSource {
     /// Everything that describes a file.
     pub(super) async fn open_file(&self, path: &str) -> Result<Contents, SourceError> {
-        let (domain, root, loaded) = self.load_file(path).await?;
+        let (domain, root, mut loaded) = self.load_file(path).await?;
+        let kept = self.keeps(&loaded).then(|| key::domain(&self.path_in_store(path)));
         let context = Context {
             bucket: self.store.bucket().clone(),
             shuffle_only: self.settings.shuffle_only,
             resolve_external: self.resolver(path),
         };
-        let Loaded { objects, missing, fingerprint, modified, written, .. } = loaded;
-        let assembled =
-            tokio::task::spawn_blocking(move || hierarchy::assemble(&root, objects, missing, &context)).await;
+        let (objects, missing) = (std::mem::take(&mut loaded.objects), std::mem::take(&mut loaded.missing));
+        let made = tokio::task::spawn_blocking(move || {
+            let whole = Loaded { objects, missing, ..loaded };
+            let index = kept.as_ref().and_then(|_| index::encode(&root, &whole).ok());
+            let Loaded { objects, missing, fingerprint, modified, written, .. } = whole;
+            let assembled = hierarchy::assemble(&root, objects, missing, &context);
+            (assembled, fingerprint, modified, written, kept.zip(index))
+        });
         let refused = |reason: String| SourceError::Invalid { key: root.metadata_key(), reason };
-        let assembled = assembled
-            .map_err(|stopped| refused(format!("the assembler stopped: {stopped}")))?
-            .map_err(|error| refused(error.to_string()))?;
+        let (assembled, fingerprint, modified, written, index) =
+            made.await.map_err(|stopped| refused(format!("the assembler stopped: {stopped}")))?;
+        if let Some((domain, index)) = index {
+            self.keep(domain, index);
+        }
+        let assembled = assembled.map_err(|error| refused(error.to_string()))?;
         let mut facts = domain.facts();
         facts.extend(assembled.facts);
         let chunks = HsdsChunks { written, ..assembled.chunks };
@@ -106,10 +124,28 @@ impl HsdsSource {
         }
     }
 
-    /// The objects of a file, and the domain that names it.
+    /// The objects of a file, and the domain that names it. What was kept of them is not read again where it still holds.
     pub(super) async fn load_file(&self, path: &str) -> Result<(Domain, Id, Loaded), SourceError> {
         let waiting = self.waiting();
-        let (domain_key, domain, meta) = self.domain(path, &waiting).await?;
+        let key = key::domain(&self.path_in_store(path));
+        let (domain, held) = tokio::join!(self.domain(path, &waiting), self.held(&key));
+        self.load_of(path, domain?, Before::May(held), &waiting).await
+    }
+
+    /// The same, of which nothing is taken from what was kept.
+    pub(super) async fn load_anew(&self, path: &str) -> Result<(Domain, Id, Loaded), SourceError> {
+        let waiting = self.waiting();
+        let domain = self.domain(path, &waiting).await?;
+        self.load_of(path, domain, Before::MayNot, &waiting).await
+    }
+
+    async fn load_of(
+        &self,
+        path: &str,
+        (domain_key, domain, meta): (Key, Domain, Meta),
+        before: Before,
+        waiting: &Waiting,
+    ) -> Result<(Domain, Id, Loaded), SourceError> {
         let text = domain.root.as_deref().ok_or_else(|| SourceError::NotFound { path: path.to_owned() })?;
         let root = Id::parse(text).ok_or_else(|| SourceError::Invalid {
             key: domain_key.clone(),
@@ -117,7 +153,14 @@ impl HsdsSource {
         })?;
         let mut loaded = Loaded { modified: Some(meta.modified), ..Loaded::default() };
         loaded.fingerprint.objects.insert(domain_key, Some(identity(&meta)));
-        self.load(root, &waiting, &mut loaded).await?;
+        let anew = matches!(before, Before::MayNot);
+        if let Before::May(Some(held)) = before
+            && held.root == root
+            && held.agrees(&loaded.fingerprint)
+        {
+            return Ok((domain, root, held.loaded));
+        }
+        self.load(root, anew, waiting, &mut loaded).await?;
         if let Some(reason) = loaded.missing.get(&root) {
             return Err(SourceError::Invalid { key: root.metadata_key(), reason: format!("the root group {reason}") });
         }
@@ -126,9 +169,10 @@ impl HsdsSource {
 
     /// Reads every object that is reached from `root`. Those that were absent are asked for once more where something
     /// was written a moment ago: HSDS may store a link before what it leads to.
-    async fn load(&self, root: Id, waiting: &Waiting, loaded: &mut Loaded) -> Result<(), SourceError> {
+    async fn load(&self, root: Id, anew: bool, waiting: &Waiting, loaded: &mut Loaded) -> Result<(), SourceError> {
         {
             let mut reading = Reading::new(self, waiting, loaded);
+            reading.anew = anew;
             // Before any chunk is read: a chunk written later changes the statistics later.
             reading.asides.push(self.statistics(root).map_ok(Aside::Statistics).boxed());
             if let Some(folder) = key::datasets(&root).filter(|_| self.reads_ahead()) {
@@ -185,21 +229,21 @@ impl HsdsSource {
     }
 
     async fn counted(&self, root: Id, key: Key) -> Result<Told, StoreError> {
-        let (tag, statistics) = if self.store.capabilities().directories {
+        let (tag, written, statistics) = if self.store.capabilities().directories {
             // A look at an object costs next to nothing there, so nothing that they count is of use.
-            (freshness::now(&self.store, &key).await?, None)
+            (freshness::now(&self.store, &key).await?, None, None)
         } else {
             match self.store.get_if(&key, None, limits::DOCUMENT_BYTES).await {
                 Ok(object) => {
                     let statistics = parse(object.bytes).await.ok().map(|document| Statistics::of(&document));
-                    (Some(identity(&object.meta)), statistics)
+                    (Some(identity(&object.meta)), Some(object.meta.modified), statistics)
                 }
-                Err(StoreError::TooLarge { .. }) => (freshness::now(&self.store, &key).await?, None),
-                Err(error) if error.is_not_found() => (None, None),
+                Err(StoreError::TooLarge { .. }) => (freshness::now(&self.store, &key).await?, None, None),
+                Err(error) if error.is_not_found() => (None, None, None),
                 Err(error) => return Err(error),
             }
         };
-        Ok(Told { key, root, tag, statistics })
+        Ok(Told { key, root, tag, written, statistics })
     }
 
     /// Datasets of a file as one page of their folders names them. It only serves to ask earlier, so a failure is none.
@@ -250,6 +294,7 @@ struct Told {
     key: Key,
     root: Id,
     tag: Option<ETag>,
+    written: Option<SystemTime>,
     statistics: Option<Statistics>,
 }
 
@@ -262,6 +307,17 @@ enum Aside {
     /// The summary has taken longer than it may save.
     Late,
     Summary(Option<Summed>),
+    /// The index beside the file.
+    Index(Option<Box<Index>>),
+}
+
+/// What was kept of a file before it is read.
+#[derive(Debug)]
+enum Before {
+    /// It may be taken where it holds, the domain too.
+    May(Option<Index>),
+    /// It is to be read anew.
+    MayNot,
 }
 
 /// A listing that vouches for a summary.
@@ -306,6 +362,8 @@ struct Reading<'a> {
     led: Vec<Id>,
     /// Nothing is asked for until it is known whether there is a summary to believe.
     held: bool,
+    /// Nothing is taken from an index.
+    anew: bool,
     /// The summary as it was read, or that there is none; `None` while nothing is known.
     kept: Option<Option<Object>>,
     /// What its listing would take, or that it would take too long; `None` while nothing is known.
@@ -329,6 +387,7 @@ impl<'a> Reading<'a> {
             early_bytes: 0,
             led: Vec::new(),
             held: false,
+            anew: false,
             kept: None,
             listing: None,
             asked: FuturesUnordered::new(),
@@ -373,6 +432,11 @@ impl<'a> Reading<'a> {
                     }
                     Aside::Datasets(found) => self.likely.extend(found),
                     Aside::Late => self.held = false,
+                    Aside::Index(found) => {
+                        if self.adopt(found) {
+                            return Ok(());
+                        }
+                    }
                     Aside::Kept(found) => {
                         self.kept = Some(found);
                         self.consider();
@@ -418,12 +482,13 @@ impl<'a> Reading<'a> {
     }
 
     fn note(&mut self, found: Option<Told>) {
-        let Some(Told { key, root, tag, statistics }) = found else {
+        let Some(Told { key, root, tag, written, statistics }) = found else {
             self.listing = Some(None);
             self.consider();
             return;
         };
         let counted = tag.is_some();
+        self.loaded.counted = written;
         self.loaded.fingerprint.tells_of_chunks = counted;
         self.loaded.fingerprint.objects.insert(key, tag);
         // Where nobody counted, a page of the listing may be enough all the same.
@@ -436,9 +501,22 @@ impl<'a> Reading<'a> {
         self.listing = Some(below.zip(pages).map(|(below, (pages, began))| Pages { root, below, pages, began }));
         self.consider();
         let Some(statistics) = statistics else { return };
+        if counted && !self.anew && statistics.objects >= MANY && self.source.reads_ahead() {
+            // The objects are asked for meanwhile: most files have none.
+            let index = self.source.beside(root);
+            self.asides.push(index.map(|found| Ok(Aside::Index(found.map(Box::new)))).boxed());
+        }
         if self.source.reads_ahead() {
             self.likely.extend(statistics.datasets);
         }
+    }
+
+    /// Takes an index for all of the file, if it was read from the domain, the statistics and the objects that were read by
+    /// now.
+    fn adopt(&mut self, found: Option<Box<Index>>) -> bool {
+        let Some(index) = found.filter(|index| index.agrees(&self.loaded.fingerprint)) else { return false };
+        *self.loaded = Loaded { counted: self.loaded.counted, held: false, ..index.loaded };
+        true
     }
 
     /// Looks at the summary once it is known whether there is one and what vouching for it takes; goes on without it

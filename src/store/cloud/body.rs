@@ -81,6 +81,8 @@ impl Cloud {
         let asked = if range.is_some() { Asked::Part } else { Asked::Get };
         let options = GetOptions {
             range: range.clone().map(GetRange::Bounded),
+            // The rest of what began to come is of the version that is known.
+            if_none_match: get.if_none_match.as_ref().filter(|_| half.is_none()).map(|tag| tag.as_str().to_owned()),
             if_match: if_match.as_ref().map(|tag| tag.as_str().to_owned()),
             ..GetOptions::default()
         };

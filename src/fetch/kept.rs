@@ -105,9 +105,9 @@ impl Kept {
     }
 
     /// Forgets what turned out to be of no use.
-    pub fn forget(&self, store: &Store, wanted: &Wanted<'_>, stored: &Stored) {
+    pub async fn forget(&self, store: &Store, wanted: &Wanted<'_>, stored: &Stored) {
         if let Some(disk) = self.disk(store).filter(|_| !stored.fresh) {
-            disk.forget(place(wanted));
+            disk.forget(&place(wanted)).await;
         }
     }
 }
@@ -115,3 +115,6 @@ impl Kept {
 fn place(wanted: &Wanted<'_>) -> Place {
     Place::object(wanted.location, wanted.range.as_ref())
 }
+
+#[cfg(test)]
+mod tests;

@@ -195,7 +195,7 @@ impl Fetcher {
                 Ok(plain)
             }
             Err(reason) => {
-                self.kept.forget(store, &wanted, &stored);
+                self.kept.forget(store, &wanted, &stored).await;
                 Err(Failure::Torn {
                     etag: meta.etag,
                     modified: meta.modified,

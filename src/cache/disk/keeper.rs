@@ -37,7 +37,6 @@ const TAG: (&str, &str) =
 /// What the keeper is told.
 pub(super) enum Order {
     Put(Box<(Place, Record)>),
-    Forget(Place),
     Tell(oneshot::Sender<()>),
 }
 
@@ -121,7 +120,6 @@ impl Keeping {
                 };
                 self.shelves.queued.fetch_sub(record.body.len() as u64, Ordering::Relaxed);
             }
-            Order::Forget(place) => self.remove(&self.shelves.path(name(&place))),
             Order::Tell(done) => {
                 let _ = done.send(());
             }

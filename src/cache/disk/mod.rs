@@ -164,9 +164,11 @@ impl DiskCache {
         self.order(Order::Put(Box::new((place.of(&self.shelves.origin), record))));
     }
 
-    /// Forgets what is kept of `place`.
-    pub fn forget(&self, place: Place) {
-        self.order(Order::Forget(place.of(&self.shelves.origin)));
+    /// Forgets what is kept of `place`: whoever looks from now on finds nothing, until it is put again.
+    pub async fn forget(&self, place: &Place) {
+        let path = self.shelves.path(name(&place.of(&self.shelves.origin)));
+        // What is counted of it is counted anew when room is made.
+        let _ = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
     }
 
     /// Waits until everything that was put is written, or `patience` has passed.

@@ -93,11 +93,16 @@ pub fn encode(root: &Id, loaded: &Loaded) -> std::io::Result<Vec<u8>> {
     for (key, tag) in &loaded.fingerprint.objects {
         line(&mut out, &(key.as_str(), tag.as_ref().map(ETag::as_str)))?;
     }
-    for (id, (_, document)) in &loaded.objects {
+    // In an order of their own, so that one file has one index.
+    let mut documents: Vec<_> = loaded.objects.iter().collect();
+    documents.sort_unstable_by_key(|(id, _)| **id);
+    for (id, (_, document)) in documents {
         line(&mut out, &Before { id: id.to_string(), written: loaded.written.get(id).copied().map(pair) })?;
         line(&mut out, document.as_map())?;
     }
-    for (id, reason) in &loaded.missing {
+    let mut missing: Vec<_> = loaded.missing.iter().collect();
+    missing.sort_unstable();
+    for (id, reason) in missing {
         line(&mut out, &(id.to_string(), reason))?;
     }
     let lines = out.bytes;

@@ -133,6 +133,11 @@ async fn index(opened: &Opened, file: &str, folder: Option<&str>) -> Told {
         Ok(description) => description,
         Err(error) => return none(error.to_string(), true),
     };
+    if opened.house.given.is_none() && description.beside.is_none() {
+        let reason = "it has no place for an index beside it, or needs none: files on local disk, and those of the first \
+                      schema; --index-dir names another place";
+        return none(reason.to_owned(), false);
+    }
     if description.checked.is_none() {
         let reason = "HSDS has not counted the file since it was last changed, so that an index could not be checked; try \
                       again when it has";
@@ -149,11 +154,7 @@ async fn index(opened: &Opened, file: &str, folder: Option<&str>) -> Told {
             let put = shelves::replace(home, key, description.bytes).await;
             put.map(|()| home.location(key).to_string()).map_err(|error| error.to_string())
         }
-        (None, None) => {
-            let reason = "it has no place for an index beside it, or needs none: files on local disk, and those of the first \
-                          schema; --index-dir names another place";
-            return none(reason.to_owned(), false);
-        }
+        (None, None) => return none(String::new(), false),
     };
     match written {
         Ok(place) => Told {

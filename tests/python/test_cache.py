@@ -96,16 +96,17 @@ def test_the_first_chunk_after_a_restart(bucket, tmp_path, interpreters):
     cache = tmp_path / "cache"
     with S3({"bucket": bucket.folder}) as server, Gate(server) as gate:
         with cached(gate, cache, tmp_path / "a") as mount:
-            read(interpreters, mount, 0, 1)
-        for chunk, sent in ((1, BYTES), (0, 0)):
-            with cached(gate, cache, tmp_path / ("b%d" % chunk)) as mount:
+            run(interpreters, LIST, mount / "x.h5")
+        for again, sent in ((1, BYTES), (2, 0)):
+            with cached(gate, cache, tmp_path / ("b%d" % again)) as mount:
                 gate.quiet()
                 gate.reset()
                 server.reset()
-                read(interpreters, mount, chunk, chunk + 1)
+                read(interpreters, mount, 1, 2)
                 gate.quiet()
                 assert len(gate.waves) <= 2, gate.waves
-                assert chunks(server) == (1, sent)
+                # The kernel reads ahead, others of them too.
+                assert [entry["bytes"] for entry in server.requests() if entry["key"].endswith("/1")] == [sent]
 
 
 def test_a_restart_costs_a_question_for_each_chunk_and_no_byte(bucket, tmp_path, interpreters):
@@ -289,7 +290,7 @@ def test_a_file_of_many_objects_after_a_restart(number, tmp_path, interpreters):
         told = json.loads(told.stdout)
         assert (told["files"], told["written"], told["indexes"][0]["objects"]) == (1, 1, number)
         assert trips("index in a folder", *folder) <= 3
-        told = subprocess.run([mounting.binary(), "index", *endpoint, "s3://bucket/many.h5"],
+        told = subprocess.run([mounting.binary(), "index", *flags(server.endpoint), "s3://bucket/many.h5"],
                               capture_output=True, text=True, check=True, timeout=600)
         assert "1 index of 1 file written" in told.stdout, told.stdout
         # What was asked for before it was known that there is one may take another.

@@ -29,6 +29,9 @@ const KEPT: Duration = Duration::from_secs(1);
 const MOST: usize = 8;
 /// Objects that are looked at one by one: as many as are asked for at once.
 const FEW: usize = 64;
+/// Objects of a file that nobody counted for which a page of a listing is tried: looked at one by one, they are four times as
+/// many as are asked for at once.
+const MANY: usize = 4 * FEW;
 /// Largest index that is read from a store: 100 MB are a million objects.
 pub(super) const INDEX_BYTES: u64 = 256 << 20;
 
@@ -158,7 +161,8 @@ fn checked(loaded: &Loaded) -> Option<Checked> {
         return all.then_some(Checked::Statistics);
     }
     match &fingerprint.page {
-        Some(_) => Some(Checked::Page),
+        // Whether a page holds all keys shows only when it is asked for; where it does not, each object is looked at.
+        Some(_) => (loaded.objects.len() <= MANY).then_some(Checked::Page),
         None => (loaded.objects.len() <= FEW).then_some(Checked::Each),
     }
 }

@@ -25,8 +25,10 @@ use crate::source::{Freshness, SourceError};
 
 /// How long a comparison made at the look-up serves the open that follows it, as long as the domain that was looked up does.
 const KEPT: Duration = Duration::from_secs(1);
-/// Comparisons kept at most: each may hold all of a large file.
-const MOST: usize = 8;
+/// Descriptions kept for that at most: each may be all of a large file.
+const WHOLE: usize = 8;
+/// Names at most of which is known that nothing is kept; as many as are looked up within the second.
+const NAMES: usize = 256;
 /// Objects that are looked at one by one: as many as are asked for at once.
 const FEW: usize = 64;
 /// Objects of a file that nobody counted for which a page of a listing is tried: looked at one by one, they are four times as
@@ -44,12 +46,12 @@ pub struct Shelves {
     pub given: Option<Arc<dyn Shelf>>,
 }
 
-/// Descriptions that were found to hold, at the look-up of a moment ago.
+/// What the look-up of a moment ago found: a description that holds, or that none does.
 #[derive(Debug, Default)]
-pub(super) struct Ahead(Mutex<HashMap<Key, (Instant, Index)>>);
+pub(super) struct Ahead(Mutex<HashMap<Key, (Instant, Option<Index>)>>);
 
 impl Ahead {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Instant, Index)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Instant, Option<Index>)>> {
         // Nothing that panics runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,22 +67,25 @@ impl HsdsSource {
     pub(super) async fn compare_ahead(&self, domain: &Key) {
         let Some(own) = self.shelves.own.as_ref().filter(|own| own.is_near()) else { return };
         let asked = Instant::now();
-        let Some(index) = self.holding(&**own, domain).await else { return };
+        let found = self.holding(&**own, domain).await;
         let mut ahead = self.ahead.lock();
         ahead.retain(|_, (asked, _)| asked.elapsed() < KEPT);
-        if ahead.len() < MOST {
-            ahead.insert(domain.clone(), (asked, index));
+        let whole = ahead.values().filter(|(_, found)| found.is_some()).count();
+        if ahead.len() < NAMES && (found.is_none() || whole < WHOLE) {
+            ahead.insert(domain.clone(), (asked, found));
         }
     }
 
     /// The description of a file that is kept somewhere and still holds but for its domain, which the caller has to compare.
     pub(super) async fn held(&self, domain: &Key) -> Option<Index> {
-        if let Some((asked, index)) = self.ahead.lock().remove(domain)
-            && asked.elapsed() < KEPT
-        {
-            return Some(index);
-        }
-        for shelf in [&self.shelves.own, &self.shelves.given].into_iter().flatten() {
+        let ahead = self.ahead.lock().remove(domain).filter(|(asked, _)| asked.elapsed() < KEPT);
+        let own = match ahead {
+            Some((_, Some(index))) => return Some(index),
+            // Compared just now.
+            Some((_, None)) => &None,
+            None => &self.shelves.own,
+        };
+        for shelf in [own, &self.shelves.given].into_iter().flatten() {
             if let Some(index) = self.holding(&**shelf, domain).await {
                 return Some(index);
             }
@@ -102,17 +107,17 @@ impl HsdsSource {
         }
     }
 
-    async fn decoded(&self, bytes: Bytes) -> Option<Index> {
+    /// The index in `bytes`; `None` where it is none.
+    pub(super) async fn decoded(&self, bytes: Bytes) -> Option<Index> {
         let most = self.settings.file_bytes;
         tokio::task::spawn_blocking(move || index::decode(&bytes, most)).await.ok().flatten()
     }
 
     /// The index that lies beside a file with this root; `None` where there is none. It only serves to save requests, so a
     /// failure is none.
-    pub(super) async fn beside(&self, root: Id) -> Option<Index> {
+    pub(super) async fn beside(&self, root: Id) -> Option<Bytes> {
         let key = key::index(&root)?;
-        let object = self.store.get_if(&key, None, INDEX_BYTES).await.ok()?;
-        self.decoded(object.bytes).await.filter(|index| index.root == root)
+        Some(self.store.get_if(&key, None, INDEX_BYTES).await.ok()?.bytes)
     }
 
     /// Keeps what was read for the next start.

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, TryFutureExt};
@@ -129,7 +130,7 @@ impl HsdsSource {
         let waiting = self.waiting();
         let key = key::domain(&self.path_in_store(path));
         let (domain, held) = tokio::join!(self.domain(path, &waiting), self.held(&key));
-        self.load_of(path, domain?, Before::May(held), &waiting).await
+        self.load_of(path, domain?, Before::May(held.map(Box::new)), &waiting).await
     }
 
     /// The same, of which nothing is taken from what was kept.
@@ -158,7 +159,8 @@ impl HsdsSource {
             && held.root == root
             && held.agrees(&loaded.fingerprint)
         {
-            return Ok((domain, root, held.loaded));
+            let Index { loaded, .. } = *held;
+            return Ok((domain, root, loaded));
         }
         self.load(root, anew, waiting, &mut loaded).await?;
         if let Some(reason) = loaded.missing.get(&root) {
@@ -307,7 +309,9 @@ enum Aside {
     /// The summary has taken longer than it may save.
     Late,
     Summary(Option<Summed>),
-    /// The index beside the file.
+    /// The index beside the file, as it was read.
+    Beside(Option<Bytes>),
+    /// The same, decoded.
     Index(Option<Box<Index>>),
 }
 
@@ -315,7 +319,7 @@ enum Aside {
 #[derive(Debug)]
 enum Before {
     /// It may be taken where it holds, the domain too.
-    May(Option<Index>),
+    May(Option<Box<Index>>),
     /// It is to be read anew.
     MayNot,
 }
@@ -432,7 +436,16 @@ impl<'a> Reading<'a> {
                     }
                     Aside::Datasets(found) => self.likely.extend(found),
                     Aside::Late => self.held = false,
+                    Aside::Beside(found) => {
+                        if let Some(bytes) = found {
+                            // What it holds need not be asked for, and decoding takes less than a round trip.
+                            self.held = true;
+                            let index = self.source.decoded(bytes);
+                            self.asides.push(index.map(|found| Ok(Aside::Index(found.map(Box::new)))).boxed());
+                        }
+                    }
                     Aside::Index(found) => {
+                        self.held = false;
                         if self.adopt(found) {
                             return Ok(());
                         }
@@ -504,7 +517,7 @@ impl<'a> Reading<'a> {
         if counted && !self.anew && statistics.objects >= MANY && self.source.reads_ahead() {
             // The objects are asked for meanwhile: most files have none.
             let index = self.source.beside(root);
-            self.asides.push(index.map(|found| Ok(Aside::Index(found.map(Box::new)))).boxed());
+            self.asides.push(index.map(|found| Ok(Aside::Beside(found))).boxed());
         }
         if self.source.reads_ahead() {
             self.likely.extend(statistics.datasets);
@@ -514,7 +527,10 @@ impl<'a> Reading<'a> {
     /// Takes an index for all of the file, if it was read from the domain, the statistics and the objects that were read by
     /// now.
     fn adopt(&mut self, found: Option<Box<Index>>) -> bool {
-        let Some(index) = found.filter(|index| index.agrees(&self.loaded.fingerprint)) else { return false };
+        let Some(index) = found else { return false };
+        if !self.reached.contains(&index.root) || !index.agrees(&self.loaded.fingerprint) {
+            return false;
+        }
         *self.loaded = Loaded { counted: self.loaded.counted, held: false, ..index.loaded };
         true
     }

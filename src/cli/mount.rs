@@ -153,8 +153,8 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
     let store = StoreSettings { cloud_deadline, ..store };
     let mountpoint = std::path::absolute(mountpoint)
         .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", mountpoint.display())))?;
-    let disk = options.cache.disk(&mountpoint, config::keep::service_directory(), &store.access)?;
-    let keep = KeepSettings { disk, index: options.cache.index()? };
+    let disk = options.keep.disk(&mountpoint, config::keep::service_directory(), &store.access)?;
+    let keep = KeepSettings { disk, index: options.keep.index()? };
     Ok(MountSettings {
         place,
         mountpoint,

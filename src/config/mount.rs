@@ -51,7 +51,7 @@ pub struct MountOptions {
     pub clouds: AccessOptions,
     /// What is kept for later.
     #[command(flatten)]
-    pub cache: KeepOptions,
+    pub keep: KeepOptions,
     /// Where log lines go. On the command line these are flags of every command.
     #[arg(skip)]
     pub log: LogOptions,
@@ -151,7 +151,7 @@ impl MountOptions {
                 request_timeout: requests.request_timeout.or(other.requests.request_timeout),
             },
             clouds: self.clouds.or(other.clouds),
-            cache: self.cache.or(other.cache),
+            keep: self.keep.or(other.keep),
             log: self.log.or(other.log),
         }
     }

@@ -14,17 +14,18 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, TryFutureExt};
 
+use super::asides::{Pages, Summed, Told};
 use super::chunks::HsdsChunks;
 use super::document::Document;
-use super::documents::{Read, identity, parse};
+use super::documents::{Read, identity};
 use super::hierarchy;
 use super::hierarchy::Context;
 use super::id::{Id, IdKind};
 use super::index::{self, Index};
 use super::statistics::Statistics;
-use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, is_refused, key, summary};
+use super::{HsdsSource, domain::Domain, external, h5image, is_nothing, key};
 use crate::model::limits;
-use crate::model::location::{ETag, Key};
+use crate::model::location::Key;
 use crate::model::name::Name;
 use crate::source::{Contents, Fingerprint, SourceError};
 use crate::store::{Meta, Object, StoreError, Waiting};
@@ -209,95 +210,6 @@ impl HsdsSource {
         let capabilities = self.store.capabilities();
         capabilities.listing && !capabilities.directories
     }
-
-    /// The scan statistics of a file, with their identity: `None` where there can be none, or nobody may know of them.
-    async fn statistics(&self, root: Id) -> Result<Option<Told>, StoreError> {
-        let Some(key) = key::info(&root) else { return Ok(None) };
-        let asked = match self.counted(root, key.clone()).await {
-            // Where nothing may be listed, what is absent is refused. A store that is to take that for absence needs an
-            // object of the file that it was granted; the first answer may have come before any.
-            Err(error) if is_refused(&error) => {
-                // Whether the root can be read is told where it is.
-                let _granted = self.store.head(&root.metadata_key()).await;
-                self.counted(root, key).await
-            }
-            asked => asked,
-        };
-        match asked {
-            // A file does not need them: without, it is compared object by object.
-            Err(error) if is_refused(&error) => Ok(None),
-            asked => asked.map(Some),
-        }
-    }
-
-    async fn counted(&self, root: Id, key: Key) -> Result<Told, StoreError> {
-        let (tag, written, statistics) = if self.store.capabilities().directories {
-            // A look at an object costs next to nothing there, so nothing that they count is of use.
-            (freshness::now(&self.store, &key).await?, None, None)
-        } else {
-            match self.store.get_if(&key, None, limits::DOCUMENT_BYTES).await {
-                Ok(object) => {
-                    let statistics = parse(object.bytes).await.ok().map(|document| Statistics::of(&document));
-                    (Some(identity(&object.meta)), Some(object.meta.modified), statistics)
-                }
-                Err(StoreError::TooLarge { .. }) => (freshness::now(&self.store, &key).await?, None, None),
-                Err(error) if error.is_not_found() => (None, None, None),
-                Err(error) => return Err(error),
-            }
-        };
-        Ok(Told { key, root, tag, written, statistics })
-    }
-
-    /// Datasets of a file as one page of their folders names them. It only serves to ask earlier, so a failure is none.
-    async fn datasets(&self, root: Id, folder: String) -> Vec<Id> {
-        let listing = self.store.list(&folder, None).await.unwrap_or_default();
-        listing.folders.iter().filter_map(|name| root.beside(IdKind::Dataset, name)).collect()
-    }
-}
-
-impl HsdsSource {
-    /// The summary of a file, as far as the listing vouches for it; `None` where it does not. It only serves
-    /// to save requests, so a failure is none.
-    ///
-    /// The pages have to hold all keys; the summary as it was read, with every object written before whoever made it began
-    /// to read them, and not in the same second; and exactly the objects that the summary has. An entry that is not all of its object is left away.
-    async fn summary(&self, summary: Object, Pages { root, below, pages, began }: Pages) -> Option<Summed> {
-        let key = key::summary(&root)?;
-        let listed = self.pages(&below, pages).await.ok()??;
-        let its = listed.get(&key).filter(|its| identity(its) == identity(&summary.meta))?;
-        let beside = [Some(&key), key::info(&root).as_ref()].map(|key| key.cloned());
-        let documents = listed.iter().filter(|(key, _)| key.as_str().ends_with(".json"));
-        let documents: HashMap<&Key, &Meta> =
-            documents.filter(|(key, _)| !beside.contains(&Some((*key).clone()))).collect();
-        let whole_seconds =
-            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let written = whole_seconds(its.modified.min(began));
-        if documents.values().any(|meta| whole_seconds(meta.modified) >= written) {
-            return None;
-        }
-        // A large one takes as long as a large document, and longer than a reader of something else should wait.
-        let entries = tokio::task::spawn_blocking(move || summary::entries(&summary.bytes)).await.ok()?.ok()?;
-        let known = |entry: &summary::Entry| documents.contains_key(&entry.id.metadata_key());
-        if entries.len() != documents.len() || !entries.iter().all(known) {
-            return None;
-        }
-        let objects = entries.into_iter().filter_map(|entry| {
-            let key = entry.id.metadata_key();
-            let meta = (*documents.get(&key)?).clone();
-            entry.is_all_of(meta.size).then_some((entry.id, (key, entry.document, meta)))
-        });
-        Some(Summed { root, objects: objects.collect() })
-    }
-}
-
-/// Scan statistics as they were found.
-#[derive(Debug)]
-struct Told {
-    key: Key,
-    root: Id,
-    tag: Option<ETag>,
-    written: Option<SystemTime>,
-    statistics: Option<Statistics>,
 }
 
 /// Answers to what was asked beside the objects.
@@ -322,23 +234,6 @@ enum Before {
     May(Option<Box<Index>>),
     /// It is to be read anew.
     MayNot,
-}
-
-/// A listing that vouches for a summary.
-#[derive(Debug)]
-struct Pages {
-    root: Id,
-    below: Key,
-    pages: usize,
-    /// When whoever wrote the summary began to read the objects.
-    began: SystemTime,
-}
-
-/// Objects of a file as its summary gives them, each with what the store says of the object itself.
-#[derive(Debug)]
-struct Summed {
-    root: Id,
-    objects: HashMap<Id, (Key, Document, Meta)>,
 }
 
 type Answer = (Id, Key, Result<Read, StoreError>);

@@ -9,6 +9,7 @@
 //! Files and folders are *domains*: `<path>/.domain.json`, which names a root group where it is a file. All else of a
 //! file lies under `db/<half of the root's id>/`, or hashed at the root of the bucket (first schema).
 
+mod asides;
 pub mod attribute;
 pub mod base64;
 pub mod chunks;

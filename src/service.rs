@@ -239,7 +239,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
     };
     if let Some(disk) = disk {
         disk.settle(SETTLED).await;
-        tracing::info!("disk cache: {:?}", disk.counts());
+        tracing::info!("disk cache: {}", disk.counts());
     }
     ended
 }

@@ -25,7 +25,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -59,6 +59,8 @@ const QUEUE: u64 = 32 << 20;
 const AT_ONCE: usize = 16;
 /// How long a record is waited for. Most stores answer sooner than a disk that takes longer.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a disk is left alone that took longer: no reader waits for it again and again.
+const LEFT_ALONE: Duration = Duration::from_secs(10);
 /// A record is marked as used once in this time, so that reading does not write all the time.
 const MARKED: Duration = Duration::from_secs(60);
 /// Between two warnings of one cache.
@@ -81,12 +83,21 @@ pub struct Counts {
     pub dropped: u64,
 }
 
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Counts { hits, misses, bad, written, dropped } = self;
+        write!(f, "{hits} found, {misses} not, {bad} of no use; {written} written, {dropped} dropped")
+    }
+}
+
 /// A directory of records. Cheap to share as an `Arc`.
 #[derive(Debug)]
 pub struct DiskCache {
     shelves: Arc<Shelves>,
     orders: Mutex<Sender<Order>>,
     readers: Arc<Semaphore>,
+    /// When the disk last took too long.
+    late: Mutex<Option<tokio::time::Instant>>,
 }
 
 /// What readers and the keeper share.
@@ -127,11 +138,15 @@ impl DiskCache {
         });
         let (orders, received) = channel();
         keeper::start(Arc::clone(&shelves), settings.bytes, disk, received);
-        DiskCache { shelves, orders: Mutex::new(orders), readers: Arc::new(Semaphore::new(AT_ONCE)) }
+        let readers = Arc::new(Semaphore::new(AT_ONCE));
+        DiskCache { shelves, orders: Mutex::new(orders), readers, late: Mutex::default() }
     }
 
     /// What is kept of `place`.
     pub async fn get(&self, place: &Place) -> Option<Record> {
+        if self.late().is_some_and(|then| then.elapsed() < LEFT_ALONE) {
+            return None;
+        }
         let (shelves, place) = (Arc::clone(&self.shelves), place.of(&self.shelves.origin));
         let readers = Arc::clone(&self.readers);
         let found = tokio::time::timeout(PATIENCE, async move {
@@ -146,6 +161,7 @@ impl DiskCache {
         match found.await {
             Ok(found) => found,
             Err(_) => {
+                *self.late() = Some(tokio::time::Instant::now());
                 self.shelves.complain("it takes longer to read than the store would", None);
                 None
             }
@@ -189,6 +205,10 @@ impl DiskCache {
             written: now(&shelves.written),
             dropped: now(&shelves.dropped),
         }
+    }
+
+    fn late(&self) -> MutexGuard<'_, Option<tokio::time::Instant>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn order(&self, order: Order) {

@@ -257,6 +257,23 @@ async fn what_a_slow_disk_has_no_time_for_is_dropped() {
     assert!(kept(&cache, "again").await);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_is_waited_for_once_and_then_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path(), 1 << 20);
+    cache.put(place("a"), record(10));
+    cache.settle(LONG).await;
+    let hung = cache.readers.acquire_many(AT_ONCE as u32).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    assert!(!kept(&cache, "a").await);
+    assert_eq!(begun.elapsed(), PATIENCE);
+    assert!(!kept(&cache, "a").await);
+    assert_eq!(begun.elapsed(), PATIENCE);
+    drop(hung);
+    tokio::time::advance(LEFT_ALONE).await;
+    assert!(kept(&cache, "a").await);
+}
+
 #[test]
 fn names_are_those_of_records_only() {
     let text = format!("{:032x}", u128::MAX - 1);

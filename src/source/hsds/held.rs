@@ -48,12 +48,22 @@ pub struct Shelves {
 
 /// What the look-up of a moment ago found: a description that holds, or that none does.
 #[derive(Debug, Default)]
-pub(super) struct Ahead(Mutex<HashMap<Key, (Instant, Option<Index>)>>);
+pub(super) struct Ahead(Arc<Mutex<Found>>);
+
+type Found = HashMap<Key, (Instant, Option<Index>)>;
+
+fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
+    // Nothing that panics runs under the lock.
+    found.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn sweep(found: &mut Found) {
+    found.retain(|_, (asked, _)| asked.elapsed() < KEPT);
+}
 
 impl Ahead {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Instant, Option<Index>)>> {
-        // Nothing that panics runs under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Found> {
+        lock(&self.0)
     }
 }
 
@@ -68,11 +78,21 @@ impl HsdsSource {
         let Some(own) = self.shelves.own.as_ref().filter(|own| own.is_near()) else { return };
         let asked = Instant::now();
         let found = self.holding(&**own, domain).await;
+        let large = found.is_some();
         let mut ahead = self.ahead.lock();
-        ahead.retain(|_, (asked, _)| asked.elapsed() < KEPT);
+        sweep(&mut ahead);
         let whole = ahead.values().filter(|(_, found)| found.is_some()).count();
         if ahead.len() < NAMES && (found.is_none() || whole < WHOLE) {
             ahead.insert(domain.clone(), (asked, found));
+        }
+        drop(ahead);
+        if large {
+            // Where nobody opens it, it does not stay until the next look-up.
+            let ahead = Arc::clone(&self.ahead.0);
+            tokio::spawn(async move {
+                tokio::time::sleep(KEPT).await;
+                sweep(&mut lock(&ahead));
+            });
         }
     }
 

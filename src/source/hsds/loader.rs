@@ -263,6 +263,8 @@ struct Reading<'a> {
     held: bool,
     /// Nothing is taken from an index.
     anew: bool,
+    /// Requests for an index that are under way: one at most.
+    beside: usize,
     /// The summary as it was read, or that there is none; `None` while nothing is known.
     kept: Option<Option<Object>>,
     /// What its listing would take, or that it would take too long; `None` while nothing is known.
@@ -287,6 +289,7 @@ impl<'a> Reading<'a> {
             led: Vec::new(),
             held: false,
             anew: false,
+            beside: 0,
             kept: None,
             listing: None,
             asked: FuturesUnordered::new(),
@@ -332,6 +335,7 @@ impl<'a> Reading<'a> {
                     Aside::Datasets(found) => self.likely.extend(found),
                     Aside::Late => self.held = false,
                     Aside::Beside(found) => {
+                        self.beside = 0;
                         if let Some(bytes) = found {
                             // What it holds need not be asked for, and decoding takes less than a round trip.
                             self.held = true;
@@ -366,7 +370,8 @@ impl<'a> Reading<'a> {
         if self.held {
             return;
         }
-        let most = self.source.settings.in_flight.max(1);
+        // The index is among as many as there may be, and not behind them.
+        let most = self.source.settings.in_flight.saturating_sub(self.beside).max(1);
         while self.asked.len() < most {
             let id = match self.wanted.pop_front() {
                 Some(id) => id,
@@ -411,6 +416,7 @@ impl<'a> Reading<'a> {
         let Some(statistics) = statistics else { return };
         if counted && !self.anew && statistics.objects >= MANY && self.source.reads_ahead() {
             // The objects are asked for meanwhile: most files have none.
+            self.beside = 1;
             let index = self.source.beside(root);
             self.asides.push(index.map(|found| Ok(Aside::Beside(found))).boxed());
         }

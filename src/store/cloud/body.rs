@@ -116,6 +116,10 @@ impl Cloud {
                 _ => Err(StoreError::Changed { location: location() }.into()),
             };
         }
+        // Nor does every service know If-None-Match; its bytes need not be read.
+        if get.if_none_match.is_some() && get.if_none_match == meta.etag && half.is_none() {
+            return Err(StoreError::Changed { location: location() }.into());
+        }
         let length = result.range.end - result.range.start;
         if let Some(range) = &range
             && result.range != *range

@@ -293,12 +293,13 @@ def test_a_file_of_many_objects_after_a_restart(number, tmp_path, interpreters):
 
         cache, folder = ("--cache-dir", tmp_path / "cache"), ("--index-dir", tmp_path / "indexes")
         assert trips("cold", *cache) > number // 64
-        assert trips("restart", *cache) <= 3
+        # A large file takes so long to lay out that its name is looked up again meanwhile.
+        assert trips("restart", *cache) <= (3 if gated else 6)
         told = subprocess.run([mounting.binary(), "index", "--json", *endpoint, *folder, "s3://bucket"],
                               capture_output=True, text=True, check=True, timeout=900)
         told = json.loads(told.stdout)
         assert (told["files"], told["written"], told["indexes"][0]["objects"]) == (1, 1, number)
-        assert trips("index in a folder", *folder) <= 3
+        assert trips("index in a folder", *folder) <= (3 if gated else 6)
         told = subprocess.run([mounting.binary(), "index", *flags(server.endpoint), "s3://bucket/many.h5"],
                               capture_output=True, text=True, check=True, timeout=900)
         assert "1 index of 1 file written" in told.stdout, told.stdout

@@ -25,7 +25,7 @@ use crate::source::{Freshness, SourceError};
 
 /// How long a comparison made at the look-up serves the open that follows it, as long as the domain that was looked up does.
 const KEPT: Duration = Duration::from_secs(1);
-/// Descriptions kept for that at most: each may be all of a large file.
+/// Descriptions kept for that at most: each may be all of a large file, though compressed.
 const WHOLE: usize = 8;
 /// Names at most of which is known that nothing is kept; as many as are looked up within the second.
 const NAMES: usize = 256;
@@ -50,7 +50,7 @@ pub struct Shelves {
 #[derive(Debug, Default)]
 pub(super) struct Ahead(Arc<Mutex<Found>>);
 
-type Found = HashMap<Key, (Instant, Option<Index>)>;
+type Found = HashMap<Key, (Instant, Option<Bytes>)>;
 
 fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
     // Nothing that panics runs under the lock.
@@ -100,28 +100,31 @@ impl HsdsSource {
     pub(super) async fn held(&self, domain: &Key) -> Option<Index> {
         let ahead = self.ahead.lock().remove(domain).filter(|(asked, _)| asked.elapsed() < KEPT);
         let own = match ahead {
-            Some((_, Some(index))) => return Some(index),
+            Some((_, Some(bytes))) => return self.decoded(bytes).await,
             // Compared just now.
             Some((_, None)) => &None,
             None => &self.shelves.own,
         };
         for shelf in [own, &self.shelves.given].into_iter().flatten() {
-            if let Some(index) = self.holding(&**shelf, domain).await {
-                return Some(index);
+            if let Some(bytes) = self.holding(&**shelf, domain).await {
+                return self.decoded(bytes).await;
             }
         }
         None
     }
 
-    async fn holding(&self, shelf: &dyn Shelf, domain: &Key) -> Option<Index> {
+    /// What a shelf has of a file, if it still holds but for the domain. Only what it was read from is decoded: the file
+    /// may be large, and perhaps nobody opens it.
+    async fn holding(&self, shelf: &dyn Shelf, domain: &Key) -> Option<Bytes> {
         // A look at each object of a directory tree costs as little as reading it.
         if self.store.capabilities().directories {
             return None;
         }
         let bytes = shelf.get(&self.store.location(domain)).await?;
-        let index = self.decoded(bytes).await?;
-        match self.compare_below(&index.loaded.fingerprint).await {
-            Ok(Freshness::Unchanged) => Some(index),
+        let (most, whole) = (self.settings.file_bytes, bytes.clone());
+        let fingerprint = tokio::task::spawn_blocking(move || index::fingerprint(&whole, most)).await.ok()??;
+        match self.compare_below(&fingerprint).await {
+            Ok(Freshness::Unchanged) => Some(bytes),
             // Whatever is wrong, reading it anew finds out.
             _ => None,
         }

@@ -138,8 +138,15 @@ fn line(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// The index in `bytes`, with documents of at most `most` bytes; `None` where it is none, or not whole.
-pub fn decode(bytes: &[u8], most: u64) -> Option<Index> {
+/// What an index begins with: what it was read from, and how much follows.
+struct Begun<'a> {
+    first: First,
+    root: Id,
+    fingerprint: Fingerprint,
+    rest: Lines<BufReader<std::io::Take<ZlibDecoder<&'a [u8]>>>>,
+}
+
+fn begin(bytes: &[u8], most: u64) -> Option<Begun<'_>> {
     let number = |at: std::ops::Range<usize>| -> Option<u64> {
         Some(bytes.get(at)?.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
     };
@@ -151,23 +158,31 @@ pub fn decode(bytes: &[u8], most: u64) -> Option<Index> {
     if all > most.saturating_mul(LINES).saturating_add(1 << 20) {
         return None;
     }
-    let mut lines = Lines { inner: BufReader::new(ZlibDecoder::new(bytes.get(HEADER..)?).take(all)), line: Vec::new() };
-    let first: First = lines.next()?;
+    let mut rest = Lines { inner: BufReader::new(ZlibDecoder::new(bytes.get(HEADER..)?).take(all)), line: Vec::new() };
+    let first: First = rest.next()?;
     let counts = [first.identities, first.documents, first.missing];
     // The fingerprint has two more than there are objects.
     if first.bytes > most || counts.iter().any(|&count| count > limits::OBJECTS + 2) {
         return None;
     }
     let root = Id::parse(&first.root)?;
-    let mut fingerprint = Fingerprint {
-        objects: BTreeMap::new(),
-        tells_of_chunks: first.tells_of_chunks,
-        page: first.page.map(Key::new),
-    };
+    let page = first.page.as_ref().map(Key::new);
+    let mut fingerprint = Fingerprint { objects: BTreeMap::new(), tells_of_chunks: first.tells_of_chunks, page };
     for _ in 0..first.identities {
-        let (key, tag): (String, Option<String>) = lines.next()?;
+        let (key, tag): (String, Option<String>) = rest.next()?;
         fingerprint.objects.insert(Key::new(key), tag.map(ETag::new));
     }
+    Some(Begun { first, root, fingerprint, rest })
+}
+
+/// What the index in `bytes` was read from, without its documents; `None` where it is none.
+pub fn fingerprint(bytes: &[u8], most: u64) -> Option<Fingerprint> {
+    begin(bytes, most).map(|begun| begun.fingerprint)
+}
+
+/// The index in `bytes`, with documents of at most `most` bytes; `None` where it is none, or not whole.
+pub fn decode(bytes: &[u8], most: u64) -> Option<Index> {
+    let Begun { first, root, fingerprint, rest: mut lines } = begin(bytes, most)?;
     let (mut objects, mut written) = (HashMap::new(), HashMap::new());
     for _ in 0..first.documents {
         let before: Before = lines.next()?;
@@ -254,6 +269,7 @@ mod tests {
         let Index { root, loaded: after } = decode(&bytes, 1 << 20).unwrap();
         assert_eq!((root.to_string().as_str(), after.held), (ROOT, true));
         assert_eq!((after.objects, after.missing), (before.objects, before.missing));
+        assert_eq!(fingerprint(&bytes, 1 << 20).as_ref(), Some(&before.fingerprint));
         assert_eq!((after.fingerprint, after.modified), (before.fingerprint, before.modified));
         assert_eq!((after.written, after.bytes), (before.written, before.bytes));
     }

@@ -265,6 +265,8 @@ struct Reading<'a> {
     anew: bool,
     /// Requests for an index that are under way: one at most.
     beside: usize,
+    /// The index is there and being decoded.
+    decoding: bool,
     /// The summary as it was read, or that there is none; `None` while nothing is known.
     kept: Option<Option<Object>>,
     /// What its listing would take, or that it would take too long; `None` while nothing is known.
@@ -290,6 +292,7 @@ impl<'a> Reading<'a> {
             held: false,
             anew: false,
             beside: 0,
+            decoding: false,
             kept: None,
             listing: None,
             asked: FuturesUnordered::new(),
@@ -337,14 +340,14 @@ impl<'a> Reading<'a> {
                     Aside::Beside(found) => {
                         self.beside = 0;
                         if let Some(bytes) = found {
-                            // What it holds need not be asked for, and decoding takes less than a round trip.
-                            self.held = true;
+                            // What it holds need not be asked for, and to decode it takes less time than that would.
+                            self.decoding = true;
                             let index = self.source.decoded(bytes);
                             self.asides.push(index.map(|found| Ok(Aside::Index(found.map(Box::new)))).boxed());
                         }
                     }
                     Aside::Index(found) => {
-                        self.held = false;
+                        self.decoding = false;
                         if self.adopt(found) {
                             return Ok(());
                         }
@@ -367,7 +370,7 @@ impl<'a> Reading<'a> {
 
     /// Sends requests as far as there may be more: first for what is wanted.
     fn ask(&mut self) {
-        if self.held {
+        if self.held || self.decoding {
             return;
         }
         // The index is among as many as there may be, and not behind them.

@@ -268,9 +268,10 @@ async fn a_disk_that_hangs_is_waited_for_once_and_then_left_alone() {
     tokio::time::pause();
     let begun = tokio::time::Instant::now();
     assert!(!kept(&cache, "a").await);
-    assert_eq!(begun.elapsed(), PATIENCE);
+    let waited = begun.elapsed();
+    assert!(waited >= PATIENCE);
     assert!(!kept(&cache, "a").await);
-    assert_eq!(begun.elapsed(), PATIENCE);
+    assert_eq!(begun.elapsed(), waited);
     drop(hung);
     tokio::time::advance(LEFT_ALONE).await;
     tokio::time::resume();

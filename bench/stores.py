@@ -17,7 +17,7 @@ import twins
 import writer
 from writer import Bucket, Domain
 
-VERSION = 3  # of what this file writes: another number makes every store anew
+VERSION = 4  # of what this file writes: another number makes every store anew
 LEVEL = 4  # of deflate, as h5py and HSDS have it where nobody says otherwise
 MIB = (1, 512, 512)  # float32: one chunk of 1 MiB
 
@@ -192,7 +192,14 @@ class Stores:
     def objects(self, folder):
         """A file of many objects, without a summary."""
         number = 100_000 if self.size == "full" else 2_000
-        twins.objects(Bucket(folder / "store"), number)
+        bucket = Bucket(folder / "store")
+        domain = twins.objects(bucket, number).domain
+        # As every server leaves it some seconds after a change; a summary beside it is of servers from 1.0 on.
+        datasets = [key for key in domain.objects if key[0] == "d"]
+        below = domain.object_key(domain.root).rsplit("/", 1)[0]
+        bucket.put_json(below + "/.info.json", {
+            "num_groups": len(domain.objects) - len(datasets) - 1, "num_datatypes": 0, "num_chunks": len(datasets) // 100,
+            "datasets": {key: {"num_chunks": 1} for key in datasets}})
         return {"file": "objects.h5", "dataset": "d0000", "dims": [10], "objects": number, "stored": 0, "raw": 0}
 
 

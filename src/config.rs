@@ -2,19 +2,22 @@
 //! and nowhere else. The command line knows words, the rooms know values.
 //!
 //! [`place`](mod@place) says what SOURCE means, [`access`] how its cloud is reached and [`profile`] what a profile of
-//! Amazon's says of that, [`mount`] what else there is to say of a mount, [`memory`] how much it may use,
-//! [`file`](mod@file) reads that from a file, and [`log`] says where lines go when nobody
+//! Amazon's says of that, [`mount`] what else there is to say of a mount, [`memory`] how much it may use, [`keep`] what is
+//! kept for later, [`file`](mod@file) reads that from a file, and [`log`] says where lines go when nobody
 //! says it. Above stands `cli`.
 
 pub mod access;
 pub mod file;
+pub mod keep;
 pub mod log;
 pub mod memory;
 pub mod mount;
 pub mod place;
 pub mod profile;
+pub mod size;
 
 pub use access::AccessOptions;
+pub use keep::{IndexPlace, KeepOptions};
 pub use mount::{LogOptions, MountOptions};
 pub use place::{Place, place};
 

@@ -5,6 +5,7 @@
 pub mod background;
 pub mod mountpoint;
 mod notify;
+pub mod shelves;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,11 +13,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Place;
+use crate::cache::disk::{DiskCache, DiskSettings};
+use crate::config::{IndexPlace, Place};
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::fs::{self, Audience, FsSettings, Mount, MountError, Ownership};
-use crate::namespace::{Namespace, NamespaceSettings};
+use crate::namespace::{Freshness, Namespace, NamespaceSettings};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
+use crate::source::shelf::Shelf;
 use crate::source::{Source, SourceError};
 use crate::store::{Store, StoreError, StoreSettings, Stores};
 use mountpoint::{MountpointError, Wanted};
@@ -71,6 +74,10 @@ pub struct House {
     pub source: Arc<dyn Source>,
     /// Its chunks.
     pub fetcher: Arc<Fetcher>,
+    /// What is kept on disk.
+    pub disk: Option<Arc<DiskCache>>,
+    /// Indexes that do not lie beside their files.
+    pub given: Option<Arc<dyn Shelf>>,
     /// URL of the folder that is the tree's root.
     pub url: String,
 }
@@ -81,18 +88,36 @@ pub async fn open(
     store: StoreSettings,
     namespace: NamespaceSettings,
     fetch: FetchSettings,
+    keep: KeepSettings,
 ) -> Result<House, ServiceError> {
+    let disk = keep.disk.as_ref().map(|settings| Arc::new(DiskCache::open(settings)));
+    let settings = store.clone();
     let store = Arc::new(Store::open_with(&place.bucket, store).await?);
+    let shelves = shelves::of(disk.as_ref(), keep.index.as_ref(), settings).await?;
+    let given = shelves.given.clone();
     let stores = Arc::new(Stores::new(store.clone()));
     let source = HsdsSource::open(store, &place.path, HsdsSettings::default()).await.map_err(|error| match error {
         SourceError::NotFound { .. } => ServiceError::NotFound { place: place.to_string() },
         error => error.into(),
     })?;
     let url = format!("{}/{}", place.bucket.as_str(), source.path_in_store(""));
-    let source: Arc<dyn Source> = Arc::new(source);
-    let fetcher = Arc::new(Fetcher::new(fetch));
+    let source: Arc<dyn Source> = Arc::new(source.keeping(shelves));
+    let mut fetcher = Fetcher::new(fetch);
+    if let Some(disk) = &disk {
+        fetcher = fetcher.keeping(Arc::clone(disk), namespace.freshness == Freshness::Ever);
+    }
+    let fetcher = Arc::new(fetcher);
     let namespace = Arc::new(Namespace::new(source.clone(), stores.clone(), fetcher.clone(), namespace));
-    Ok(House { namespace, stores, source, fetcher, url: url.trim_end_matches('/').to_owned() })
+    Ok(House { namespace, stores, source, fetcher, disk, given, url: url.trim_end_matches('/').to_owned() })
+}
+
+/// What is kept for later, and where.
+#[derive(Clone, Debug, Default)]
+pub struct KeepSettings {
+    /// The disk cache.
+    pub disk: Option<DiskSettings>,
+    /// Indexes that do not lie beside their files.
+    pub index: Option<IndexPlace>,
 }
 
 /// What to mount, where and how; resolved by the configuration.
@@ -110,6 +135,8 @@ pub struct MountSettings {
     pub namespace: NamespaceSettings,
     /// How chunks are fetched.
     pub fetch: FetchSettings,
+    /// What is kept for later.
+    pub keep: KeepSettings,
     /// User that everything belongs to; the mounting one where not given.
     pub uid: Option<u32>,
     /// Group that everything belongs to; the mounting user's where not given.
@@ -127,6 +154,9 @@ pub struct MountSettings {
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a fresh mount may take to answer the first stat.
 const FIRST_ANSWER: Duration = Duration::from_secs(30);
+/// How long what was fetched last may take to be written to the disk cache when the mount has ended. 2 s: the queue of a disk
+/// that writes 16 MB/s.
+const SETTLED: Duration = Duration::from_secs(2);
 /// What the kernel reads ahead of a sequential reader, in KiB, where we may say so. What comes next is fetched ahead here,
 /// by the chunk; the kernel's part is to ask in large pieces and to copy one while the program looks at another. A read
 /// here or there of no more than this is asked for as it is, and a larger one drags in what lies behind it: 4 MiB are the
@@ -164,7 +194,8 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
     let wanted = Wanted { nonempty: settings.nonempty, sources: settings.place.directories() };
     let mountpoint = mountpoint::prepare(&settings.mountpoint, &wanted)?;
     notify::status(&format!("opening {}", settings.place));
-    let opened = open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone());
+    let (fetch, keep) = (settings.fetch.clone(), settings.keep.clone());
+    let opened = open(&settings.place, settings.store.clone(), settings.namespace.clone(), fetch, keep);
     let house = tokio::select! {
         house = opened => house?,
         // A service that is away is waited for, but not against somebody's will.
@@ -184,6 +215,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
         deadline: settings.deadline,
     };
     let runtime = tokio::runtime::Handle::current();
+    let disk = house.disk.clone();
     let mount = fs::mount(house.namespace, &mountpoint, fs_settings, settings.audience, runtime)?;
     match first_answer(&mountpoint).await {
         Ok(device) => raise_read_ahead(device),
@@ -195,7 +227,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
     tracing::info!("{} is mounted at {}", settings.place, mountpoint.display());
     notify::ready(&format!("{} is mounted at {}", settings.place, mountpoint.display()));
     ready();
-    tokio::select! {
+    let ended = tokio::select! {
         () = mount.ended() => {
             notify::stopping("unmounted");
             tracing::info!("{} was unmounted", mountpoint.display());
@@ -206,7 +238,12 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
             tracing::info!("{name}: unmounting {}", mountpoint.display());
             end(mount, &mut stop).await
         }
+    };
+    if let Some(disk) = disk {
+        disk.settle(SETTLED).await;
+        tracing::info!("disk cache: {}", disk.counts());
     }
+    ended
 }
 
 /// Unmounts; a second signal shortens the grace.

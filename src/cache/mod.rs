@@ -8,6 +8,7 @@
 //! * [`shelf`](self::shelf): what is kept, in the order in which it goes.
 
 mod budget;
+pub mod disk;
 mod shelf;
 #[cfg(test)]
 mod tests;

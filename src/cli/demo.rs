@@ -15,7 +15,7 @@ use crate::demo::{self, FOLDER};
 use crate::fetch::FetchSettings;
 use crate::fs::{Audience, FsSettings};
 use crate::namespace::NamespaceSettings;
-use crate::service::{self, MountSettings};
+use crate::service::{self, KeepSettings, MountSettings};
 use crate::store::StoreSettings;
 
 /// Flags of `demo`.
@@ -71,6 +71,7 @@ impl Demo {
             store: StoreSettings::default(),
             namespace: NamespaceSettings::default(),
             fetch: FetchSettings::default(),
+            keep: KeepSettings::default(),
             uid: None,
             gid: None,
             umask: 0o022,

@@ -14,7 +14,8 @@ use crate::config::place::Kind;
 use crate::fetch::{About, FetchSettings, FileChunks};
 use crate::model::paths::Paths;
 use crate::namespace::NamespaceSettings;
-use crate::service::{self, House, ServiceError};
+use crate::service::{self, House, KeepSettings, ServiceError};
+use crate::source::shelf::Description;
 use crate::source::{Contents, Entry, EntryKind, SourceError, join};
 use crate::store::{StoreError, StoreSettings};
 
@@ -41,7 +42,7 @@ impl Opened {
     pub async fn open(source: &SourceArgs) -> Result<Opened, Failed> {
         let place = source.place()?;
         let settings = source.store(&place)?;
-        Ok(Opened::at(place, settings).await?)
+        Ok(Opened::at(place, settings, source.keep()?).await?)
     }
 
     /// Opens what SOURCE means, or the file on its way: then with the path in that file.
@@ -52,15 +53,16 @@ impl Opened {
             return Ok((Opened::open(&source).await?, Some(inside)));
         }
         let place = source.place()?;
-        let settings = source.store(&place)?;
-        let missing = match Opened::at(place.clone(), settings.clone()).await {
+        let (settings, keep) = (source.store(&place)?, source.keep()?);
+        let missing = match Opened::at(place.clone(), settings.clone(), keep.clone()).await {
             Ok(opened) => return Ok((opened, None)),
             Err(error) if is_missing(&error) && place.kind() != Kind::Disk => error,
             Err(error) => return Err(error.into()),
         };
         for (at, _) in place.path.rmatch_indices('/') {
             let (file, inside) = place.path.split_at(at);
-            match Opened::at(Place { path: file.to_owned(), ..place.clone() }, settings.clone()).await {
+            let file = Place { path: file.to_owned(), ..place.clone() };
+            match Opened::at(file, settings.clone(), keep.clone()).await {
                 Ok(opened) if opened.kind == EntryKind::File => return Ok((opened, Some(inside.to_owned()))),
                 Ok(_) => break,
                 Err(error) if is_missing(&error) => {}
@@ -71,8 +73,9 @@ impl Opened {
     }
 
     /// Opens what is at `place`.
-    async fn at(place: Place, settings: StoreSettings) -> Result<Opened, ServiceError> {
-        let house = service::open(&place, settings, NamespaceSettings::default(), FetchSettings::default()).await?;
+    async fn at(place: Place, settings: StoreSettings, keep: KeepSettings) -> Result<Opened, ServiceError> {
+        let (namespace, fetch) = (NamespaceSettings::default(), FetchSettings::default());
+        let house = service::open(&place, settings, namespace, fetch, keep).await?;
         // A source of a single file begins at the folder around it.
         if house.url == place.to_string().trim_end_matches('/') {
             let folder = place.path.clone();
@@ -87,6 +90,11 @@ impl Opened {
     /// What describes the file at `path`.
     pub async fn contents(&self, path: &str) -> Result<Contents, SourceError> {
         self.house.source.open(self.inside(path)).await
+    }
+
+    /// The same, read anew and as one object.
+    pub async fn describe(&self, path: &str) -> Result<Description, SourceError> {
+        self.house.source.describe(self.inside(path)).await
     }
 
     /// The chunks of the file at `path`, described by `contents`.

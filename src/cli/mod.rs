@@ -8,6 +8,7 @@ pub mod demo;
 pub mod doctor;
 pub mod exit;
 pub mod explain;
+pub mod index;
 pub mod info;
 pub mod inspect;
 pub mod ls;
@@ -26,6 +27,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 pub use exit::{Exit, Failed};
 
 use crate::config::{self, AccessOptions, ConfigError, LogOptions, Place};
+use crate::service::KeepSettings;
 use crate::store::StoreSettings;
 use crate::telemetry::{self, Output};
 
@@ -73,6 +75,8 @@ pub enum Command {
     Check(check::Check),
     /// Make a small store, mount it, and tell what to try
     Demo(demo::Demo),
+    /// Write what describes each file as one object, from which it opens in one step
+    Index(index::Index),
     /// Tell which chunks and objects of the store a read touches
     Explain(explain::Explain),
     /// Fetch what a job will need of a file in a mount, many chunks at a time
@@ -91,6 +95,7 @@ impl Command {
             Command::Info(command) => command.run(log),
             Command::Check(command) => command.run(log),
             Command::Demo(command) => command.run(log),
+            Command::Index(command) => command.run(log),
             Command::Explain(command) => command.run(log),
             Command::Warm(command) => command.run(log),
             Command::Doctor(command) => command.run(log),
@@ -110,12 +115,21 @@ pub struct SourceArgs {
     /// How its cloud is reached.
     #[command(flatten)]
     pub access: AccessOptions,
+    /// Where indexes of files lie.
+    #[arg(long, value_name = "DIR|URL", help = config::keep::INDEX_DIR)]
+    pub index_dir: Option<String>,
 }
 
 impl SourceArgs {
     /// The place it means.
     pub fn place(&self) -> Result<Place, ConfigError> {
         config::place(&self.source, self.store_root.as_deref())
+    }
+
+    /// What was kept earlier and may be used.
+    pub fn keep(&self) -> Result<KeepSettings, ConfigError> {
+        let index = self.index_dir.as_deref().map(config::keep::index_place).transpose()?;
+        Ok(KeepSettings { index, ..KeepSettings::default() })
     }
 
     /// How the store of `place` is asked.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Exit, Failed, start_log, store_settings};
 use crate::config::{self, ConfigError, LogOptions, MountOptions};
-use crate::service::{self, MountSettings, background};
+use crate::service::{self, KeepSettings, MountSettings, background};
 use crate::store::StoreSettings;
 use crate::telemetry::{self, Kept, Output};
 
@@ -152,6 +152,9 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
     let store = StoreSettings { cloud_deadline, ..store };
     let mountpoint = std::path::absolute(mountpoint)
         .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", mountpoint.display())))?;
+    let endpoint = store.access.of(&place.bucket).endpoint.as_deref();
+    let disk = options.keep.disk(&mountpoint, config::keep::service_directory(), endpoint)?;
+    let keep = KeepSettings { disk, index: options.keep.index()? };
     Ok(MountSettings {
         place,
         mountpoint,
@@ -159,6 +162,7 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
         store,
         namespace: options.namespace(),
         fetch: options.fetch(),
+        keep,
         uid: options.files.uid,
         gid: options.files.gid,
         umask: options.files.umask(),

@@ -11,6 +11,7 @@ use crate::model::hierarchy::{Hierarchy, ObjectId, ObjectKind};
 use crate::model::location::Key;
 use crate::source::Contents;
 use crate::source::hsds::id::Id;
+use crate::source::hsds::key::INDEX;
 use crate::store::{Store, StoreError};
 
 /// What an object of a file is.
@@ -39,7 +40,7 @@ pub fn objects<'a>(
         let directory = key.as_str().strip_suffix('/').filter(|_| directories);
         let found = chunk(&directory.map_or_else(|| key.clone(), Key::new), &datasets, &*contents.chunks);
         let object = match found {
-            _ if key.as_str().ends_with(".json") => Some(Stored::Metadata),
+            _ if key.as_str().ends_with(".json") || key.as_str().ends_with(INDEX) => Some(Stored::Metadata),
             // A directory in a chunk's place is a chunk that cannot be read.
             Some((dataset, number)) => Some(Stored::Chunk(ChunkId { dataset, number })),
             None => directory.is_none().then_some(Stored::Stray(key)),

@@ -1,9 +1,8 @@
 //! How much memory is used: what was said, or a part of what there is.
 
 use std::path::Path;
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
+use super::size::Size;
 
 /// The part of the memory that is used where nobody says how much. A quarter: the machine is there for the programs that
 /// read, and the kernel's page cache keeps what they have read.
@@ -12,50 +11,6 @@ const PART: u64 = 4;
 const MOST: u64 = 1 << 30;
 /// The least: a few chunks of the size that HSDS makes, on their way and being handed over.
 const LEAST: u64 = 32 << 20;
-
-/// A number of bytes: `512MiB`, `2GB`, `1G`, `1073741824`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Size(pub u64);
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Size, String> {
-        let text = text.trim();
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        // A letter alone means what memory is counted in.
-        let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-            "" | "b" => 1,
-            "k" | "kib" => 1 << 10,
-            "m" | "mib" => 1 << 20,
-            "g" | "gib" => 1 << 30,
-            "t" | "tib" => 1 << 40,
-            "kb" => 1_000,
-            "mb" => 1_000_000,
-            "gb" => 1_000_000_000,
-            "tb" => 1_000_000_000_000,
-            _ => return Err("not a size like \"512MiB\" or \"2GB\"".to_owned()),
-        };
-        let number: u64 = number.parse().map_err(|_| "not a size like \"512MiB\" or \"2GB\"".to_owned())?;
-        number.checked_mul(unit).map(Size).ok_or_else(|| "more than any machine has".to_owned())
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "not a size like \"512MiB\"")]
-        enum Word {
-            Number(u64),
-            Text(String),
-        }
-        match Word::deserialize(deserializer)? {
-            Word::Number(bytes) => Ok(Size(bytes)),
-            Word::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
-    }
-}
 
 /// The limit of a mount, in bytes.
 pub fn limit(said: Option<Size>) -> u64 {
@@ -109,18 +64,6 @@ fn of_groups(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in
-            [("0", 0), ("7", 7), ("512MiB", 512 << 20), ("2GB", 2_000_000_000), ("1g", 1 << 30), ("3 kB", 3000)]
-        {
-            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
-        }
-        for bad in ["", "MiB", "-1", "1.5G", "1 X", "99999999999T"] {
-            assert!(bad.parse::<Size>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn the_default_is_a_quarter_within_bounds() {

@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use super::access::AccessOptions;
-use super::memory::{self, Size};
+use super::keep::KeepOptions;
+use super::memory;
+use super::size::Size;
 use crate::cache::CacheSettings;
 use crate::fetch::FetchSettings;
 use crate::fs::{Audience, FsSettings};
@@ -54,6 +56,9 @@ pub struct MountOptions {
     /// How its cloud is reached.
     #[command(flatten)]
     pub clouds: AccessOptions,
+    /// What is kept for later.
+    #[command(flatten)]
+    pub keep: KeepOptions,
     /// Where log lines go. On the command line these are flags of every command.
     #[arg(skip)]
     pub log: LogOptions,
@@ -95,7 +100,7 @@ pub struct RequestOptions {
     /// Seconds after which the store is asked again whether a file or folder changed (default: 5)
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub metadata_ttl: Option<Seconds>,
-    /// Nothing in the store changes while it is mounted: never ask again
+    /// Nothing in the store changes, neither while it is mounted nor since what is in the disk cache: never ask again
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true, conflicts_with = "metadata_ttl")]
     pub immutable: Option<bool>,
@@ -164,6 +169,7 @@ impl MountOptions {
             },
             cache: CacheOptions { memory_limit: self.cache.memory_limit.or(other.cache.memory_limit) },
             clouds: self.clouds.or(other.clouds),
+            keep: self.keep.or(other.keep),
             log: self.log.or(other.log),
         }
     }

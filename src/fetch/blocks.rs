@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
+use super::kept::Wanted;
 use super::load::Loaded;
 use super::pins::Identity;
 use super::resolve::Found;
@@ -172,7 +173,15 @@ impl Fetcher {
         let mut again = 0;
         loop {
             let condition = file.pins.condition(location).map_err(failed)?;
-            let (error, seen) = match store.at(urgency).get_range(&location.key, from..to, condition.as_ref()).await {
+            let (condition, at_most, shared) = (condition.as_ref(), to - from, false);
+            let wanted = Wanted { location, range: Some(from..to), at_most, condition, urgency, shared };
+            let asked = self.kept.get(&store, &wanted, |_| false).await;
+            if let Ok(stored) = &asked
+                && (linked || fits(recipe, len, stored.object.meta.size))
+            {
+                self.kept.keep(&store, &wanted, stored);
+            }
+            let (error, seen) = match asked.map(|stored| stored.object) {
                 Ok(object) if !linked && !fits(recipe, len, object.meta.size) => {
                     let reason = format!("{} bytes instead of {len}", object.meta.size);
                     (FetchError::Undecodable { location: location.clone(), reason }, Some(object.meta))

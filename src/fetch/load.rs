@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+use super::kept::Wanted;
 use super::pins::Identity;
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks};
@@ -186,19 +187,22 @@ impl Fetcher {
         store: &Arc<Store>,
     ) -> Result<Bytes, Failure> {
         let linked = matches!(found, Found::Range(..));
-        let stored = match found {
+        let (range, condition) = match found {
             Found::Range(_, range) => {
                 let size = range.end.saturating_sub(range.start);
                 if size > limits::DECODED_CHUNK_BYTES {
                     return Err(Failure::Other(file.too_large(id, size)));
                 }
-                let condition = file.pins.condition(location)?;
-                self.ranges.get(store, &location.key, range.clone(), condition, form.urgency).await
+                (Some(range.clone()), file.pins.condition(location)?)
             }
-            _ => store.at(form.urgency).get_if(&location.key, None, limits::DECODED_CHUNK_BYTES).await,
+            _ => (None, None),
         };
-        let object = match stored {
-            Ok(object) => object,
+        let (at_most, urgency) = (limits::DECODED_CHUNK_BYTES, form.urgency);
+        let condition = condition.as_ref();
+        let wanted = Wanted { location, range, at_most, condition, urgency, shared: true };
+        let pinned = |meta: &Meta| !linked && file.pins.is_chunk(id, &Identity::of(meta));
+        let stored = match self.kept.get(store, &wanted, pinned).await {
+            Ok(stored) => stored,
             Err(StoreError::Changed { location }) if linked => return Err(file.pins.changed(&location).into()),
             Err(StoreError::Changed { location }) => return Err(FetchError::Stale { location }.into()),
             Err(error @ (StoreError::Busy { .. } | StoreError::Range { .. })) => {
@@ -211,7 +215,7 @@ impl Fetcher {
             }
             Err(error) => return Err(error.into()),
         };
-        let (identity, meta) = (Identity::of(&object.meta), object.meta);
+        let (identity, meta) = (Identity::of(&stored.object.meta), stored.object.meta.clone());
         if linked {
             file.pins.check_location(location, &identity)?;
             file.judge(id.dataset, location, &meta)?;
@@ -219,8 +223,8 @@ impl Fetcher {
             file.pins.check_chunk(id, &identity, location)?;
         }
         let made = match &form.framing {
-            Some(framing) => self.framed(recipe, object.bytes, framing).await,
-            None => self.decode(recipe, object.bytes).await,
+            Some(framing) => self.framed(recipe, stored.object.bytes.clone(), framing).await,
+            None => self.decode(recipe, stored.object.bytes.clone()).await,
         };
         match made {
             Ok(plain) => {
@@ -228,13 +232,17 @@ impl Fetcher {
                     true => file.pins.pin_location(location, &identity)?,
                     false => file.pins.pin_chunk(id, &identity, location)?,
                 }
+                self.kept.keep(store, &wanted, &stored);
                 Ok(plain)
             }
-            Err(reason) => Err(Failure::Torn {
-                etag: meta.etag,
-                modified: meta.modified,
-                error: FetchError::Undecodable { location: location.clone(), reason },
-            }),
+            Err(reason) => {
+                self.kept.forget(store, &wanted, &stored).await;
+                Err(Failure::Torn {
+                    etag: meta.etag,
+                    modified: meta.modified,
+                    error: FetchError::Undecodable { location: location.clone(), reason },
+                })
+            }
         }
     }
 

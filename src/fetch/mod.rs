@@ -7,6 +7,7 @@
 //! * [`resolve`](self::resolve): from a chunk's id to the object or range that holds it, through chunk tables;
 //! * [`load`](self::load): one chunk's stored bytes, made plain; torn writes are waited out;
 //! * [`stored`](self::stored): one chunk's stored bytes as they are, for readers who undo the filters themselves;
+//! * [`kept`](self::kept): what the disk cache has of it, as far as that is still so;
 //! * [`blocks`](self::blocks): huge unfiltered chunks, of which only the wanted part is read;
 //! * [`object`](self::object): objects that are shown as they are;
 //! * [`pages`](self::pages): large unfiltered chunks, of which a little is read until more is asked for;
@@ -20,6 +21,7 @@
 mod blocks;
 mod coalesce;
 pub mod error;
+mod kept;
 mod links;
 mod load;
 mod object;
@@ -58,7 +60,6 @@ use crate::store::{Patience, Stores};
 use links::Links;
 use pages::Paged;
 use pins::Pins;
-use ranges::Ranges;
 
 /// How chunks are fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,7 +218,8 @@ pub struct Fetcher {
     /// Where the rows of chunk tables begin, by the table's chunk and the dataset that asks.
     rows: moka::future::Cache<(PieceId, ObjectId), Arc<Rows>>,
     decoders: Arc<Semaphore>,
-    ranges: Arc<Ranges>,
+    /// What earlier mounts fetched, and what is asked for of the store.
+    kept: kept::Kept,
 }
 
 /// Bytes of lists of rows. A list takes half a byte a row, so that this holds those of sixteen million rows.
@@ -240,7 +242,7 @@ impl Fetcher {
         };
         let policy = moka::policy::EvictionPolicy::lru();
         let rows = moka::future::Cache::builder().max_capacity(ROWS).weigher(weigh).eviction_policy(policy).build();
-        Fetcher { settings, cache, rows, decoders, ranges: Arc::default() }
+        Fetcher { settings, cache, rows, decoders, kept: kept::Kept::default() }
     }
 
     /// Plain bytes of a chunk in the source's form: `want`, in bytes of the plain chunk, or the whole chunk.

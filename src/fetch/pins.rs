@@ -93,6 +93,11 @@ impl Pins {
         lock(&self.chunks).contains_key(&id)
     }
 
+    /// Whether the chunk was read before as this very object.
+    pub fn is_chunk(&self, id: ChunkId, identity: &Identity) -> bool {
+        lock(&self.chunks).get(&id) == Some(&identity.digest())
+    }
+
     /// Pins the chunk, or compares it with what another reader pinned meanwhile.
     pub fn pin_chunk(&self, id: ChunkId, identity: &Identity, location: &Location) -> Result<(), FetchError> {
         let digest = identity.digest();

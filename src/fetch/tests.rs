@@ -97,6 +97,17 @@ pub(super) fn world_with(
     World { directory, store, fetcher: Arc::new(Fetcher::new(settings)), file }
 }
 
+/// A dataset of one chunk an object, in any store; what is linked lies in the object `linked` of it.
+pub(super) fn over(store: Store, data: ChunkRecipe, source: Option<ChunkSource>) -> Arc<FileChunks> {
+    let linked = store.location(&Key::new("linked"));
+    let map = Map {
+        recipes: HashMap::from([(DATA, data)]),
+        sources: source.map(|source| ((DATA, 0), source)).into_iter().collect(),
+        linked,
+    };
+    FileChunks::new(Arc::new(map), Arc::new(Stores::new(Arc::new(store))), About::default())
+}
+
 impl World {
     pub(super) fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
         let path = self.path(key);

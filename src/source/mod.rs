@@ -16,8 +16,10 @@ use crate::model::hierarchy::{Hierarchy, ObjectId};
 use crate::model::location::{ETag, Key};
 use crate::model::problem::Problem;
 use crate::store::StoreError;
+use shelf::Description;
 
 pub mod hsds;
+pub mod shelf;
 
 /// A schema read from one store. Paths are `/`-separated, relative to the store's root, without a leading or trailing
 /// `/`; the root folder is the empty path.
@@ -38,6 +40,14 @@ pub trait Source: Send + Sync {
 
     /// Everything that describes the file at `path`.
     async fn open(&self, path: &str) -> Result<Contents, SourceError>;
+
+    /// All that describes the file at `path` now, as one object that can be kept.
+    ///
+    /// # Errors
+    /// [`SourceError::Invalid`] where files of this kind have no such form.
+    async fn describe(&self, path: &str) -> Result<Description, SourceError> {
+        Err(SourceError::Invalid { key: Key::new(path), reason: "files of this kind have no index".to_owned() })
+    }
 
     /// Whether what `fingerprint` was taken of is still there unchanged.
     async fn still_holds(&self, fingerprint: &Fingerprint) -> Result<Freshness, SourceError>;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use futures::TryStreamExt;
 
-use super::{Put, Store, StoreError};
+use super::{Put, Store, StoreError, Urgency};
 use crate::model::location::{ETag, Key};
 
 /// The folder that everything lies in.
@@ -165,6 +165,7 @@ pub async fn check(store: &Store, writes: bool) -> Report {
     state!("more than was allowed is refused before it is read", too_large(store));
     state!("only what is not there is not found", absent(store));
     state!("a read is bound to an entity tag", if can.conditional_get => bound(store));
+    state!("what is held already is not sent again", if can.conditional_get => held(store));
     state!("every name is a name", every_name(store));
     state!("pages of a folder hold every name once", if can.listing => pages(store));
     state!("a listing knows of objects what their heads say", if can.listing => listed_heads(store));
@@ -261,6 +262,22 @@ async fn bound(store: &Store) -> Outcome {
     let changed: fn(&StoreError) -> bool = |error| matches!(error, StoreError::Changed { .. });
     fails("miss", store.get_range(&key("digits"), 1..3, Some(&other)).await, changed)?;
     fails("whole miss", store.get_if(&key("digits"), Some(&other), 1 << 20).await, changed)
+}
+
+async fn held(store: &Store) -> Outcome {
+    let whole = said("get", store.get(&key("digits")).await)?;
+    // A weak tag is not what bytes are held by.
+    let Some(tag) = whole.meta.etag.filter(ETag::is_strong) else { return Ok(()) };
+    let other = ETag::new("\"00000000000000000000000000000000\"");
+    let asked = store.at(Urgency::Demand);
+    for range in [None, Some(2..7)] {
+        let wanted = &DIGITS[range.clone().map_or(0..DIGITS.len(), |range| range.start as usize..range.end as usize)];
+        let same = said("held", asked.get_unless(&key("digits"), range.clone(), &tag, 1 << 20).await)?;
+        holds(same.is_none(), format!("{range:?}: sent again"))?;
+        let sent = said("not held", asked.get_unless(&key("digits"), range.clone(), &other, 1 << 20).await)?;
+        holds(sent.is_some_and(|object| object.bytes == wanted), format!("{range:?}: other bytes, or none"))?;
+    }
+    fails("nothing", asked.get_unless(&key("nothing"), None, &tag, 1 << 20).await, StoreError::is_not_found)
 }
 
 async fn every_name(store: &Store) -> Outcome {

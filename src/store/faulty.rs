@@ -80,6 +80,7 @@ impl Backend for Faulty {
     async fn get(&self, key: &Key, mut get: Get, permit: Permit) -> Result<Object, StoreError> {
         self.check(key)?;
         get.if_match = get.if_match.filter(|_| !self.lacks.conditions && !self.lacks.tags);
+        get.if_none_match = get.if_none_match.filter(|_| !self.lacks.conditions && !self.lacks.tags);
         let mut object = self.inner.get(key, get, permit).await?;
         if (self.halved)(key) {
             object.bytes.truncate(object.bytes.len() / 2);

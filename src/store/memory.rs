@@ -179,6 +179,9 @@ impl Backend for Memory {
         if get.if_match.is_some_and(|tag| Some(tag) != meta.etag) {
             return Err(StoreError::Changed { location: location() });
         }
+        if get.if_none_match.is_some_and(|tag| Some(tag) == meta.etag) {
+            return Err(StoreError::Changed { location: location() });
+        }
         if range.end - range.start > get.at_most {
             return Err(StoreError::TooLarge { location: location(), size: meta.size, limit: get.at_most });
         }

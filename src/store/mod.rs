@@ -241,6 +241,9 @@ pub(crate) struct Get {
     pub range: Option<Range<u64>>,
     /// Only if its entity tag is this.
     pub if_match: Option<ETag>,
+    /// Only if its entity tag is another one; else the answer is [`StoreError::Changed`], which this condition alone
+    /// gives no other meaning.
+    pub if_none_match: Option<ETag>,
     /// Refuse to read more than this.
     pub at_most: u64,
 }

@@ -145,6 +145,9 @@ impl Posix {
             if get.if_match.is_some() && get.if_match != meta.etag {
                 return Err(StoreError::Changed { location: location() });
             }
+            if get.if_none_match.is_some() && get.if_none_match == meta.etag {
+                return Err(StoreError::Changed { location: location() });
+            }
             let range = get.range.clone().unwrap_or(0..meta.size);
             if range.end > meta.size || range.start > range.end {
                 return Err(StoreError::Range { location: location(), start: range.start, end: range.end });

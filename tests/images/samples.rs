@@ -45,7 +45,15 @@ pub async fn open(version: &str, settings: NamespaceSettings) -> Sample {
     assert!(unpacked.success());
     let root = std::fs::canonicalize(directory.path().join("hsdstest")).unwrap();
     let place: Place = h5mount::config::place(root.to_str().unwrap(), None).unwrap();
-    let house = service::open(&place, StoreSettings::default(), settings, FetchSettings::default()).await.unwrap();
+    let house = service::open(
+        &place,
+        StoreSettings::default(),
+        settings,
+        FetchSettings::default(),
+        service::KeepSettings::default(),
+    )
+    .await
+    .unwrap();
     let entries: Vec<Entry> = house.source.list(FOLDER).try_collect().await.unwrap();
     let mut files = Vec::new();
     for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::File) {

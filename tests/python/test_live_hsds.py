@@ -110,3 +110,29 @@ def test_a_new_domain_appears_and_a_deleted_one_goes(live):
     while "new.h5" in os.listdir(live.mount / "home/admin"):
         assert time.monotonic() < deadline
         time.sleep(0.5)
+
+
+def test_an_index_of_ours_is_nothing_to_the_server(live):
+    """It answers as before, counts the file beside it, and takes it away with the file."""
+    name = "/home/admin/indexed.h5"
+    made = live.server.python("client.py", "make", name)
+    assert made.returncode == 0, made.stderr[-2000:]
+    before, _ = live.answers("indexed.h5")
+    bucket = live.server.store / hsds_server.BUCKET
+    root = json.loads((bucket / name[1:] / ".domain.json").read_bytes())["root"]
+    folder = bucket / "db" / root[2:19]
+    (folder / ".h5mount-index").write_bytes(b"h5index1, or anything")
+    assert live.answers("indexed.h5")[0] == before
+    changed = live.server.python("client.py", "change", name)
+    assert changed.returncode == 0, changed.stderr[-2000:]
+    live.answers("indexed.h5")
+    deadline = time.monotonic() + 60
+    written = (folder / ".h5mount-index").stat().st_mtime
+    while not (folder / ".info.json").exists() or (folder / ".info.json").stat().st_mtime < written:
+        assert time.monotonic() < deadline, "not counted"
+        time.sleep(0.5)
+    assert (folder / ".h5mount-index").exists()
+    live.server.run("hsrm", name)
+    while (folder / ".group.json").exists() or (folder / ".h5mount-index").exists():
+        assert time.monotonic() < deadline, sorted(os.listdir(folder))
+        time.sleep(0.5)

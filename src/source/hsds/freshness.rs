@@ -39,6 +39,19 @@ impl HsdsSource {
                 other => other,
             });
         }
+        let (domain, rest) = tokio::join!(self.domains(&domains), self.compare_below(fingerprint));
+        Ok(match domain? {
+            Freshness::Unchanged => rest?,
+            other => other,
+        })
+    }
+
+    /// What became of all but the domain, where nothing is near.
+    pub(super) async fn compare_below(&self, fingerprint: &Fingerprint) -> Result<Freshness, SourceError> {
+        let of = |end: &str| -> (Objects<'_>, Objects<'_>) {
+            fingerprint.objects.iter().partition(|(key, _)| key.as_str().ends_with(end))
+        };
+        let (_, objects) = of("/.domain.json");
         let rest = async {
             if let Some(below) = fingerprint.page.as_ref().filter(|below| self.may_fit(below))
                 && let Some(found) = self.by_page(below, &objects).await?
@@ -49,11 +62,7 @@ impl HsdsSource {
             let told = fingerprint.tells_of_chunks;
             self.looked_at(if told { &statistics } else { &objects }).await
         };
-        let (domain, rest) = tokio::join!(self.domains(&domains), rest);
-        Ok(match domain? {
-            Freshness::Unchanged => rest?,
-            other => other,
-        })
+        rest.await
     }
 
     async fn domains(&self, domains: &Objects<'_>) -> Result<Freshness, SourceError> {

@@ -40,6 +40,15 @@ pub fn summary(root: &Id) -> Option<Key> {
     (root.version() == SchemaVersion::V2).then(|| Key::new(format!("{}.summary.json", file_prefix(&root.digits()))))
 }
 
+/// Key of the index of the file with this root: among its other objects, where HSDS passes it over as no key of its own, and
+/// deletes it with them. `None` in the first schema, which has no such place.
+pub fn index(root: &Id) -> Option<Key> {
+    below(root).map(|below| Key::new(format!("{}{INDEX}", below.as_str())))
+}
+
+/// Last segment of the key of an index.
+pub const INDEX: &str = ".h5mount-index";
+
 /// What all keys of the objects and chunks of the file with this root begin with; `None` in the first schema, which
 /// strews them over the bucket.
 pub fn below(root: &Id) -> Option<Key> {

@@ -9,20 +9,23 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, TryFutureExt};
 
+use super::asides::{Pages, Summed, Told};
 use super::chunks::HsdsChunks;
 use super::document::Document;
-use super::documents::{Read, identity, parse};
+use super::documents::{Read, identity};
 use super::hierarchy;
 use super::hierarchy::Context;
 use super::id::{Id, IdKind};
+use super::index::{self, Index};
 use super::statistics::Statistics;
-use super::{HsdsSource, domain::Domain, external, freshness, h5image, is_nothing, is_refused, key, summary};
+use super::{HsdsSource, domain::Domain, external, h5image, is_nothing, key};
 use crate::model::limits;
-use crate::model::location::{ETag, Key};
+use crate::model::location::Key;
 use crate::model::name::Name;
 use crate::source::{Contents, Fingerprint, SourceError};
 use crate::store::{Meta, Object, StoreError, Waiting};
@@ -32,6 +35,9 @@ const SUMMARY_BYTES: u64 = 64 << 20;
 /// How long objects wait for a summary and its listing. Where these take as long as some hundred requests do, they save
 /// nothing.
 const SUMMARY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Objects of a file from which on an index beside it is looked for: four times as many as are read at once.
+const MANY: u64 = 256;
 
 /// The objects of a file.
 #[derive(Debug, Default)]
@@ -46,25 +52,39 @@ pub(super) struct Loaded {
     pub modified: Option<SystemTime>,
     /// When each dataset was written.
     pub written: HashMap<Id, SystemTime>,
-    bytes: u64,
+    /// Bytes of all documents.
+    pub bytes: u64,
+    /// When the statistics were written that the fingerprint goes by.
+    pub counted: Option<SystemTime>,
+    /// It was kept, and not read anew.
+    pub held: bool,
 }
 
 impl HsdsSource {
     /// Everything that describes a file.
     pub(super) async fn open_file(&self, path: &str) -> Result<Contents, SourceError> {
-        let (domain, root, loaded) = self.load_file(path).await?;
+        let (domain, root, mut loaded) = self.load_file(path).await?;
+        let kept = self.keeps(&loaded).then(|| key::domain(&self.path_in_store(path)));
         let context = Context {
             bucket: self.store.bucket().clone(),
             shuffle_only: self.settings.shuffle_only,
             resolve_external: self.resolver(path),
         };
-        let Loaded { objects, missing, fingerprint, modified, written, .. } = loaded;
-        let assembled =
-            tokio::task::spawn_blocking(move || hierarchy::assemble(&root, objects, missing, &context)).await;
+        let (objects, missing) = (std::mem::take(&mut loaded.objects), std::mem::take(&mut loaded.missing));
+        let made = tokio::task::spawn_blocking(move || {
+            let whole = Loaded { objects, missing, ..loaded };
+            let index = kept.as_ref().and_then(|_| index::encode(&root, &whole).ok());
+            let Loaded { objects, missing, fingerprint, modified, written, .. } = whole;
+            let assembled = hierarchy::assemble(&root, objects, missing, &context);
+            (assembled, fingerprint, modified, written, kept.zip(index))
+        });
         let refused = |reason: String| SourceError::Invalid { key: root.metadata_key(), reason };
-        let assembled = assembled
-            .map_err(|stopped| refused(format!("the assembler stopped: {stopped}")))?
-            .map_err(|error| refused(error.to_string()))?;
+        let (assembled, fingerprint, modified, written, index) =
+            made.await.map_err(|stopped| refused(format!("the assembler stopped: {stopped}")))?;
+        if let Some((domain, index)) = index {
+            self.keep(domain, index);
+        }
+        let assembled = assembled.map_err(|error| refused(error.to_string()))?;
         let mut facts = domain.facts();
         facts.extend(assembled.facts);
         let chunks = HsdsChunks { written, ..assembled.chunks };
@@ -106,10 +126,28 @@ impl HsdsSource {
         }
     }
 
-    /// The objects of a file, and the domain that names it.
+    /// The objects of a file, and the domain that names it. What was kept of them is not read again where it still holds.
     pub(super) async fn load_file(&self, path: &str) -> Result<(Domain, Id, Loaded), SourceError> {
         let waiting = self.waiting();
-        let (domain_key, domain, meta) = self.domain(path, &waiting).await?;
+        let key = key::domain(&self.path_in_store(path));
+        let (domain, held) = tokio::join!(self.domain(path, &waiting), self.held(&key));
+        self.load_of(path, domain?, Before::May(held.map(Box::new)), &waiting).await
+    }
+
+    /// The same, of which nothing is taken from what was kept.
+    pub(super) async fn load_anew(&self, path: &str) -> Result<(Domain, Id, Loaded), SourceError> {
+        let waiting = self.waiting();
+        let domain = self.domain(path, &waiting).await?;
+        self.load_of(path, domain, Before::MayNot, &waiting).await
+    }
+
+    async fn load_of(
+        &self,
+        path: &str,
+        (domain_key, domain, meta): (Key, Domain, Meta),
+        before: Before,
+        waiting: &Waiting,
+    ) -> Result<(Domain, Id, Loaded), SourceError> {
         let text = domain.root.as_deref().ok_or_else(|| SourceError::NotFound { path: path.to_owned() })?;
         let root = Id::parse(text).ok_or_else(|| SourceError::Invalid {
             key: domain_key.clone(),
@@ -117,7 +155,15 @@ impl HsdsSource {
         })?;
         let mut loaded = Loaded { modified: Some(meta.modified), ..Loaded::default() };
         loaded.fingerprint.objects.insert(domain_key, Some(identity(&meta)));
-        self.load(root, &waiting, &mut loaded).await?;
+        let anew = matches!(before, Before::MayNot);
+        if let Before::May(Some(held)) = before
+            && held.root == root
+            && held.agrees(&loaded.fingerprint)
+        {
+            let Index { loaded, .. } = *held;
+            return Ok((domain, root, loaded));
+        }
+        self.load(root, anew, waiting, &mut loaded).await?;
         if let Some(reason) = loaded.missing.get(&root) {
             return Err(SourceError::Invalid { key: root.metadata_key(), reason: format!("the root group {reason}") });
         }
@@ -126,9 +172,10 @@ impl HsdsSource {
 
     /// Reads every object that is reached from `root`. Those that were absent are asked for once more where something
     /// was written a moment ago: HSDS may store a link before what it leads to.
-    async fn load(&self, root: Id, waiting: &Waiting, loaded: &mut Loaded) -> Result<(), SourceError> {
+    async fn load(&self, root: Id, anew: bool, waiting: &Waiting, loaded: &mut Loaded) -> Result<(), SourceError> {
         {
             let mut reading = Reading::new(self, waiting, loaded);
+            reading.anew = anew;
             // Before any chunk is read: a chunk written later changes the statistics later.
             reading.asides.push(self.statistics(root).map_ok(Aside::Statistics).boxed());
             if let Some(folder) = key::datasets(&root).filter(|_| self.reads_ahead()) {
@@ -163,94 +210,6 @@ impl HsdsSource {
         let capabilities = self.store.capabilities();
         capabilities.listing && !capabilities.directories
     }
-
-    /// The scan statistics of a file, with their identity: `None` where there can be none, or nobody may know of them.
-    async fn statistics(&self, root: Id) -> Result<Option<Told>, StoreError> {
-        let Some(key) = key::info(&root) else { return Ok(None) };
-        let asked = match self.counted(root, key.clone()).await {
-            // Where nothing may be listed, what is absent is refused. A store that is to take that for absence needs an
-            // object of the file that it was granted; the first answer may have come before any.
-            Err(error) if is_refused(&error) => {
-                // Whether the root can be read is told where it is.
-                let _granted = self.store.head(&root.metadata_key()).await;
-                self.counted(root, key).await
-            }
-            asked => asked,
-        };
-        match asked {
-            // A file does not need them: without, it is compared object by object.
-            Err(error) if is_refused(&error) => Ok(None),
-            asked => asked.map(Some),
-        }
-    }
-
-    async fn counted(&self, root: Id, key: Key) -> Result<Told, StoreError> {
-        let (tag, statistics) = if self.store.capabilities().directories {
-            // A look at an object costs next to nothing there, so nothing that they count is of use.
-            (freshness::now(&self.store, &key).await?, None)
-        } else {
-            match self.store.get_if(&key, None, limits::DOCUMENT_BYTES).await {
-                Ok(object) => {
-                    let statistics = parse(object.bytes).await.ok().map(|document| Statistics::of(&document));
-                    (Some(identity(&object.meta)), statistics)
-                }
-                Err(StoreError::TooLarge { .. }) => (freshness::now(&self.store, &key).await?, None),
-                Err(error) if error.is_not_found() => (None, None),
-                Err(error) => return Err(error),
-            }
-        };
-        Ok(Told { key, root, tag, statistics })
-    }
-
-    /// Datasets of a file as one page of their folders names them. It only serves to ask earlier, so a failure is none.
-    async fn datasets(&self, root: Id, folder: String) -> Vec<Id> {
-        let listing = self.store.list(&folder, None).await.unwrap_or_default();
-        listing.folders.iter().filter_map(|name| root.beside(IdKind::Dataset, name)).collect()
-    }
-}
-
-impl HsdsSource {
-    /// The summary of a file, as far as the listing vouches for it; `None` where it does not. It only serves
-    /// to save requests, so a failure is none.
-    ///
-    /// The pages have to hold all keys; the summary as it was read, with every object written before whoever made it began
-    /// to read them, and not in the same second; and exactly the objects that the summary has. An entry that is not all of its object is left away.
-    async fn summary(&self, summary: Object, Pages { root, below, pages, began }: Pages) -> Option<Summed> {
-        let key = key::summary(&root)?;
-        let listed = self.pages(&below, pages).await.ok()??;
-        let its = listed.get(&key).filter(|its| identity(its) == identity(&summary.meta))?;
-        let beside = [Some(&key), key::info(&root).as_ref()].map(|key| key.cloned());
-        let documents = listed.iter().filter(|(key, _)| key.as_str().ends_with(".json"));
-        let documents: HashMap<&Key, &Meta> =
-            documents.filter(|(key, _)| !beside.contains(&Some((*key).clone()))).collect();
-        let whole_seconds =
-            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
-        let written = whole_seconds(its.modified.min(began));
-        if documents.values().any(|meta| whole_seconds(meta.modified) >= written) {
-            return None;
-        }
-        // A large one takes as long as a large document, and longer than a reader of something else should wait.
-        let entries = tokio::task::spawn_blocking(move || summary::entries(&summary.bytes)).await.ok()?.ok()?;
-        let known = |entry: &summary::Entry| documents.contains_key(&entry.id.metadata_key());
-        if entries.len() != documents.len() || !entries.iter().all(known) {
-            return None;
-        }
-        let objects = entries.into_iter().filter_map(|entry| {
-            let key = entry.id.metadata_key();
-            let meta = (*documents.get(&key)?).clone();
-            entry.is_all_of(meta.size).then_some((entry.id, (key, entry.document, meta)))
-        });
-        Some(Summed { root, objects: objects.collect() })
-    }
-}
-
-/// Scan statistics as they were found.
-#[derive(Debug)]
-struct Told {
-    key: Key,
-    root: Id,
-    tag: Option<ETag>,
-    statistics: Option<Statistics>,
 }
 
 /// Answers to what was asked beside the objects.
@@ -262,23 +221,19 @@ enum Aside {
     /// The summary has taken longer than it may save.
     Late,
     Summary(Option<Summed>),
+    /// The index beside the file, as it was read.
+    Beside(Option<Bytes>),
+    /// The same, decoded.
+    Index(Option<Box<Index>>),
 }
 
-/// A listing that vouches for a summary.
+/// What was kept of a file before it is read.
 #[derive(Debug)]
-struct Pages {
-    root: Id,
-    below: Key,
-    pages: usize,
-    /// When whoever wrote the summary began to read the objects.
-    began: SystemTime,
-}
-
-/// Objects of a file as its summary gives them, each with what the store says of the object itself.
-#[derive(Debug)]
-struct Summed {
-    root: Id,
-    objects: HashMap<Id, (Key, Document, Meta)>,
+enum Before {
+    /// It may be taken where it holds, the domain too.
+    May(Option<Box<Index>>),
+    /// It is to be read anew.
+    MayNot,
 }
 
 type Answer = (Id, Key, Result<Read, StoreError>);
@@ -307,6 +262,12 @@ struct Reading<'a> {
     led: Vec<Id>,
     /// Nothing is asked for until it is known whether there is a summary to believe.
     held: bool,
+    /// Nothing is taken from an index.
+    anew: bool,
+    /// Requests for an index that are under way: one at most.
+    beside: usize,
+    /// The index is there and being decoded.
+    decoding: bool,
     /// The summary as it was read, or that there is none; `None` while nothing is known.
     kept: Option<Option<Object>>,
     /// What its listing would take, or that it would take too long; `None` while nothing is known.
@@ -330,6 +291,9 @@ impl<'a> Reading<'a> {
             early_bytes: 0,
             led: Vec::new(),
             held: false,
+            anew: false,
+            beside: 0,
+            decoding: false,
             kept: None,
             listing: None,
             asked: FuturesUnordered::new(),
@@ -376,6 +340,21 @@ impl<'a> Reading<'a> {
                     }
                     Aside::Datasets(found) => self.likely.extend(found),
                     Aside::Late => self.held = false,
+                    Aside::Beside(found) => {
+                        self.beside = 0;
+                        if let Some(bytes) = found {
+                            // What it holds need not be asked for, and to decode it takes less time than that would.
+                            self.decoding = true;
+                            let index = self.source.decoded(bytes);
+                            self.asides.push(index.map(|found| Ok(Aside::Index(found.map(Box::new)))).boxed());
+                        }
+                    }
+                    Aside::Index(found) => {
+                        self.decoding = false;
+                        if self.adopt(found) {
+                            return Ok(());
+                        }
+                    }
                     Aside::Kept(found) => {
                         self.kept = Some(found);
                         self.consider();
@@ -394,10 +373,11 @@ impl<'a> Reading<'a> {
 
     /// Sends requests as far as there may be more: first for what is wanted.
     fn ask(&mut self) {
-        if self.held {
+        if self.held || self.decoding {
             return;
         }
-        let most = self.source.settings.in_flight.max(1);
+        // The index is among as many as there may be, and not behind them.
+        let most = self.source.settings.in_flight.saturating_sub(self.beside).max(1);
         while self.asked.len() < most {
             let id = match self.wanted.pop_front() {
                 Some(id) => id,
@@ -421,12 +401,13 @@ impl<'a> Reading<'a> {
     }
 
     fn note(&mut self, found: Option<Told>) {
-        let Some(Told { key, root, tag, statistics }) = found else {
+        let Some(Told { key, root, tag, written, statistics }) = found else {
             self.listing = Some(None);
             self.consider();
             return;
         };
         let counted = tag.is_some();
+        self.loaded.counted = written;
         self.loaded.fingerprint.tells_of_chunks = counted;
         self.loaded.fingerprint.objects.insert(key, tag);
         // Where nobody counted, a page of the listing may be enough all the same.
@@ -439,9 +420,26 @@ impl<'a> Reading<'a> {
         self.listing = Some(below.zip(pages).map(|(below, (pages, began))| Pages { root, below, pages, began }));
         self.consider();
         let Some(statistics) = statistics else { return };
+        if counted && !self.anew && statistics.objects >= MANY && self.source.reads_ahead() {
+            // The objects are asked for meanwhile: most files have none.
+            self.beside = 1;
+            let index = self.source.beside(root);
+            self.asides.push(index.map(|found| Ok(Aside::Beside(found))).boxed());
+        }
         if self.source.reads_ahead() {
             self.likely.extend(statistics.datasets);
         }
+    }
+
+    /// Takes an index for all of the file, if it was read from the domain, the statistics and the objects that were read by
+    /// now.
+    fn adopt(&mut self, found: Option<Box<Index>>) -> bool {
+        let Some(index) = found else { return false };
+        if !self.reached.contains(&index.root) || !index.agrees(&self.loaded.fingerprint) {
+            return false;
+        }
+        *self.loaded = Loaded { counted: self.loaded.counted, held: false, ..index.loaded };
+        true
     }
 
     /// Looks at the summary once it is known whether there is one and what vouching for it takes; goes on without it

@@ -2,12 +2,14 @@
 //!
 //! Two halves. The pure one says what JSON and keys mean: [`id`], [`key`], [`document`], [`hierarchy`] and what these
 //! stand on. The other does the asking: [`tree`] for folders and names, `documents` for one JSON object, [`loader`] for
-//! those of a file, [`freshness`] for whether they are still the same. Below lies `store`; above, `namespace` sees only the
+//! those of a file, [`freshness`] for whether they are still the same, [`held`] for what an
+//! earlier mount kept of them ([`index`]). Below lies `store`; above, `namespace` sees only the
 //! [`Source`] trait.
 //!
 //! Files and folders are *domains*: `<path>/.domain.json`, which names a root group where it is a file. All else of a
 //! file lies under `db/<half of the root's id>/`, or hashed at the root of the bucket (first schema).
 
+mod asides;
 pub mod attribute;
 pub mod base64;
 pub mod chunks;
@@ -21,8 +23,10 @@ pub mod filters;
 pub mod freshness;
 mod growing;
 pub mod h5image;
+pub mod held;
 pub mod hierarchy;
 pub mod id;
+mod index;
 pub mod key;
 pub mod linked;
 pub mod loader;
@@ -48,6 +52,7 @@ use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt, iter, once};
 use tokio::time::Instant;
 
+use super::shelf::Description;
 use super::{Contents, Entry, EntryKind, Fingerprint, Freshness, Source, SourceError};
 use crate::model::location::Key;
 use crate::store::{Denial, Patience, Store, StoreError};
@@ -93,6 +98,10 @@ pub struct HsdsSource {
     tags_differ: AtomicBool,
     /// Files of which a page of a listing cannot tell everything, by what their keys begin with.
     crowded: Mutex<HashSet<Key>>,
+    /// Where descriptions of files are kept.
+    shelves: held::Shelves,
+    /// Kept descriptions that were compared a moment ago.
+    ahead: held::Ahead,
     /// When it was last warned that names could not be looked into.
     unclear: Mutex<Option<Instant>>,
 }
@@ -143,6 +152,8 @@ impl HsdsSource {
             recent: Recent::default(),
             tags_differ: AtomicBool::new(false),
             crowded: Mutex::default(),
+            shelves: held::Shelves::default(),
+            ahead: held::Ahead::default(),
             unclear: Mutex::default(),
         }
     }
@@ -198,6 +209,13 @@ impl Source for HsdsSource {
             return Err(SourceError::NotFound { path: path.to_owned() });
         }
         self.open_file(path).await
+    }
+
+    async fn describe(&self, path: &str) -> Result<Description, SourceError> {
+        if self.only.as_ref().is_some_and(|name| name != path) {
+            return Err(SourceError::NotFound { path: path.to_owned() });
+        }
+        self.describe_file(path).await
     }
 
     async fn still_holds(&self, fingerprint: &Fingerprint) -> Result<Freshness, SourceError> {

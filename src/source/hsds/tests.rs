@@ -1,3 +1,4 @@
+mod kept;
 mod summaries;
 
 use std::collections::BTreeSet;

@@ -84,7 +84,10 @@ impl HsdsSource {
         let near = self.store.capabilities().directories;
         let asked = Instant::now();
         let waiting = self.waiting();
-        let domain = std::pin::pin!(self.read_document(&domain_key, &waiting));
+        let domain = std::pin::pin!(async {
+            let ahead = OptionFuture::from((before == Before::Unknown).then(|| self.compare_ahead(&domain_key)));
+            tokio::join!(self.read_document(&domain_key, &waiting), ahead).0
+        });
         let beside = std::pin::pin!(async {
             let below = OptionFuture::from((!near).then(|| self.is_prefix(&full)));
             tokio::join!(self.store.head(&at), below)

@@ -81,6 +81,8 @@ impl Cloud {
         let asked = if range.is_some() { Asked::Part } else { Asked::Get };
         let options = GetOptions {
             range: range.clone().map(GetRange::Bounded),
+            // The rest of what began to come is of the version that is known.
+            if_none_match: get.if_none_match.as_ref().filter(|_| half.is_none()).map(|tag| tag.as_str().to_owned()),
             if_match: if_match.as_ref().map(|tag| tag.as_str().to_owned()),
             ..GetOptions::default()
         };
@@ -113,6 +115,10 @@ impl Cloud {
                 Some(_) if get.if_match.is_none() => Err(Failure::damaged(StoreError::Busy { location: location() })),
                 _ => Err(StoreError::Changed { location: location() }.into()),
             };
+        }
+        // Nor does every service know If-None-Match; its bytes need not be read.
+        if get.if_none_match.is_some() && get.if_none_match == meta.etag && half.is_none() {
+            return Err(StoreError::Changed { location: location() }.into());
         }
         let length = result.range.end - result.range.start;
         if let Some(range) = &range

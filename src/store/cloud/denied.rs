@@ -157,7 +157,7 @@ impl Cloud {
 
     async fn first_byte(&self, key: &Key, permits: &Arc<Permits>) -> Result<(), StoreError> {
         let path = self.path(key)?;
-        let get = Get { range: Some(0..1), if_match: None, at_most: 1 };
+        let get = Get { range: Some(0..1), if_match: None, if_none_match: None, at_most: 1 };
         let held = super::body::Held::default();
         let permit = permits.turn(Urgency::Demand).await.map_err(|Stands(seconds)| StoreError::Timeout {
             location: self.location(key),

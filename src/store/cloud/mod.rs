@@ -265,6 +265,9 @@ impl Backend for Arc<Cloud> {
                 _ if get.if_match.is_some() && get.if_match != meta.etag => {
                     Err(StoreError::Changed { location: self.location(key) })
                 }
+                _ if get.if_none_match.is_some() && get.if_none_match == meta.etag => {
+                    Err(StoreError::Changed { location: self.location(key) })
+                }
                 range if range.start == range.end && range.end <= meta.size => Ok(Object { bytes: Bytes::new(), meta }),
                 range => Err(StoreError::Range { location: self.location(key), start: range.start, end: range.end }),
             };

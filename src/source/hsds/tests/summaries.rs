@@ -13,12 +13,12 @@ use crate::source::Contents;
 use crate::store::memory::Memory;
 
 /// Time of a request.
-const TRIP: Duration = Duration::from_millis(20);
+pub(super) const TRIP: Duration = Duration::from_millis(20);
 /// The folder that holds all files of the sample store.
 const FOLDER: &str = "home/admin";
 
 /// The sample store as objects, each as old as its file; a request takes `trip`.
-fn sample(trip: Duration) -> Memory {
+pub(super) fn sample(trip: Duration) -> Memory {
     let directory = tempfile::tempdir().unwrap();
     let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hsds/store-posix-1.0.2.tar.gz");
     assert!(Command::new("tar").arg("-xzf").arg(packed).arg("-C").arg(directory.path()).status().unwrap().success());
@@ -42,14 +42,14 @@ fn source(memory: &Memory) -> HsdsSource {
     HsdsSource::new(Arc::new(memory.store()), HsdsSettings::default())
 }
 
-async fn files(memory: &Memory) -> Vec<String> {
+pub(super) async fn files(memory: &Memory) -> Vec<String> {
     let entries: Vec<Entry> = source(memory).list(FOLDER).try_collect().await.unwrap();
     let files = entries.into_iter().filter(|entry| entry.kind == EntryKind::File);
     files.map(|entry| format!("{FOLDER}/{}", entry.name)).collect()
 }
 
 /// Everything that is shown of a file, as bytes and text.
-fn shown(contents: &Contents) -> (String, Vec<u8>) {
+pub(super) fn shown(contents: &Contents) -> (String, Vec<u8>) {
     let mut bytes = Vec::new();
     if contents.body == Body::Hierarchy {
         let image = plan(&contents.hierarchy, &PresentOptions::default()).unwrap();

@@ -1,0 +1,281 @@
+//! The keeper: the one thread of the one process that writes to a directory of records, and makes room in it.
+//!
+//! A record is written beside its place and renamed, so that readers, of other processes too, see all of it or none. Nothing
+//! is synced: what a power cut leaves half written fails its check. When there is no more room, the directory is looked
+//! over and the records that were not used for longest go; that holds a bounded number of names at a time, however many there are.
+
+use std::fs::{DirBuilder, File, Metadata, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::oldest::{Oldest, Room, Seen};
+use super::record::{self, Place, Record};
+use super::{Shelves, name, named};
+
+/// Between two looks whether the process that keeps the directory has ended.
+const AGAIN: Duration = Duration::from_secs(10);
+/// Names held at a time while room is made: half a megabyte.
+const NAMES: usize = 10_000;
+/// What stays free of a disk for others: a twentieth, but not more than 8 GiB. Full disks make other programs fail, this
+/// one only slower.
+const FLOOR: (u64, u64) = (20, 8 << 30);
+/// Locked while a process keeps the directory.
+const LOCK: &str = "lock";
+/// A record that is being written.
+const NEW: &str = "new";
+/// Tells programs that make backups that nothing here is worth one.
+const TAG: (&str, &str) =
+    ("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n# Kept by h5mount; may be deleted.\n");
+
+/// What the keeper is told.
+pub(super) enum Order {
+    Put(Box<(Place, Record)>),
+    Tell(oneshot::Sender<()>),
+}
+
+type Space = Box<dyn Fn(&Path) -> (u64, u64) + Send>;
+
+/// The disk as far as a test replaces it: bytes in all and bytes free, where a path is.
+pub(super) struct Disk(pub Space);
+
+impl Disk {
+    pub fn real() -> Disk {
+        Disk(Box::new(|path| match nix::sys::statvfs::statvfs(path) {
+            Ok(space) => {
+                // Numbers of the kernel, whose types differ between machines.
+                #[allow(clippy::useless_conversion)]
+                let bytes = |blocks| u64::from(blocks).saturating_mul(u64::from(space.fragment_size()));
+                (bytes(space.blocks()), bytes(space.blocks_available()))
+            }
+            // A disk that does not say is filled until it refuses.
+            Err(_) => (0, u64::MAX),
+        }))
+    }
+}
+
+/// Starts it. It ends when nobody can tell it anything any more.
+pub(super) fn start(shelves: Arc<Shelves>, most: u64, disk: Disk, orders: Receiver<Order>) {
+    let thread = std::thread::Builder::new().name("disk-cache".to_owned());
+    let started = thread.spawn({
+        let shelves = Arc::clone(&shelves);
+        move || {
+            let mut keeping = Keeping { shelves, most, disk, held: None, tried: None };
+            keeping.begin();
+            orders.into_iter().for_each(|order| keeping.follow(order));
+        }
+    });
+    if let Err(error) = started {
+        shelves.complain("it cannot be written to", Some(&error));
+    }
+}
+
+struct Keeping {
+    shelves: Arc<Shelves>,
+    most: u64,
+    disk: Disk,
+    /// The lock, and bytes that all records take; `None` while another process has it, or nothing can be written.
+    held: Option<(File, u64)>,
+    tried: Option<Instant>,
+}
+
+impl Keeping {
+    /// Takes the directory, if it can be had.
+    fn begin(&mut self) {
+        let first = self.tried.is_none();
+        self.tried = Some(Instant::now());
+        let directory = self.shelves.directory.clone();
+        match lock(&directory) {
+            Ok(lock) => {
+                let mut kept = 0u64;
+                look_over(&directory, |seen| kept = kept.saturating_add(seen.bytes));
+                self.held = Some((lock, kept));
+                tracing::info!("disk cache {}: {} MiB are kept", directory.display(), kept >> 20);
+            }
+            Err(TryLockError::WouldBlock) if first => tracing::warn!(
+                "disk cache {}: another process keeps it; what is there is read, and nothing added as long as it runs",
+                directory.display()
+            ),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => self.shelves.complain("it cannot be written to", Some(&error)),
+        }
+    }
+
+    fn follow(&mut self, order: Order) {
+        if self.held.is_none() && self.tried.is_none_or(|then| then.elapsed() >= AGAIN) {
+            self.begin();
+        }
+        match order {
+            Order::Put(put) => {
+                let (place, record) = *put;
+                match self.put(&place, &record) {
+                    true => self.shelves.written.fetch_add(1, Ordering::Relaxed),
+                    false => self.shelves.dropped.fetch_add(1, Ordering::Relaxed),
+                };
+                self.shelves.queued.fetch_sub(record.body.len() as u64, Ordering::Relaxed);
+            }
+            Order::Tell(done) => {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Writes a record; whether it is there now.
+    fn put(&mut self, place: &Place, record: &Record) -> bool {
+        let head = record::head(place, record);
+        let bytes = on_disk(head.len() as u64 + record.body.len() as u64);
+        if self.held.is_none() || !self.has_room(bytes) {
+            return false;
+        }
+        let path = self.shelves.path(name(place));
+        let before = path.symlink_metadata().map_or(0, |metadata| taken(&metadata));
+        match self.write(&path, &head, &record.body) {
+            Ok(()) => {
+                self.count(|kept| kept.saturating_sub(before).saturating_add(bytes));
+                true
+            }
+            Err(error) => {
+                let _ = std::fs::remove_file(self.shelves.directory.join(NEW));
+                self.shelves.complain("a record cannot be written", Some(&error));
+                false
+            }
+        }
+    }
+
+    fn write(&self, path: &Path, head: &[u8], body: &[u8]) -> std::io::Result<()> {
+        let new = self.shelves.directory.join(NEW);
+        let mut file = private(&new, |options| options.truncate(true))?;
+        file.write_all(head)?;
+        file.write_all(body)?;
+        drop(file);
+        match std::fs::rename(&new, path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if let Some(shelf) = path.parent() {
+                    directory(shelf)?;
+                }
+                std::fs::rename(&new, path)
+            }
+            renamed => renamed,
+        }
+    }
+
+    /// Makes room for `bytes` more; whether there is some.
+    fn has_room(&mut self, bytes: u64) -> bool {
+        let directory = self.shelves.directory.clone();
+        loop {
+            let (all, free) = (self.disk.0)(&directory);
+            let room = Room { most: self.most, floor: (all / FLOOR.0).min(FLOOR.1) };
+            let kept = self.held.as_ref().map_or(0, |(_, kept)| *kept);
+            let wanted = room.to_go(kept, free, bytes);
+            if wanted == 0 && room.takes(bytes) {
+                return true;
+            }
+            if kept == 0 || !room.takes(bytes) {
+                if room.takes(bytes) {
+                    self.shelves.complain("the disk is full", None);
+                }
+                return false;
+            }
+            let mut oldest = Oldest::new(wanted, NAMES);
+            let mut all = 0u64;
+            look_over(&directory, |seen| {
+                all = all.saturating_add(seen.bytes);
+                oldest.see(seen);
+            });
+            // What was looked over is what there is, whoever else added or removed something.
+            self.count(|_| all);
+            let gone = oldest.to_go();
+            if gone.is_empty() {
+                self.count(|_| 0);
+            }
+            for seen in gone {
+                self.remove(&self.shelves.path(seen.name));
+            }
+            let left = self.held.as_ref().map_or(0, |(_, kept)| *kept);
+            if left >= all && all > 0 {
+                // Nothing could be removed.
+                self.shelves.complain("no room can be made", None);
+                return false;
+            }
+        }
+    }
+
+    fn remove(&mut self, path: &Path) {
+        if self.held.is_none() {
+            return;
+        }
+        let bytes = path.symlink_metadata().map_or(0, |metadata| taken(&metadata));
+        if std::fs::remove_file(path).is_ok() {
+            self.count(|kept| kept.saturating_sub(bytes));
+        }
+    }
+
+    fn count(&mut self, now: impl FnOnce(u64) -> u64) {
+        if let Some((_, kept)) = &mut self.held {
+            *kept = now(*kept);
+        }
+    }
+}
+
+/// Blocks of a disk: what a file takes beyond its bytes.
+const BLOCK: u64 = 4096;
+
+fn on_disk(bytes: u64) -> u64 {
+    bytes.div_ceil(BLOCK).saturating_mul(BLOCK)
+}
+
+fn taken(metadata: &Metadata) -> u64 {
+    on_disk(metadata.size())
+}
+
+/// Tells of every record of a directory.
+fn look_over(directory: &Path, mut see: impl FnMut(Seen)) {
+    let files = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
+    for shelf in files(directory.to_owned()) {
+        let Ok(shelf_name) = shelf.file_name().into_string() else { continue };
+        if shelf_name.len() != 2 || !shelf.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        for file in files(shelf.path()) {
+            let Some(name) = file.file_name().to_str().and_then(|file| named(&shelf_name, file)) else { continue };
+            // Gone since, or nobody may look at it.
+            let Ok(metadata) = file.metadata() else { continue };
+            let used = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+            let used = u64::try_from(used.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
+            see(Seen { used, bytes: taken(&metadata), name });
+        }
+    }
+}
+
+/// Makes a directory that is for this user alone, unless it is there.
+fn directory(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Opens a file of this user for writing, made where it is not there.
+fn private(
+    path: &Path,
+    how: impl FnOnce(&mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions,
+) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC);
+    how(&mut options).open(path)
+}
+
+/// Makes the directory where it is not there, and locks it until the file is closed.
+fn lock(path: &Path) -> Result<File, TryLockError> {
+    directory(path).map_err(TryLockError::Error)?;
+    let lock = private(&path.join(LOCK), |options| options).map_err(TryLockError::Error)?;
+    lock.try_lock()?;
+    if let Ok(mut tag) = private(&path.join(TAG.0), |options| options.truncate(true)) {
+        // Without it, a backup is larger than it need be.
+        let _ = tag.write_all(TAG.1.as_bytes());
+    }
+    Ok(lock)
+}

@@ -1,0 +1,310 @@
+//! The disk cache: stored bytes that survive a restart, each place a file of its own.
+//!
+//! `fetch` and `service` stand above and say what a place is and whether its bytes still are what the store has; here they are kept,
+//! and checked when they are read: see [`record`]. Nothing is answered that fails its check, is of another place or
+//! belongs to another user, so a disk that is damaged, shared or full costs requests and never a byte. Docs: `docs/cache.md`.
+//!
+//! * [`record`]: one file, byte by byte (pure);
+//! * [`oldest`]: what goes when there is no more room (pure);
+//! * `keeper`: the one thread that writes, and makes room.
+//!
+//! Readers open the file a place's name leads to; there is no index, in memory or on disk, so nothing has to be read at
+//! the start and nothing grows with the cache. One process at a time writes to a directory (`flock`); others read what is
+//! there.
+
+mod keeper;
+pub mod oldest;
+pub mod record;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::model::limits;
+use keeper::Order;
+pub use record::{Place, Record};
+
+/// Where records are kept, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskSettings {
+    /// The directory; made where it is not there.
+    pub directory: PathBuf,
+    /// Bytes that all records may take on the disk.
+    pub bytes: u64,
+    /// The service that buckets without a host in their name are asked for; two services may have one bucket's name.
+    pub origin: String,
+}
+
+impl DiskSettings {
+    /// Bytes kept where nobody says how many. 16 GiB: a working set of some thousand chunks of 4 MiB, and a part of any
+    /// disk that is bought today.
+    pub const BYTES: u64 = 16 << 30;
+}
+
+/// Bytes that wait to be written. More are not kept: a disk that is slower than the store is not worth a reader's wait.
+const QUEUE: u64 = 32 << 20;
+/// Records read at the same time. A disk has that many requests in its queue; one that hangs holds no more threads.
+const AT_ONCE: usize = 16;
+/// How long a record is waited for. Most stores answer sooner than a disk that takes longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a disk is left alone that took longer: no reader waits for it again and again.
+const LEFT_ALONE: Duration = Duration::from_secs(10);
+/// A record is marked as used once in this time, so that reading does not write all the time.
+const MARKED: Duration = Duration::from_secs(60);
+/// Between two warnings of one cache.
+const WARNINGS: Duration = Duration::from_secs(60);
+/// Largest file that is read: a chunk at its limit, and what stands before it.
+const LARGEST: u64 = limits::DECODED_CHUNK_BYTES + (1 << 20);
+
+/// How often something was found, as running counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records that were found and are whole.
+    pub hits: u64,
+    /// Places of which there was none.
+    pub misses: u64,
+    /// Files that were no record, or of another user.
+    pub bad: u64,
+    /// Records written.
+    pub written: u64,
+    /// Records that were not written, for want of time or room.
+    pub dropped: u64,
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Counts { hits, misses, bad, written, dropped } = self;
+        write!(f, "{hits} found, {misses} not, {bad} of no use; {written} written, {dropped} dropped")
+    }
+}
+
+/// A directory of records. Cheap to share as an `Arc`.
+#[derive(Debug)]
+pub struct DiskCache {
+    shelves: Arc<Shelves>,
+    orders: Mutex<Sender<Order>>,
+    readers: Arc<Semaphore>,
+    /// When the disk last took too long.
+    late: Mutex<Option<tokio::time::Instant>>,
+}
+
+/// What readers and the keeper share.
+#[derive(Debug)]
+struct Shelves {
+    directory: PathBuf,
+    origin: String,
+    /// Who runs this program; files of others are not believed.
+    user: u32,
+    /// Bytes in the queue.
+    queued: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    bad: AtomicU64,
+    written: AtomicU64,
+    dropped: AtomicU64,
+    warned: Mutex<Option<Instant>>,
+}
+
+impl DiskCache {
+    /// The cache at a directory. Never fails: what cannot be kept is asked for again, and the log says why.
+    pub fn open(settings: &DiskSettings) -> DiskCache {
+        DiskCache::with_disk(settings, keeper::Disk::real())
+    }
+
+    fn with_disk(settings: &DiskSettings, disk: keeper::Disk) -> DiskCache {
+        let shelves = Arc::new(Shelves {
+            directory: settings.directory.clone(),
+            origin: settings.origin.clone(),
+            user: nix::unistd::geteuid().as_raw(),
+            queued: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            bad: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            warned: Mutex::default(),
+        });
+        let (orders, received) = channel();
+        keeper::start(Arc::clone(&shelves), settings.bytes, disk, received);
+        let readers = Arc::new(Semaphore::new(AT_ONCE));
+        DiskCache { shelves, orders: Mutex::new(orders), readers, late: Mutex::default() }
+    }
+
+    /// What is kept of `place`.
+    pub async fn get(&self, place: &Place) -> Option<Record> {
+        if self.late().is_some_and(|then| then.elapsed() < LEFT_ALONE) {
+            return None;
+        }
+        let (shelves, place) = (Arc::clone(&self.shelves), place.of(&self.shelves.origin));
+        let readers = Arc::clone(&self.readers);
+        let found = tokio::time::timeout(PATIENCE, async move {
+            let permit = readers.acquire_owned().await.ok()?;
+            let found = tokio::task::spawn_blocking(move || {
+                // Held until the disk has answered, though nobody waits any more.
+                let _permit = permit;
+                shelves.read(&place)
+            });
+            found.await.ok().flatten()
+        });
+        match found.await {
+            Ok(found) => found,
+            Err(_) => {
+                *self.late() = Some(tokio::time::Instant::now());
+                self.shelves.complain("it takes longer to read than the store would", None);
+                None
+            }
+        }
+    }
+
+    /// Keeps a record, unless the disk has enough to do already. Nobody waits for it.
+    pub fn put(&self, place: Place, record: Record) {
+        let bytes = record.body.len() as u64;
+        let before = self.shelves.queued.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > QUEUE && before > 0 {
+            self.shelves.queued.fetch_sub(bytes, Ordering::Relaxed);
+            self.shelves.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.order(Order::Put(Box::new((place.of(&self.shelves.origin), record))));
+    }
+
+    /// Forgets what is kept of `place`: whoever looks from now on finds nothing, until it is put again.
+    pub async fn forget(&self, place: &Place) {
+        let path = self.shelves.path(name(&place.of(&self.shelves.origin)));
+        // What is counted of it is counted anew when room is made.
+        let _ = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
+    }
+
+    /// Waits until everything that was put is written, or `patience` has passed.
+    pub async fn settle(&self, patience: Duration) {
+        let (done, waiting) = oneshot::channel();
+        self.order(Order::Tell(done));
+        let _ = tokio::time::timeout(patience, waiting).await;
+    }
+
+    /// The counts now.
+    pub fn counts(&self) -> Counts {
+        let now = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let shelves = &self.shelves;
+        Counts {
+            hits: now(&shelves.hits),
+            misses: now(&shelves.misses),
+            bad: now(&shelves.bad),
+            written: now(&shelves.written),
+            dropped: now(&shelves.dropped),
+        }
+    }
+
+    fn late(&self) -> MutexGuard<'_, Option<tokio::time::Instant>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn order(&self, order: Order) {
+        // The keeper ends with the cache, and what it was not told of is not kept.
+        let _ = self.orders.lock().unwrap_or_else(PoisonError::into_inner).send(order);
+    }
+}
+
+/// The name of a place: where its record lies. Two places of one name would push each other out, and are told apart by
+/// what the record says.
+fn name(place: &Place) -> u128 {
+    u128::from_be_bytes(Md5::digest(place.as_str()).into())
+}
+
+/// A number that names no record.
+fn named(shelf: &str, file: &str) -> Option<u128> {
+    let digits = |text: &str, len: usize| {
+        text.len() == len && text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    (digits(shelf, 2) && digits(file, 30)).then(|| u128::from_str_radix(&format!("{shelf}{file}"), 16).ok()).flatten()
+}
+
+impl Shelves {
+    /// 256 folders, so that none holds more than some thousand files.
+    fn path(&self, name: u128) -> PathBuf {
+        let mut text = String::with_capacity(33);
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{name:032x}");
+        text.insert(2, '/');
+        self.directory.join(text)
+    }
+
+    fn read(&self, place: &Place) -> Option<Record> {
+        let name = name(place);
+        let path = self.path(name);
+        let (bytes, used) = match self.bytes(&path) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                self.bad.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.misses.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
+            Err(error) => {
+                self.bad.fetch_add(1, Ordering::Relaxed);
+                self.complain("a record cannot be read", Some(&error));
+                return None;
+            }
+        };
+        let Some(record) = record::read(place, bytes) else {
+            self.bad.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(path = %path.display(), "no record of the place, or damaged: not used");
+            // Read on and on, it would fail on and on. Whose it is not to remove stays.
+            let _ = std::fs::remove_file(&path);
+            return None;
+        };
+        if used.elapsed().is_ok_and(|since| since >= MARKED) {
+            mark(&path);
+        }
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(record)
+    }
+
+    /// The bytes of a file, and when it was last used; `None` where it may not be believed.
+    fn bytes(&self, path: &Path) -> std::io::Result<Option<(Bytes, SystemTime)>> {
+        // No link is followed, and nothing waits for the writer of a pipe.
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+        let mut file = File::options().read(true).custom_flags(flags).open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.uid() != self.user || metadata.len() > LARGEST {
+            return Ok(None);
+        }
+        let length = metadata.len();
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        // A file that grows meanwhile is none of ours.
+        Read::by_ref(&mut file).take(length + 1).read_to_end(&mut bytes)?;
+        Ok(Some((bytes.into(), metadata.modified()?)))
+    }
+
+    /// Says what is wrong, not with every record anew.
+    fn complain(&self, what: &str, error: Option<&std::io::Error>) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|then| then.elapsed() >= WARNINGS) {
+            *warned = Some(Instant::now());
+            let reason = error.map_or(String::new(), |error| format!(": {error}"));
+            tracing::warn!("disk cache {}: {what}{reason}; the store is asked instead", self.directory.display());
+        }
+    }
+}
+
+/// Notes that a record was used just now. Where that may not be noted, it only goes sooner.
+fn mark(path: &Path) {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    if let Ok(file) = File::options().read(true).custom_flags(flags).open(path) {
+        let _ = file.set_modified(SystemTime::now());
+    }
+}

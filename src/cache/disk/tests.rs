@@ -1,0 +1,289 @@
+//! The disk cache on real directories, and on disks that are full, foreign, damaged or somebody else's.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::atomic::AtomicU64;
+
+use super::*;
+use crate::model::location::{Bucket, ETag, Key, Location};
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn place(key: &str) -> Place {
+    Place::object(&Location { bucket: Bucket::new("s3://b"), key: Key::new(key) }, None)
+}
+
+fn record(bytes: usize) -> Record {
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(7);
+    Record { etag: ETag::new("\"e\""), modified, size: bytes as u64, body: vec![5; bytes].into() }
+}
+
+fn settings(directory: &Path, bytes: u64) -> DiskSettings {
+    DiskSettings { directory: directory.to_owned(), bytes, origin: String::new() }
+}
+
+fn open(directory: &Path, bytes: u64) -> DiskCache {
+    DiskCache::with_disk(&settings(directory, bytes), keeper::Disk(Box::new(|_| (u64::MAX, u64::MAX))))
+}
+
+async fn kept(cache: &DiskCache, key: &str) -> bool {
+    cache.get(&place(key)).await.is_some()
+}
+
+fn path_of(cache: &DiskCache, key: &str) -> PathBuf {
+    cache.shelves.path(name(&place(key).of("")))
+}
+
+fn used_at(cache: &DiskCache, key: &str, seconds: u64) {
+    let file = File::options().write(true).open(path_of(cache, key)).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+}
+
+#[tokio::test]
+async fn what_was_kept_is_there_after_a_restart_and_of_no_other_origin() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path(), 1 << 20);
+    cache.put(place("a"), record(1000));
+    cache.settle(LONG).await;
+    assert_eq!(cache.get(&place("a")).await, Some(record(1000)));
+    drop(cache);
+    let cache = reopened(dir.path(), 1 << 20).await;
+    assert_eq!(cache.get(&place("a")).await, Some(record(1000)));
+    let counts = Counts { hits: 1, ..Counts::default() };
+    assert_eq!(cache.counts(), counts);
+    let elsewhere = DiskSettings { origin: "http://other".to_owned(), ..settings(dir.path(), 1 << 20) };
+    assert!(!kept(&DiskCache::open(&elsewhere), "a").await);
+    cache.forget(&place("a")).await;
+    assert!(!kept(&cache, "a").await);
+}
+
+#[tokio::test]
+async fn the_least_recently_used_go_where_there_is_no_more_room() {
+    let dir = tempfile::tempdir().unwrap();
+    // Ten records of two blocks.
+    let cache = open(dir.path(), 80 << 10);
+    for number in 0..10 {
+        cache.put(place(&number.to_string()), record(5000));
+        cache.settle(LONG).await;
+        used_at(&cache, &number.to_string(), 1000 + number);
+    }
+    // Reading marks a record as used.
+    assert!(kept(&cache, "0").await);
+    cache.put(place("10"), record(5000));
+    cache.settle(LONG).await;
+    assert!(kept(&cache, "0").await && kept(&cache, "10").await);
+    assert!(!kept(&cache, "1").await && kept(&cache, "9").await);
+    // One that is larger than everything pushes nothing out.
+    cache.put(place("huge"), record(1 << 20));
+    cache.settle(LONG).await;
+    assert!(!kept(&cache, "huge").await && kept(&cache, "9").await);
+}
+
+#[tokio::test]
+async fn what_lies_there_from_before_counts_against_the_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path(), 1 << 20);
+    for number in 0..20 {
+        cache.put(place(&number.to_string()), record(5000));
+    }
+    cache.settle(LONG).await;
+    (0..20).for_each(|number| used_at(&cache, &number.to_string(), 1000 + number));
+    drop(cache);
+    let cache = reopened(dir.path(), 80 << 10).await;
+    cache.put(place("new"), record(5000));
+    cache.settle(LONG).await;
+    let mut left = 0;
+    for number in 0..20 {
+        left += usize::from(kept(&cache, &number.to_string()).await);
+    }
+    assert!(left < 10 && kept(&cache, "new").await && kept(&cache, "19").await, "{left}");
+}
+
+/// A directory that was kept before. The keeper of before ends a moment after its cache.
+async fn reopened(directory: &Path, bytes: u64) -> DiskCache {
+    for _ in 0..1000 {
+        let free = File::open(directory.join("lock")).unwrap().try_lock().is_ok();
+        if free {
+            return open(directory, bytes);
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the lock is still held");
+}
+
+#[tokio::test]
+async fn the_floor_stays_free_whoever_fills_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = Arc::new(AtomicU64::new(1 << 30));
+    let seen = Arc::clone(&free);
+    let disk = keeper::Disk(Box::new(move |_| (1 << 30, seen.load(Ordering::Relaxed))));
+    let cache = DiskCache::with_disk(&settings(dir.path(), 1 << 30), disk);
+    for number in 0..10 {
+        cache.put(place(&number.to_string()), record(5000));
+    }
+    cache.settle(LONG).await;
+    assert_eq!(cache.counts().written, 10);
+    // A twentieth has to stay free: all that was kept goes, and nothing comes.
+    free.store(1 << 20, Ordering::Relaxed);
+    cache.put(place("more"), record(5000));
+    cache.settle(LONG).await;
+    assert_eq!(cache.counts().dropped, 1);
+    for number in 0..10 {
+        assert!(!kept(&cache, &number.to_string()).await);
+    }
+    free.store(1 << 30, Ordering::Relaxed);
+    cache.put(place("more"), record(5000));
+    cache.settle(LONG).await;
+    assert!(kept(&cache, "more").await);
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_a_miss_and_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path(), 1 << 20);
+    cache.put(place("a"), record(1000));
+    cache.settle(LONG).await;
+    let path = path_of(&cache, "a");
+    let whole = std::fs::read(&path).unwrap();
+    let mut flipped = whole.clone();
+    flipped[500] ^= 4;
+    for bad in [&flipped[..], &whole[..700], b"", &[&whole[..], b"x"].concat()] {
+        std::fs::write(&path, bad).unwrap();
+        assert!(!kept(&cache, "a").await);
+        assert!(!path.exists());
+    }
+    assert_eq!((cache.counts().bad, cache.counts().hits), (4, 0));
+    cache.put(place("a"), record(1000));
+    cache.settle(LONG).await;
+    assert!(kept(&cache, "a").await);
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_ours_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path(), 1 << 20);
+    cache.put(place("a"), record(1000));
+    cache.settle(LONG).await;
+    let path = path_of(&cache, "a");
+    let aside = dir.path().join("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    symlink(&aside, &path).unwrap();
+    assert!(!kept(&cache, "a").await);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(!kept(&cache, "a").await);
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    assert!(kept(&cache, "a").await);
+    // Another user's.
+    let foreign = Shelves { user: cache.shelves.user + 1, ..shelves(dir.path()) };
+    assert_eq!((foreign.read(&place("a").of("")), foreign.bad.load(Ordering::Relaxed)), (None, 1));
+    assert!(path.exists());
+}
+
+fn shelves(directory: &Path) -> Shelves {
+    Shelves {
+        directory: directory.to_owned(),
+        origin: String::new(),
+        user: 0,
+        queued: AtomicU64::new(0),
+        hits: AtomicU64::new(0),
+        misses: AtomicU64::new(0),
+        bad: AtomicU64::new(0),
+        written: AtomicU64::new(0),
+        dropped: AtomicU64::new(0),
+        warned: Mutex::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_second_process_reads_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path(), 1 << 20);
+    first.put(place("a"), record(1000));
+    first.settle(LONG).await;
+    // A lock belongs to an open file, so a second one in this process is like another process.
+    let second = open(dir.path(), 1 << 20);
+    second.put(place("b"), record(1000));
+    second.settle(LONG).await;
+    assert!(kept(&second, "a").await && !kept(&second, "b").await);
+    assert_eq!(second.counts().dropped, 1);
+    first.put(place("c"), record(1000));
+    first.settle(LONG).await;
+    assert!(kept(&second, "c").await);
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_keeps_nothing_and_fails_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), b"x").unwrap();
+    let cache = open(&dir.path().join("file/below"), 1 << 20);
+    cache.put(place("a"), record(1000));
+    cache.settle(LONG).await;
+    assert!(!kept(&cache, "a").await);
+    assert_eq!(cache.counts().dropped, 1);
+}
+
+#[tokio::test]
+async fn nobody_else_may_look_at_what_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(&dir.path().join("cache"), 1 << 20);
+    cache.put(place("a"), record(10));
+    cache.settle(LONG).await;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let path = path_of(&cache, "a");
+    assert_eq!((mode(&path), mode(path.parent().unwrap()), mode(&dir.path().join("cache"))), (0o600, 0o700, 0o700));
+}
+
+#[tokio::test]
+async fn what_a_slow_disk_has_no_time_for_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (release, waits) = std::sync::mpsc::channel::<()>();
+    let disk = keeper::Disk(Box::new(move |_| {
+        // Answers at once when the test is over.
+        let _ = waits.recv();
+        (u64::MAX, u64::MAX)
+    }));
+    let cache = DiskCache::with_disk(&settings(dir.path(), 1 << 30), disk);
+    for number in 0..12 {
+        cache.put(place(&number.to_string()), record(4 << 20));
+    }
+    // Eight records of 4 MiB are the whole queue.
+    assert_eq!(cache.counts().dropped, 4);
+    drop(release);
+    cache.settle(LONG).await;
+    assert_eq!(cache.counts().written, 8);
+    cache.put(place("again"), record(4 << 20));
+    cache.settle(LONG).await;
+    assert!(kept(&cache, "again").await);
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_is_waited_for_once_and_then_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path(), 1 << 20);
+    cache.put(place("a"), record(10));
+    cache.settle(LONG).await;
+    let hung = cache.readers.acquire_many(AT_ONCE as u32).await.unwrap();
+    // The keeper is a thread, for which a clock that stands still does not wait.
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    assert!(!kept(&cache, "a").await);
+    let waited = begun.elapsed();
+    assert!(waited >= PATIENCE);
+    assert!(!kept(&cache, "a").await);
+    assert_eq!(begun.elapsed(), waited);
+    drop(hung);
+    tokio::time::advance(LEFT_ALONE).await;
+    tokio::time::resume();
+    assert!(kept(&cache, "a").await);
+}
+
+#[test]
+fn names_are_those_of_records_only() {
+    let text = format!("{:032x}", u128::MAX - 1);
+    assert_eq!(named(&text[..2], &text[2..]), Some(u128::MAX - 1));
+    for (shelf, file) in [("ff", "ff"), ("FF", &text[2..]), ("f", &text[1..]), ("ff", "../../../etc/passwd__________")]
+    {
+        assert_eq!(named(shelf, file), None, "{shelf} {file}");
+    }
+}

@@ -1,0 +1,127 @@
+//! The door between what is fetched and the disk cache: stored bytes that an earlier mount fetched, as far as the store says
+//! that they still are what it has.
+//!
+//! A kept object is asked for with `If-None-Match`, once in a version of a file: what a version has pinned is read from the
+//! disk without a request, and an object that linked data are bound to needs none either. What is kept was decoded before:
+//! bytes that were damaged on their way do not come back. Only strong entity tags say that bytes are the same; a directory
+//! tree is as near as the disk cache, so nothing of it is kept.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Fetcher;
+use super::ranges::Ranges;
+use crate::cache::disk::{DiskCache, Place, Record};
+use crate::model::location::{ETag, Location};
+use crate::store::{Meta, Object, Store, StoreError, Urgency};
+
+/// The disk cache as this room uses it; by default none.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    disk: Option<Arc<DiskCache>>,
+    /// Nothing in the store changes: what is kept is not asked for.
+    believed: bool,
+    ranges: Arc<Ranges>,
+}
+
+/// Stored bytes, and where they came from.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// The bytes, of the object as it is now.
+    pub object: Object,
+    /// The store sent them.
+    fresh: bool,
+}
+
+/// What is wanted of an object.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    /// Where it lies.
+    pub location: &'a Location,
+    /// These bytes only.
+    pub range: Option<Range<u64>>,
+    /// Bytes to take at most.
+    pub at_most: u64,
+    /// The identity that is asked for, where one is known.
+    pub condition: Option<&'a ETag>,
+    /// For whom.
+    pub urgency: Urgency,
+    /// It may come with its neighbours, in one request.
+    pub shared: bool,
+}
+
+impl Fetcher {
+    /// This one, with what is kept in `disk`. `believed`: nothing in the store ever changes.
+    pub fn keeping(self, disk: Arc<DiskCache>, believed: bool) -> Fetcher {
+        Fetcher { kept: Kept { disk: Some(disk), believed, ..self.kept }, ..self }
+    }
+}
+
+impl Kept {
+    /// The cache, where there is one for data of `store`.
+    fn disk(&self, store: &Store) -> Option<&Arc<DiskCache>> {
+        self.disk.as_ref().filter(|_| !store.capabilities().directories)
+    }
+
+    /// What is wanted, from the disk where it is kept and still so, else from the store. `pinned` says whether the version
+    /// has read that very object before.
+    pub async fn get(
+        &self,
+        store: &Arc<Store>,
+        wanted: &Wanted<'_>,
+        pinned: impl Fn(&Meta) -> bool,
+    ) -> Result<Stored, StoreError> {
+        let asked = store.at(wanted.urgency);
+        let key = &wanted.location.key;
+        if let Some(disk) = self.disk(store)
+            && let Some(held) = disk.get(&place(wanted)).await
+            && held.body.len() as u64 <= wanted.at_most
+        {
+            let meta = Meta { size: held.size, etag: Some(held.etag.clone()), modified: held.modified };
+            let same = match wanted.condition {
+                Some(condition) => condition.names_same(&held.etag),
+                None => self.believed || pinned(&meta),
+            };
+            if same {
+                return Ok(Stored { object: Object { bytes: held.body, meta }, fresh: false });
+            }
+            if wanted.condition.is_none() {
+                let sent = asked.get_unless(key, wanted.range.clone(), &held.etag, wanted.at_most).await?;
+                return Ok(match sent {
+                    Some(object) => Stored { object, fresh: true },
+                    None => Stored { object: Object { bytes: held.body, meta }, fresh: false },
+                });
+            }
+        }
+        let object = match &wanted.range {
+            Some(range) if wanted.shared => {
+                self.ranges.get(store, key, range.clone(), wanted.condition.cloned(), wanted.urgency).await?
+            }
+            Some(range) => asked.get_range(key, range.clone(), wanted.condition).await?,
+            None => asked.get_if(key, wanted.condition, wanted.at_most).await?,
+        };
+        Ok(Stored { object, fresh: true })
+    }
+
+    /// Keeps what the store sent, now that it is known to be good.
+    pub fn keep(&self, store: &Store, wanted: &Wanted<'_>, stored: &Stored) {
+        let Some(disk) = self.disk(store).filter(|_| stored.fresh) else { return };
+        let Object { bytes, meta } = &stored.object;
+        let Some(etag) = meta.etag.clone().filter(ETag::is_strong) else { return };
+        disk.put(place(wanted), Record { etag, modified: meta.modified, size: meta.size, body: bytes.clone() });
+    }
+
+    /// Forgets what turned out to be of no use.
+    pub async fn forget(&self, store: &Store, wanted: &Wanted<'_>, stored: &Stored) {
+        if let Some(disk) = self.disk(store).filter(|_| !stored.fresh) {
+            disk.forget(&place(wanted)).await;
+        }
+    }
+}
+
+fn place(wanted: &Wanted<'_>) -> Place {
+    Place::object(wanted.location, wanted.range.as_ref())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Shelves: where what was read of files is kept for the next start, and how whole files are described.
+//!
+//! A schema says what it keeps and whether that still holds; a shelf only keeps bytes. `service` has shelves on local
+//! disk, in folders and in stores.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::model::location::{Key, Location};
+
+/// A place that keeps one description of each file.
+#[async_trait]
+pub trait Shelf: Send + Sync + fmt::Debug {
+    /// Whether looking there costs less than a request.
+    fn is_near(&self) -> bool;
+
+    /// What is kept of the file that `domain` names.
+    async fn get(&self, domain: &Location) -> Option<Bytes>;
+
+    /// Keeps it, in place of an earlier one.
+    ///
+    /// # Errors
+    /// Why it is not kept, in words.
+    async fn put(&self, domain: &Location, description: Bytes) -> Result<(), String>;
+}
+
+/// All that describes one version of a file, as one object.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The object that names the file.
+    pub domain: Location,
+    /// Where it belongs in the file's own store; `None` where it has no place there.
+    pub beside: Option<Key>,
+    /// The object.
+    pub bytes: Bytes,
+    /// Objects of the file.
+    pub objects: u64,
+    /// How it will be found out whether it still holds; `None` where that would cost as much as reading the file, or its
+    /// statistics do not tell yet of what was written last.
+    pub checked: Option<Checked>,
+}
+
+/// How it is found out whether a description still holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// By the statistics that HSDS keeps: one request.
+    Statistics,
+    /// By one page of a listing.
+    Page,
+    /// By a look at each object, all at once.
+    Each,
+}

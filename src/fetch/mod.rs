@@ -7,10 +7,12 @@
 //! * [`resolve`](self::resolve): from a chunk's id to the object or range that holds it, through chunk tables;
 //! * [`load`](self::load): one chunk's stored bytes, made plain; torn writes are waited out;
 //! * [`stored`](self::stored): one chunk's stored bytes as they are, for readers who undo the filters themselves;
+//! * [`beside`](self::beside): parts of a file's container that elements of a chunk lie in;
 //! * [`blocks`](self::blocks): huge unfiltered chunks, of which only the wanted part is read;
 //! * [`pins`](self::pins): one version never mixes two states of an object;
 //! * [`links`](self::links): what is to be told of data that lie in other objects.
 
+mod beside;
 mod blocks;
 pub mod error;
 mod links;
@@ -33,7 +35,9 @@ pub use error::{ChunkName, FetchError};
 pub use resolve::Found;
 
 use crate::cache::{CacheSettings, Missing, PieceCache, PieceId, PiecePart};
-use crate::model::chunk::{ChunkId, ChunkMap, ChunkRecipe, ChunkSource, Rows};
+use crate::model::chunk::{BadChunk, ChunkId, ChunkMap, ChunkRecipe, ChunkSource, Rows, Unmade};
+use crate::model::elements::Elements;
+use crate::model::extents::Extents;
 use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
 use crate::model::location::{ETag, Location};
@@ -99,7 +103,8 @@ impl FileChunks {
     pub fn new(map: Arc<dyn ChunkMap>, stores: Arc<Stores>, about: About) -> Arc<FileChunks> {
         static VERSIONS: AtomicU64 = AtomicU64::new(0);
         let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
-        Arc::new(FileChunks { version, map, stores, about, pins: Pins::default(), links: Links::default() })
+        let pins = map.container().map_or_else(Pins::default, Pins::of);
+        Arc::new(FileChunks { version, map, stores, about, pins, links: Links::default() })
     }
 
     /// The same chunks for new readers: nothing is known yet of any.
@@ -253,6 +258,38 @@ impl Fetcher {
         slice(&bytes, &want)
             .map(Plain::Bytes)
             .ok_or_else(|| file.outside(id, format!("bytes {}..{} of {}", want.start, want.end, bytes.len())))
+    }
+
+    /// The elements of a chunk, whose plain bytes these are, with what of them lies elsewhere in the file's container.
+    ///
+    /// # Errors
+    /// As [`Fetcher::chunk`]; the inner error where the bytes are no elements.
+    pub async fn elements(
+        &self,
+        file: &Arc<FileChunks>,
+        id: ChunkId,
+        plain: Bytes,
+    ) -> Result<Result<Elements, BadChunk>, FetchError> {
+        let size = plain.len() as u64;
+        let mut beside = Extents::new(file.map.container().map_or(0, |container| container.size));
+        loop {
+            let (map, bytes) = (Arc::clone(&file.map), plain.clone());
+            let work = move || (map.elements_beside(id.dataset, bytes, &beside), beside);
+            let made = self.aside(size, work).await.map_err(|stopped| file.outside(id, stopped))?;
+            let ranges = match made {
+                (Ok(elements), _) => return Ok(Ok(elements)),
+                (Err(Unmade::Bad(bad)), _) => return Ok(Err(bad)),
+                (Err(Unmade::Elsewhere(ranges)), held) => {
+                    beside = held;
+                    ranges
+                }
+            };
+            let before = beside.held();
+            self.beside(file, id, ranges, &mut beside).await?;
+            if beside.held() == before {
+                return Err(file.outside(id, "values that lie nowhere in the file".to_owned()));
+            }
+        }
     }
 
     /// Bytes of a plain object, exactly `want`; [`FetchError::Stale`] where it is not the one expected any more.

@@ -9,7 +9,7 @@ use super::FormatError;
 use super::fields::{CHECKSUM_LEN, Fields};
 
 /// Flag: attribute creation order is tracked, and each message carries a creation index.
-const ATTRIBUTE_ORDER_TRACKED: u8 = 0x04;
+pub(crate) const ATTRIBUTE_ORDER_TRACKED: u8 = 0x04;
 /// Flag: four times follow the flags.
 const TIMES_STORED: u8 = 0x20;
 /// Bytes of a message's body: its size field has 16 bits.

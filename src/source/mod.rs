@@ -17,6 +17,7 @@ use crate::model::location::{ETag, Key};
 use crate::model::problem::Problem;
 use crate::store::StoreError;
 
+pub mod hdf5;
 pub mod hsds;
 
 /// A schema read from one store. Paths are `/`-separated, relative to the store's root, without a leading or trailing
@@ -112,6 +113,15 @@ pub enum Body {
         dataset: ObjectId,
         /// Bytes of the file.
         len: u64,
+    },
+    /// As an object of the store is, though it could have been shown otherwise; a fact `shown` says why.
+    Object {
+        /// Its key.
+        key: Key,
+        /// Its bytes.
+        size: u64,
+        /// Its identity, where the store gives one.
+        etag: Option<ETag>,
     },
 }
 

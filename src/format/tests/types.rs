@@ -107,6 +107,7 @@ fn written(datatype: &Datatype) -> String {
         }
         Datatype::Sequence(base) => format!("sequence {}", written(base)),
         Datatype::Array(each) => format!("array {:?} {}", each.dims, written(&each.base)),
+        Datatype::Encoded(each) => format!("{} {}", each.name, each.size),
     }
 }
 

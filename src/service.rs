@@ -16,6 +16,7 @@ use crate::config::Place;
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::fs::{self, Audience, FsSettings, Mount, MountError, Ownership};
 use crate::namespace::{Namespace, NamespaceSettings};
+use crate::source::hdf5::{Hdf5Files, Hdf5Source};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
 use crate::source::{Source, SourceError};
 use crate::store::{Store, StoreError, StoreSettings, Stores};
@@ -79,17 +80,19 @@ pub struct House {
 pub async fn open(
     place: &Place,
     store: StoreSettings,
+    files: Hdf5Files,
     namespace: NamespaceSettings,
     fetch: FetchSettings,
 ) -> Result<House, ServiceError> {
     let store = Arc::new(Store::open_with(&place.bucket, store).await?);
     let stores = Arc::new(Stores::new(store.clone()));
-    let source = HsdsSource::open(store, &place.path, HsdsSettings::default()).await.map_err(|error| match error {
-        SourceError::NotFound { .. } => ServiceError::NotFound { place: place.to_string() },
-        error => error.into(),
-    })?;
+    let source =
+        HsdsSource::open(store.clone(), &place.path, HsdsSettings::default()).await.map_err(|error| match error {
+            SourceError::NotFound { .. } => ServiceError::NotFound { place: place.to_string() },
+            error => error.into(),
+        })?;
     let url = format!("{}/{}", place.bucket.as_str(), source.path_in_store(""));
-    let source: Arc<dyn Source> = Arc::new(source);
+    let source: Arc<dyn Source> = Arc::new(Hdf5Source::over(Arc::new(source), store, files));
     let fetcher = Arc::new(Fetcher::new(fetch));
     let namespace = Arc::new(Namespace::new(source.clone(), stores.clone(), fetcher.clone(), namespace));
     Ok(House { namespace, stores, source, fetcher, url: url.trim_end_matches('/').to_owned() })
@@ -106,6 +109,8 @@ pub struct MountSettings {
     pub nonempty: bool,
     /// How its store, and those that linked data lies in, are asked.
     pub store: StoreSettings,
+    /// How HDF5 files that lie in the store are shown.
+    pub files: Hdf5Files,
     /// How the tree behaves.
     pub namespace: NamespaceSettings,
     /// How chunks are fetched.
@@ -162,7 +167,13 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
     let wanted = Wanted { nonempty: settings.nonempty, sources: settings.place.directories() };
     let mountpoint = mountpoint::prepare(&settings.mountpoint, &wanted)?;
     notify::status(&format!("opening {}", settings.place));
-    let opened = open(&settings.place, settings.store.clone(), settings.namespace.clone(), settings.fetch.clone());
+    let opened = open(
+        &settings.place,
+        settings.store.clone(),
+        settings.files,
+        settings.namespace.clone(),
+        settings.fetch.clone(),
+    );
     let house = tokio::select! {
         house = opened => house?,
         // A service that is away is waited for, but not against somebody's will.

@@ -31,7 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("demo", &["source", "codec", "model"]),
     // Looks at the machine and at a store, and mounts nothing.
     ("doctor", &["config", "source", "store", "model"]),
-    ("config", &["namespace", "fs", "fetch", "cache", "layout", "store", "model", "telemetry"]),
+    ("config", &["namespace", "source", "fs", "fetch", "cache", "layout", "store", "model", "telemetry"]),
     ("service", &["config", "telemetry", "fs", "namespace", "source", "fetch", "cache", "layout", "store", "model"]),
     ("telemetry", &[]),
     ("fs", &["namespace", "writeback", "model"]),
@@ -48,7 +48,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms, or parts of one, that take bytes, values and times and give values: no runtime, no store, no files, no clock.
-const PURE: &[&str] = &["model", "format", "codec", "layout", "source/hsds", "store/retry.rs", "store/cloud/xml.rs"];
+const PURE: &[&str] =
+    &["model", "format", "codec", "layout", "source/hsds", "source/hdf5", "store/retry.rs", "store/cloud/xml.rs"];
 
 /// The parts of a source that do talk to the store: everything else in it is the schema.
 const IMPURE_PARTS: &[&str] = &[
@@ -57,6 +58,8 @@ const IMPURE_PARTS: &[&str] = &[
     "source/hsds/documents.rs",
     "source/hsds/loader.rs",
     "source/hsds/freshness.rs",
+    "source/hdf5/mod.rs",
+    "source/hdf5/load.rs",
 ];
 
 /// What a pure room must not mention.

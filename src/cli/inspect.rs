@@ -13,6 +13,7 @@ use crate::fetch::{About, FetchSettings, FileChunks};
 use crate::model::paths::Paths;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, ServiceError};
+use crate::source::hdf5::Hdf5Files;
 use crate::source::{Contents, Entry, EntryKind, SourceError, join};
 
 /// Runs a command to its end. Log lines tell only what is wrong: what the user asked for is printed by the command.
@@ -37,9 +38,14 @@ impl Opened {
     /// Opens what SOURCE means.
     pub async fn open(source: &SourceArgs) -> Result<Opened, Failed> {
         let place = source.place()?;
-        let house =
-            service::open(&place, source.store(&place)?, NamespaceSettings::default(), FetchSettings::default())
-                .await?;
+        let house = service::open(
+            &place,
+            source.store(&place)?,
+            Hdf5Files::default(),
+            NamespaceSettings::default(),
+            FetchSettings::default(),
+        )
+        .await?;
         // A source of a single file begins at the folder around it.
         if house.url == place.to_string().trim_end_matches('/') {
             let folder = place.path.clone();

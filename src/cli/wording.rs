@@ -170,7 +170,9 @@ impl Reader<'_> {
                 }
                 _ => json!([]),
             },
-            Datatype::Opaque(_) | Datatype::Encoded(_) => json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            Datatype::Opaque(_) | Datatype::Encoded(_) => {
+                json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+            }
             Datatype::Compound(compound) => {
                 let members = compound.members.iter();
                 members

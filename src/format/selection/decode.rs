@@ -95,7 +95,8 @@ fn numbers(body: &mut Cursor<'_>, count: u64, each: u64, width: usize) -> Result
 fn boxes(body: &mut Cursor<'_>, rank: u32, count: u64, width: usize) -> Result<Selection, FormatError> {
     let corners = numbers(body, count, 2 * u64::from(rank), width)?;
     let dims = rank as usize;
-    let turned = corners.chunks_exact(2 * dims).any(|each| each.iter().zip(&each[dims..]).any(|(start, end)| start > end));
+    let turned =
+        corners.chunks_exact(2 * dims).any(|each| each.iter().zip(&each[dims..]).any(|(start, end)| start > end));
     if turned {
         return Err(body.bad("a box that ends before it begins"));
     }

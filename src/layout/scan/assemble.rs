@@ -49,7 +49,8 @@ pub(super) fn assemble(
             *place = order.numbers.get(address).copied();
         }
     }
-    let types: HashMap<u64, Datatype> = order.addresses.iter().filter_map(|address| committed(*address, &drafts)).collect();
+    let types: HashMap<u64, Datatype> =
+        order.addresses.iter().filter_map(|address| committed(*address, &drafts)).collect();
     let mut assembler = Assembler {
         numbers: &order.numbers,
         finals,
@@ -129,9 +130,7 @@ impl Assembler<'_> {
         let mut placement = None;
         let Draft { kind, attributes, attributes_tracked, modified, faults } = draft;
         let kind = match kind {
-            DraftKind::Group { links, tracked } => {
-                ObjectKind::Group(Group { links: self.links(id, links), tracked })
-            }
+            DraftKind::Group { links, tracked } => ObjectKind::Group(Group { links: self.links(id, links), tracked }),
             DraftKind::Datatype(datatype) => ObjectKind::Datatype(datatype),
             DraftKind::Dataset(dataset) => {
                 self.check_filters(id, &dataset.placement);
@@ -201,7 +200,8 @@ impl Assembler<'_> {
     fn settle(&mut self, id: ObjectId, what: &str, elements: &mut Elements) {
         let lost = settle(&self.finals, elements);
         if lost > 0 {
-            let error = super::fault(Kind::Value, format!("{lost} references to no object of the file are shown as null"));
+            let error =
+                super::fault(Kind::Value, format!("{lost} references to no object of the file are shown as null"));
             self.faults.push(Fault { object: id, what: what.to_owned(), error });
         }
     }
@@ -219,7 +219,8 @@ impl Assembler<'_> {
             Place::Piece(_) | Place::Even { .. } => vec![0],
         };
         if let Some(filter) = masks.into_iter().find_map(|mask| placement.steps(mask).err()) {
-            let error = super::fault(Kind::Unsupported, format!("its chunks went through {filter}, which is not undone here"));
+            let error =
+                super::fault(Kind::Unsupported, format!("its chunks went through {filter}, which is not undone here"));
             self.faults.push(Fault { object: id, what: String::new(), error });
         }
     }
@@ -232,16 +233,18 @@ fn settle(finals: &[Option<ObjectId>], elements: &mut Elements) -> usize {
             lost += settle(finals, body);
             true
         }
-        Target::Object(object) | Target::Region { object, .. } => match finals.get(object.0 as usize).copied().flatten() {
-            Some(id) => {
-                *object = id;
-                true
+        Target::Object(object) | Target::Region { object, .. } => {
+            match finals.get(object.0 as usize).copied().flatten() {
+                Some(id) => {
+                    *object = id;
+                    true
+                }
+                None => {
+                    lost += 1;
+                    false
+                }
             }
-            None => {
-                lost += 1;
-                false
-            }
-        },
+        }
     });
     lost
 }

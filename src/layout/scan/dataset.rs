@@ -103,9 +103,7 @@ impl<'a> Reader<'_, '_, 'a> {
         let address = chunks.address;
         let place = match chunks.index {
             _ if address == UNDEFINED_ADDRESS => Place::Nowhere,
-            StoredIndex::Implicit => {
-                Place::Even { first: self.space.base().saturating_add(address), counts }
-            }
+            StoredIndex::Implicit => Place::Even { first: self.space.base().saturating_add(address), counts },
             StoredIndex::Single(filtered) => {
                 let (size, mask) = filtered.map_or((None, 0), |(size, mask)| (Some(size), mask));
                 list.take(Some(0), StoredChunk { address, size, mask });
@@ -150,8 +148,7 @@ impl<'a> Reader<'_, '_, 'a> {
                 list.place(at)?
             }
         };
-        let placement =
-            Placement { raw_len, filters, plain_edges: chunks.plain_edges, place, stored, datatype, grid };
+        let placement = Placement { raw_len, filters, plain_edges: chunks.plain_edges, place, stored, datatype, grid };
         Ok((DataLayout::Chunked(chunks.chunk.clone()), placement))
     }
 }

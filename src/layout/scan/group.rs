@@ -94,7 +94,9 @@ impl<'a> Reader<'_, '_, 'a> {
                     DraftTarget::External { file: Name::new(file), path: Name::new(path) }
                 }
                 StoredTarget::User { class, .. } => {
-                    return Err(at.fault(Kind::Unsupported, format!("a link of class {class}, which a program defined")));
+                    return Err(
+                        at.fault(Kind::Unsupported, format!("a link of class {class}, which a program defined"))
+                    );
                 }
             };
             links.push(DraftLink { name: Name::new(name), target });

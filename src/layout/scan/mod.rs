@@ -96,6 +96,11 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// Those of a file without objects.
+    pub fn none() -> Addresses {
+        Addresses { objects: HashMap::new(), base: 0, sizes: crate::format::bytes::Sizes::EIGHT }
+    }
+
     /// Elements of a chunk of `placement`, whose plain bytes these are. What they lead to is looked for in `file`; an
     /// error of kind [`Needs`](Kind::Needs) comes with every range of it that is not at hand.
     pub fn elements(

@@ -78,9 +78,10 @@ impl Placement {
             Place::Piece(range) => Some((range.clone(), 0)),
             Place::Even { first, counts } => {
                 let coordinates = self.grid.coordinates(number);
-                let index = coordinates.iter().zip(counts).try_fold(0u64, |index, (at, count)| {
-                    index.checked_mul(*count)?.checked_add(*at)
-                })?;
+                let index = coordinates
+                    .iter()
+                    .zip(counts)
+                    .try_fold(0u64, |index, (at, count)| index.checked_mul(*count)?.checked_add(*at))?;
                 let start = index.checked_mul(self.raw_len)?.checked_add(*first)?;
                 Some((start..start.checked_add(self.raw_len)?, 0))
             }
@@ -106,7 +107,8 @@ impl Placement {
     /// Whether a chunk hangs over the extents.
     fn is_edge(&self, number: u64) -> bool {
         let coordinates = self.grid.coordinates(number);
-        let ends = coordinates.iter().zip(self.grid.chunk()).map(|(at, chunk)| at.saturating_add(1).saturating_mul(*chunk));
+        let ends =
+            coordinates.iter().zip(self.grid.chunk()).map(|(at, chunk)| at.saturating_add(1).saturating_mul(*chunk));
         ends.zip(self.grid.dims()).any(|(end, dim)| end > *dim)
     }
 

@@ -74,7 +74,8 @@ fn integer(size: u32, bits: &Bits, signed: bool) -> Option<Integer> {
 }
 
 fn float(stored: &StoredType) -> Option<Float> {
-    let StoredClass::Float { bits, inner_padding, normalization, sign, exponent, mantissa, bias } = &stored.class else {
+    let StoredClass::Float { bits, inner_padding, normalization, sign, exponent, mantissa, bias } = &stored.class
+    else {
         return None;
     };
     // The form in which the presented file writes floats: nothing but zeros around the bits, an implied first bit.

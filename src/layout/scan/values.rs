@@ -181,12 +181,7 @@ impl<'s, 'a> Values<'s, 'a> {
     }
 
     /// An object of a heap collection; `None` for one that is nowhere, or whose bytes are not at hand yet.
-    fn heap_object(
-        &mut self,
-        heap: u64,
-        index: u32,
-        at: &Cursor<'_>,
-    ) -> Result<Option<Cursor<'a>>, FormatError> {
+    fn heap_object(&mut self, heap: u64, index: u32, at: &Cursor<'_>) -> Result<Option<Cursor<'a>>, FormatError> {
         if heap == 0 || heap == UNDEFINED_ADDRESS {
             return Ok(None);
         }

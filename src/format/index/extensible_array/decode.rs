@@ -178,8 +178,7 @@ impl<'a> Array<'_, 'a> {
             if bit {
                 let at = address.saturating_add(len).saturating_add(page.saturating_mul(page_len));
                 let (first, body) = (first.saturating_add(page * self.page), self.space.cursor(PAGE, at, page_len));
-                let taken =
-                    body.and_then(|body| take(&mut body.checked()?, first, self.page, self.size_width, found));
+                let taken = body.and_then(|body| take(&mut body.checked()?, first, self.page, self.size_width, found));
                 branches.ended(taken)?;
             }
         }

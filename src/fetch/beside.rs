@@ -53,7 +53,9 @@ impl Fetcher {
             held.put(start, bytes);
         }
         drop(blocks);
-        ranges.iter().for_each(|range| drop(held.join(range)));
+        for range in &ranges {
+            held.join(range);
+        }
         Ok(())
     }
 

@@ -128,7 +128,7 @@ struct Assembler<'o> {
 impl Assembler<'_> {
     fn object(&mut self, id: ObjectId, draft: Draft) -> Object {
         let mut placement = None;
-        let Draft { kind, attributes, attributes_tracked, modified, faults } = draft;
+        let Draft { kind, attributes, attributes_tracked, modified, details, faults } = draft;
         let kind = match kind {
             DraftKind::Group { links, tracked } => ObjectKind::Group(Group { links: self.links(id, links), tracked }),
             DraftKind::Datatype(datatype) => ObjectKind::Datatype(datatype),
@@ -156,7 +156,7 @@ impl Assembler<'_> {
         }
         let attributes = attributes.into_iter().map(|attribute| self.attribute(id, attribute)).collect();
         self.placements.push(placement);
-        Object { kind, attributes, attributes_tracked, modified }
+        Object { kind, attributes, attributes_tracked, modified, details }
     }
 
     fn links(&mut self, id: ObjectId, links: Vec<DraftLink>) -> Vec<Link> {

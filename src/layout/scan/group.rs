@@ -10,10 +10,15 @@ use crate::format::message::link_info::StoredLinkInfo;
 use crate::format::message::symbol_table::SymbolTable;
 use crate::format::object_header::decode::StoredHeader;
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
-use crate::model::name::Name;
+use crate::model::name::{CharacterSet, Name};
 
 /// Where the heap id stands in a record of the index of names: behind the name's hash.
 const HASH_LEN: usize = 4;
+
+/// A name, and what its file says of its character set.
+pub(super) fn name_of(bytes: Vec<u8>, utf8: bool) -> Name {
+    Name::declared(bytes, if utf8 { CharacterSet::Utf8 } else { CharacterSet::Ascii })
+}
 
 /// A link, its object by the address of the header.
 #[derive(Debug)]
@@ -43,7 +48,7 @@ impl<'a> Reader<'_, '_, 'a> {
         let mut links = Vec::with_capacity(entries.len());
         for entry in entries {
             let Some(heap) = &heap else { continue };
-            let name = Name::new(heap.text(entry.name)?);
+            let name = name_of(heap.text(entry.name)?.to_vec(), false);
             let target = match entry.soft {
                 Some(path) => DraftTarget::Soft(Name::new(heap.text(path.into())?)),
                 None => DraftTarget::Hard(entry.header),
@@ -86,7 +91,7 @@ impl<'a> Reader<'_, '_, 'a> {
             false => found.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name)),
         }
         let mut links = Vec::with_capacity(found.len());
-        for (StoredLink { name, target, .. }, at) in found {
+        for (StoredLink { name, utf8, target, .. }, at) in found {
             let target = match target {
                 StoredTarget::Hard(address) => DraftTarget::Hard(address),
                 StoredTarget::Soft(path) => DraftTarget::Soft(Name::new(path)),
@@ -99,7 +104,7 @@ impl<'a> Reader<'_, '_, 'a> {
                     );
                 }
             };
-            links.push(DraftLink { name: Name::new(name), target });
+            links.push(DraftLink { name: name_of(name, utf8), target });
         }
         Ok(links)
     }

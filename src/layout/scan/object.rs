@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::dataset::Described;
-use super::group::DraftLink;
+use super::group::{DraftLink, name_of};
 use super::placement::Placement;
 use super::types;
 use super::values::Values;
@@ -15,17 +15,17 @@ use crate::format::index::btree2;
 use crate::format::message::fill_value::{StoredFill, StoredFillValue};
 use crate::format::message::shared::StoredShared;
 use crate::format::message::{
-    attribute, attribute_info, data_layout, external_files, fill_value, filter_pipeline, link_info, shared,
+    attribute, attribute_info, comment, data_layout, external_files, fill_value, filter_pipeline, link_info, shared,
     symbol_table, times,
 };
 use crate::format::object_header::decode::{StoredHeader, StoredMessage};
-use crate::format::object_header::{self, ATTRIBUTE_ORDER_TRACKED, message_flags::SHARED};
+use crate::format::object_header::{self, ATTRIBUTE_ORDER_INDEXED, ATTRIBUTE_ORDER_TRACKED, message_flags::SHARED};
 use crate::format::shared_table::SharedTable;
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS, dataspace, datatype};
 use crate::model::dataspace::Dataspace;
 use crate::model::datatype::Datatype;
 use crate::model::elements::Elements;
-use crate::model::hierarchy::{DataLayout, ObjectId};
+use crate::model::hierarchy::{DataLayout, Details, ObjectId, Storing};
 use crate::model::name::Name;
 
 /// An object as it was read, other objects by their address or provisional number.
@@ -35,6 +35,7 @@ pub(super) struct Draft {
     pub(super) attributes: Vec<DraftAttribute>,
     pub(super) attributes_tracked: bool,
     pub(super) modified: Option<u32>,
+    pub(super) details: Details,
     /// Attributes that cannot be shown, and why.
     pub(super) faults: Vec<(Name, FormatError)>,
 }
@@ -113,7 +114,26 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
             return Err(self.space.cursor("object header", address, 0)?.bad("nothing is known of it"));
         };
         let attributes_tracked = header.version == 2 && header.flags & ATTRIBUTE_ORDER_TRACKED != 0;
-        Ok(Draft { kind, attributes, attributes_tracked, modified: modified(&header)?, faults })
+        let details = self.details(&header)?;
+        Ok(Draft { kind, attributes, attributes_tracked, modified: modified(&header)?, details, faults })
+    }
+
+    /// What of an object changes none of its values.
+    fn details(&self, header: &StoredHeader<'a>) -> Result<Details, FormatError> {
+        let mut details =
+            Details { attributes_indexed: header.flags & ATTRIBUTE_ORDER_INDEXED != 0, ..Details::default() };
+        if let Some(info) = header.find(link_info::KIND) {
+            details.links_indexed = link_info::StoredLinkInfo::decode(&mut { info.body })?.indexed;
+        }
+        if let Some(message) = header.find(comment::KIND) {
+            details.comment = Some(comment::decode(&mut { message.body })?);
+        }
+        if let Some(message) = header.find(fill_value::KIND) {
+            let StoredFill { allocation, write, value } = fill_value::decode(&mut self.message(message)?)?;
+            let fill_undefined = value == StoredFillValue::Undefined;
+            details.storing = allocation.map(|allocation| Storing { allocation, fill_time: write, fill_undefined });
+        }
+        Ok(details)
     }
 
     fn kind(&mut self, header: &StoredHeader<'a>) -> Result<DraftKind, FormatError> {
@@ -268,7 +288,7 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
         let (mut branches, mut attributes) = (Branches::default(), Vec::new());
         for (body, order) in bodies {
             let stored = attribute::decode(&mut { body })?;
-            let name = Name::new(stored.name);
+            let name = name_of(stored.name.to_vec(), stored.utf8);
             match self.attribute(&stored, name.clone(), order) {
                 Ok(attribute) => attributes.push(attribute),
                 Err(error) if matches!(error.kind, Kind::Needs(_)) => branches.ended(Err(error))?,

@@ -66,7 +66,7 @@ impl<'s, 'a> Values<'s, 'a> {
         count: u64,
         depth: usize,
     ) -> Result<Elements, FormatError> {
-        let bytes = |size: u64| count.checked_mul(size).unwrap_or(u64::MAX);
+        let bytes = |size: u64| count.saturating_mul(size);
         let own = bytes(stored.size.into());
         if u64::try_from(data.left()).is_ok_and(|left| left < own) {
             return Err(data.fault(Kind::Truncated, format!("{own} bytes wanted, {} left", data.left())));

@@ -42,22 +42,22 @@ pub(super) async fn load(store: &Store, key: &Key, size: u64, files: Hdf5Files) 
     match superblock::decode::find(&reading.held) {
         Ok(_) => {}
         Err(error) if matches!(error.kind, Kind::Signature | Kind::Needs(_)) => {
-            return Ok(reading.as_it_is("it is no HDF5 file".to_owned()));
+            return Ok(reading.untouched("it is no HDF5 file".to_owned()));
         }
-        Err(error) => return Ok(reading.as_it_is(error.to_string())),
+        Err(error) => return Ok(reading.untouched(error.to_string())),
     }
     let scanned = match reading.scan().await? {
         Ok(scanned) => scanned,
-        Err(error) => return Ok(reading.as_it_is(why(&error))),
+        Err(error) => return Ok(reading.untouched(why(&error))),
     };
     let unsupported = |fault: &&Fault| fault.error.kind == Kind::Unsupported;
     if files == Hdf5Files::Auto {
         if scanned.facts.page.is_some() && scanned.facts.headers_first {
-            return Ok(reading.as_it_is("it is paged already, with its metadata in front".to_owned()));
+            return Ok(reading.untouched("it is paged already, with its metadata in front".to_owned()));
         }
         if let Some(fault) = scanned.faults.iter().find(unsupported) {
             let path = Paths::of_hierarchy(&scanned.hierarchy).of(fault.object);
-            return Ok(reading.as_it_is(format!("{}: {}", place(&path, &fault.what), why(&fault.error))));
+            return Ok(reading.untouched(format!("{}: {}", place(&path, &fault.what), why(&fault.error))));
         }
     }
     Ok(reading.laid_out(scanned))
@@ -166,7 +166,7 @@ impl Reading<'_> {
     }
 
     /// The file as it is, because of `reason`.
-    fn as_it_is(self, reason: String) -> Contents {
+    fn untouched(self, reason: String) -> Contents {
         tracing::debug!(key = %self.key, reason, "shown as it is");
         let facts = [("schema", "hdf5".to_owned()), ("shown", format!("as it is: {reason}"))];
         Contents {

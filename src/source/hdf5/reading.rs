@@ -63,31 +63,35 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
+    fn planned(held: &Extents, wanted: &[(u64, u64)]) -> Vec<(u64, u64)> {
+        let wanted: Vec<Range<u64>> = wanted.iter().map(|&(start, end)| start..end).collect();
+        plan(held, &wanted).into_iter().map(|range| (range.start, range.end)).collect()
+    }
+
     #[test]
     fn near_ranges_are_read_as_one_and_long_ones_in_parts() {
         let mut held = Extents::new(100 << 20);
-        assert_eq!(plan(&held, &[10..20, 400_000..400_001]), [0..458_752]);
+        assert_eq!(planned(&held, &[(10, 20), (400_000, 400_001)]), [(0, 458_752)]);
         held.put(0, Bytes::from(vec![0; 1 << 20]));
-        assert_eq!(plan(&held, &[10..20]), []);
-        let far = (50 << 20) - 1;
-        assert_eq!(
-            plan(&held, &[(1 << 20)..(1 << 20) + 1, far..far + 1]),
-            [1 << 20..(1 << 20) + BLOCK, (50 << 20) - BLOCK..50 << 20]
-        );
-        assert_eq!(plan(&held, &[0..20 << 20]), [1 << 20..9 << 20, 9 << 20..17 << 20, 17 << 20..20 << 20]);
+        assert_eq!(planned(&held, &[(10, 20)]), []);
+        let (start, far) = (1 << 20, 50 << 20);
+        let ends = [(start, start + 1), (far - 1, far)];
+        assert_eq!(planned(&held, &ends), [(start, start + BLOCK), (far - BLOCK, far)]);
+        let parts = [1, 9, 17, 20].map(|part| part << 20);
+        assert_eq!(planned(&held, &[(0, 20 << 20)]), parts.windows(2).map(|w| (w[0], w[1])).collect::<Vec<_>>());
         // The end of the file ends the last block.
-        assert_eq!(plan(&Extents::new(100), &[90..100]), [0..100]);
+        assert_eq!(planned(&Extents::new(100), &[(90, 100)]), [(0, 100)]);
     }
 
     #[test]
     fn many_ranges_become_few() {
         let held = Extents::new(1 << 30);
-        let wanted: Vec<Range<u64>> = (0..1000u64).map(|number| number << 20..(number << 20) + 1).collect();
-        assert!(plan(&held, &wanted).len() <= 2 * TOGETHER);
-        let mut uneven: Vec<Range<u64>> = (0..200u64).map(|number| number << 20..(number << 20) + 1).collect();
-        uneven.extend((300..340u64).map(|number| number * (3 << 20)..number * (3 << 20) + 1));
-        let planned = plan(&held, &uneven);
-        assert!(planned.len() <= 2 * TOGETHER, "{}", planned.len());
-        assert!(uneven.iter().all(|wanted| planned.iter().any(|range| range.contains(&wanted.start))));
+        let mut wanted: Vec<(u64, u64)> = (0..1000).map(|number| (number << 20, (number << 20) + 1)).collect();
+        assert!(planned(&held, &wanted).len() <= 2 * TOGETHER);
+        wanted.truncate(200);
+        wanted.extend((300..340).map(|number| (number * (3 << 20), number * (3 << 20) + 1)));
+        let few = planned(&held, &wanted);
+        assert!(few.len() <= 2 * TOGETHER, "{}", few.len());
+        assert!(wanted.iter().all(|(at, _)| few.iter().any(|(start, end)| (start..end).contains(&at))));
     }
 }

@@ -102,12 +102,13 @@ pub(super) fn object_header(shown: &Shown<'_>, places: &Places<'_>) -> Result<Ob
             }
         }
     }
-    if shown.references > 1 {
-        messages.push(message(
-            reference_count::KIND,
-            message_flags::DONT_SHARE,
-            reference_count::body(shown.references),
-        ));
+    // Uses of a committed datatype are counted by the file it was read from, and only there.
+    let references = shown.references.max(match shown.kind {
+        ShownKind::Datatype(_) => shown.details.references.unwrap_or(0),
+        _ => 0,
+    });
+    if references > 1 {
+        messages.push(message(reference_count::KIND, message_flags::DONT_SHARE, reference_count::body(references)));
     }
     if let Some(comment) = comment(shown) {
         messages.push(message(comment::KIND, 0, comment::body(comment)));

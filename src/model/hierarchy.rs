@@ -66,6 +66,8 @@ pub struct Details {
     pub storing: Option<Storing>,
     /// A comment.
     pub comment: Option<Name>,
+    /// How many links and uses the file counts, where it counts any: those of committed datatypes too.
+    pub references: Option<u32>,
 }
 
 /// When room for the elements of a dataset is made, and when it is filled.

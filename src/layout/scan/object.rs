@@ -12,11 +12,12 @@ use crate::format::cursor::Cursor;
 use crate::format::datatype::decode::StoredType;
 use crate::format::heap::fractal::decode::StoredHeap;
 use crate::format::index::btree2;
+use crate::format::message::data_layout::decode::StoredLayout;
 use crate::format::message::fill_value::{StoredFill, StoredFillValue};
 use crate::format::message::shared::StoredShared;
 use crate::format::message::{
-    attribute, attribute_info, comment, data_layout, external_files, fill_value, filter_pipeline, link_info, shared,
-    symbol_table, times,
+    attribute, attribute_info, comment, data_layout, external_files, fill_value, filter_pipeline, link_info,
+    reference_count, shared, symbol_table, times,
 };
 use crate::format::object_header::decode::{StoredHeader, StoredMessage};
 use crate::format::object_header::{self, ATTRIBUTE_ORDER_INDEXED, ATTRIBUTE_ORDER_TRACKED, message_flags::SHARED};
@@ -25,7 +26,7 @@ use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS, dataspace, datatype};
 use crate::model::dataspace::Dataspace;
 use crate::model::datatype::Datatype;
 use crate::model::elements::Elements;
-use crate::model::hierarchy::{DataLayout, Details, ObjectId, Storing};
+use crate::model::hierarchy::{Allocation, DataLayout, Details, FillTime, ObjectId, Storing};
 use crate::model::name::Name;
 
 /// An object as it was read, other objects by their address or provisional number.
@@ -132,7 +133,20 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
             let StoredFill { allocation, write, value } = fill_value::decode(&mut self.message(message)?)?;
             let fill_undefined = value == StoredFillValue::Undefined;
             details.storing = allocation.map(|allocation| Storing { allocation, fill_time: write, fill_undefined });
+        } else if let Some(message) = header.find(data_layout::KIND) {
+            // Of files older than the message, the library takes what their writers did.
+            let allocation = match data_layout::decode::decode(&mut self.message(message)?)? {
+                StoredLayout::Compact(_) => Allocation::Early,
+                StoredLayout::Contiguous { .. } => Allocation::Late,
+                StoredLayout::Chunked(_) | StoredLayout::Virtual { .. } => Allocation::Incremental,
+            };
+            let fill_undefined = header.find(fill_value::OLD_KIND).is_none();
+            details.storing = Some(Storing { allocation, fill_time: FillTime::IfSet, fill_undefined });
         }
+        details.references = match header.find(reference_count::KIND) {
+            Some(message) => Some(reference_count::decode(&mut { message.body })?),
+            None => Some(header.references),
+        };
         Ok(details)
     }
 

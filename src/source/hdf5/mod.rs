@@ -11,6 +11,8 @@
 mod chunks;
 mod load;
 mod reading;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

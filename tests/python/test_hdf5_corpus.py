@@ -1,0 +1,143 @@
+"""HDF5 files of other programs, laid out anew: each is compared with itself, object by object, through libhdf5.
+
+The files of `tests/data/hdf5` always; with `H5MOUNT_CORPUS` set to a folder with the same kind of list, those instead.
+What differs by design stands here by file, and in docs/hdf5.md with its reason.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import conftest
+import mounting
+import pytest
+
+SUBSET = mounting.REPOSITORY / "tests" / "data" / "hdf5"
+DEEPDIFF = mounting.REPOSITORY / "tools" / "h5deepdiff.py"
+SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4")
+PATIENCE = 120  # seconds for one comparison; the largest takes a few
+
+# Categories of h5deepdiff that may differ, by the end of the file's path.
+BY_DESIGN = {
+    # Filters that not every library has are undone and not declared.
+    "h5ex_d_mafisc.h5": {"filters"},
+    "blosc_bigendian.h5": {"filters"},
+    "hdf5_compression_bitshuffle.h5": {"filters"},
+    "hdf5_mini_blosc.h5": {"filters"},
+    "noise_sample_ref.h5": {"filters"},
+    "hdf5plugin/test/blosc.h5": {"filters"},
+    # The shuffle filter is declared with the size that elements have here.
+    "flavored_vlarrays-format1.6.h5": {"filters"},
+    # Elements in a header are shown in one piece of their own.
+    "h5copytst.h5": {"layout"},
+    "Scalar_compact.h5": {"layout"},
+    "issue255_example.hdf5": {"layout"},
+    "test_compact_datasets_earliest.hdf5": {"layout"},
+    "test_compact_datasets_latest.hdf5": {"layout"},
+    # Told never to fill what was not written, libhdf5 gives whatever its buffer holds; here it is the fill value.
+    "FValue.h5": {"layout", "data"},
+    "FValue_int64.h5": {"layout", "data"},
+    "FValue_uint64.h5": {"layout", "data"},
+    # More than 64 attributes lie in a heap, without an index of their order.
+    "issue672.nc": {"corder"},
+    "preliminary_NOAA-19_asc_d20130630_c20140325.nc": {"corder"},
+    "20210403T004056_20210403T005056_F00.nc": {"corder"},
+    # References that lead to nothing are null.
+    "swath_wrong_dim_rp.h5": {"attrdata"},
+    # libhdf5 cannot read the original.
+    "var-length-strings-reused.hdf5": {"data"},
+}
+
+# Why files may be shown as they are: parts of the fact `shown`.
+AS_IT_IS = (
+    "which is not undone here",
+    "references in the form of HDF5 1.12",
+    "elements in other, raw files",
+    "a virtual dataset",
+    "which a program defined",
+    "more than a file laid out anew has room for",
+    "it is paged already",
+    "it begins with a user block",
+)
+
+
+def corpus():
+    """The folder, and the files of a class in it."""
+    folder = pathlib.Path(os.environ.get("H5MOUNT_CORPUS", SUBSET))
+    rows = [line.split("\t") for line in (folder / "MANIFEST.tsv").read_text().splitlines()[1:]]
+    files = {"good": [], "corrupt": []}
+    for row in rows:
+        path = next(path for path in (folder / row[0], folder / "open" / row[0]) if path.exists())
+        if row[6] in files and path.suffix.lower() in SUFFIXES:
+            files[row[6]].append(path)
+    return folder, files
+
+
+@pytest.fixture(scope="module")
+def mounted():
+    """The folder of files, mounted."""
+    folder, _ = corpus()
+    mount = mounting.Mount(folder, "--immutable", "--store-root", folder).start()
+    try:
+        yield folder, mount
+    finally:
+        mount.stop()
+
+
+def shown(path):
+    """What is said of how a file is shown."""
+    return os.getxattr(path, "user.h5mount.shown").decode()
+
+
+def compare(original, presented):
+    """Categories that differ, by h5deepdiff, with what it says of them."""
+    command = [sys.executable, str(DEEPDIFF), "--json", str(original), str(presented)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    answer = json.loads(done.stdout)
+    return set(answer["differences"]), answer["lines"]
+
+
+def test_good_files_are_what_they_were(mounted):
+    """Every object, attribute and element of each good file."""
+    folder, mount = mounted
+    faults, counts = [], {"anew": 0, "equal": 0, "by design": 0, "as it is": 0}
+    for path in corpus()[1]["good"]:
+        name = str(path.relative_to(folder))
+        presented = mount.point / name
+        told = shown(presented)
+        differing, lines = compare(path, presented)
+        allowed = next((cats for end, cats in BY_DESIGN.items() if name.endswith(end)), set())
+        if told.startswith("as it is"):
+            counts["as it is"] += 1
+            if not any(reason in told for reason in AS_IT_IS):
+                faults.append("%s: %s" % (name, told))
+            allowed = set()
+        else:
+            counts["anew"] += 1
+            counts["equal" if not differing else "by design"] += 1
+        if differing - allowed:
+            faults.append("%s: %s" % (name, lines[:3]))
+    for what, number in counts.items():
+        conftest.count("HDF5 files %s" % what, number)
+    assert counts["anew"] >= 50 and counts["equal"] >= 40
+    assert not faults, "\n".join(faults)
+
+
+def test_damaged_files_harm_nobody(mounted):
+    """Each can be asked for, and read by libhdf5 or refused; the mount lives on."""
+    folder, mount = mounted
+    read = "import h5py, sys\nf = h5py.File(sys.argv[1])\nf.visititems(lambda n, o: None)"
+    asked = 0
+    for path in corpus()[1]["corrupt"]:
+        presented = mount.point / path.relative_to(folder)
+        assert shown(presented), path
+        command = [sys.executable, "-c", read, str(presented)]
+        done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
+        assert done.returncode in (0, 1), "%s: %d" % (path, done.returncode)
+        assert mount.process.poll() is None, "the mount died of %s" % path
+        asked += 1
+    assert asked >= 3
+    assert "panicked" not in mount.log()

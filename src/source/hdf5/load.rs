@@ -173,7 +173,8 @@ impl Reading<'_> {
     /// The file as it is, because of `reason`.
     fn untouched(self, reason: String) -> Contents {
         tracing::debug!(key = %self.key, reason, "shown as it is");
-        let facts = [("schema", "hdf5".to_owned()), ("shown", format!("as it is: {reason}"))];
+        let facts =
+            [("schema", "hdf5".to_owned()), ("dialect", "hdf5".to_owned()), ("shown", format!("as it is: {reason}"))];
         Contents {
             hierarchy: Hierarchy::default(),
             chunks: Arc::new(Hdf5Chunks::new(self.container(), Vec::new(), Addresses::none())),
@@ -196,6 +197,7 @@ impl Reading<'_> {
         let problems = problems.collect();
         let mut told = vec![
             ("schema", "hdf5".to_owned()),
+            ("dialect", "hdf5".to_owned()),
             ("shown", "laid out anew".to_owned()),
             ("superblock", facts.superblock.to_string()),
             ("metadata_read", self.held.held().to_string()),

@@ -4,6 +4,7 @@ The files of `tests/data/hdf5` always; with `H5MOUNT_CORPUS` set to a folder wit
 What differs by design stands here by file, and in docs/hdf5.md with its reason.
 """
 
+import errno
 import json
 import os
 import pathlib
@@ -11,7 +12,9 @@ import subprocess
 import sys
 
 import conftest
+import h5py
 import mounting
+import numpy
 import pytest
 
 SUBSET = mounting.REPOSITORY / "tests" / "data" / "hdf5"
@@ -124,6 +127,30 @@ def test_good_files_are_what_they_were(mounted):
         conftest.count("HDF5 files %s" % what, number)
     assert counts["anew"] >= 50 and counts["equal"] >= 40
     assert not faults, "\n".join(faults)
+
+
+def test_a_replaced_file_is_stale_and_then_the_new_one(tmp_path):
+    """Bytes of two states never mix: what was not read of the old one is ESTALE, the next open shows the new one."""
+    store = tmp_path / "store"
+    store.mkdir()
+
+    def write(value):
+        with h5py.File(store / "next.h5", "w") as file:
+            file.create_dataset("x", data=numpy.full((64, 4096), value), chunks=(1, 4096), compression="gzip")
+        os.replace(store / "next.h5", store / "run.h5")
+
+    write(1.0)
+    mount = mounting.Mount(store, "--store-root", store, "--metadata-ttl", "0", folder=tmp_path).start()
+    try:
+        with h5py.File(mount.point / "run.h5") as file:
+            assert file["x"][0, 0] == 1.0
+            write(2.0)
+            with pytest.raises(OSError, match="errno = %d" % errno.ESTALE):
+                file["x"][60]
+        with h5py.File(mount.point / "run.h5") as file:
+            assert (file["x"][:] == 2.0).all()
+    finally:
+        mount.stop()
 
 
 def test_damaged_files_harm_nobody(mounted):

@@ -13,7 +13,9 @@ mod id {
     pub const DEFLATE: u16 = 1;
     pub const SHUFFLE: u16 = 2;
     pub const FLETCHER32: u16 = 3;
+    pub const LZF: u16 = 32000;
     pub const BLOSC: u16 = 32001;
+    pub const LZ4: u16 = 32004;
     pub const BITSHUFFLE: u16 = 32008;
 }
 /// Where a bitshuffle filter's parameters say what compresses behind it, and LZ4 among the answers.
@@ -164,6 +166,8 @@ fn step(filter: &StoredFilter, element: u32) -> Option<Decode> {
         // Bytes of an element, as they were when the filter was set.
         id::SHUFFLE => Some(Decode::Unshuffle { element: filter.values.first().copied().unwrap_or(element) }),
         id::FLETCHER32 => Some(Decode::Fletcher32),
+        id::LZ4 => Some(Decode::Lz4),
+        id::LZF => Some(Decode::Lzf),
         id::BLOSC => Some(Decode::BloscOrDeflate { unshuffle: None }),
         id::BITSHUFFLE if filter.values.get(BITSHUFFLE_CODEC) == Some(&BITSHUFFLE_LZ4) => {
             let element = filter.values.get(2).copied().unwrap_or(element);

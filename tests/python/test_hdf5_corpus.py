@@ -24,13 +24,6 @@ PATIENCE = 120  # seconds for one comparison; the largest takes a few
 
 # Categories of h5deepdiff that may differ, by the end of the file's path.
 BY_DESIGN = {
-    # Filters that not every library has are undone and not declared.
-    "h5ex_d_mafisc.h5": {"filters"},
-    "blosc_bigendian.h5": {"filters"},
-    "hdf5_compression_bitshuffle.h5": {"filters"},
-    "hdf5_mini_blosc.h5": {"filters"},
-    "noise_sample_ref.h5": {"filters"},
-    "hdf5plugin/test/blosc.h5": {"filters"},
     # The shuffle filter is declared with the size that elements have here.
     "flavored_vlarrays-format1.6.h5": {"filters"},
     # Elements in a header are shown in one piece of their own.
@@ -49,8 +42,6 @@ BY_DESIGN = {
     "20210403T004056_20210403T005056_F00.nc": {"corder"},
     # References that lead to nothing are null.
     "swath_wrong_dim_rp.h5": {"attrdata"},
-    # libhdf5 cannot read the original.
-    "var-length-strings-reused.hdf5": {"data"},
 }
 
 # Why files may be shown as they are: parts of the fact `shown`.
@@ -94,15 +85,25 @@ def shown(path):
     return os.getxattr(path, "user.h5mount.shown").decode()
 
 
+def is_gain(line):
+    """Whether a difference is what laying a file out anew is for: no reader needs a filter that not every library has."""
+    hidden = line.startswith("filters ") and line.endswith("| B ()")
+    return hidden or (line.startswith("data ") and line.endswith("data unreadable in A"))
+
+
 def compare(original, presented):
-    """Categories that differ, by h5deepdiff, with what it says of them."""
-    command = [sys.executable, str(DEEPDIFF), "--json", str(original), str(presented)]
+    """Categories that differ, by h5deepdiff, and what it says of them; gains are counted and left out."""
+    command = [sys.executable, str(DEEPDIFF), "--json", "--max", "10000", str(original), str(presented)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
-    answer = json.loads(done.stdout)
-    return set(answer["differences"]), answer["lines"]
+    lines = json.loads(done.stdout)["lines"]
+    gains = [line for line in lines if is_gain(line)]
+    conftest.count("HDF5 datasets that need no filter any more", len([line for line in gains if "filters" in line]))
+    lines = [line for line in lines if line not in gains]
+    return {line.split()[0] for line in lines}, lines
 
 
+@pytest.mark.timeout(3600)  # a whole corpus takes minutes
 def test_good_files_are_what_they_were(mounted):
     """Every object, attribute and element of each good file."""
     folder, mount = mounted
@@ -129,6 +130,24 @@ def test_good_files_are_what_they_were(mounted):
     assert not faults, "\n".join(faults)
 
 
+def test_filters_of_h5py_are_undone(tmp_path):
+    """LZF, and gzip with a checksum, through a mount: the values that h5py wrote."""
+    values = numpy.random.default_rng(5).integers(0, 50, (300, 70)).astype("i2")
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        for name, chosen in {"lzf": {"compression": "lzf"}, "both": {"compression": "lzf", "shuffle": True},
+                             "gzip": {"compression": "gzip", "fletcher32": True, "shuffle": True}}.items():
+            file.create_dataset(name, data=values, chunks=(64, 32), **chosen)
+    mount = mounting.Mount(tmp_path / "run.h5", folder=tmp_path / "mount").start()
+    try:
+        assert shown(mount.point / "run.h5") == "laid out anew"
+        with h5py.File(mount.point / "run.h5") as file:
+            assert file["lzf"].compression is None and file["gzip"].compression == "gzip"
+            for name in file:
+                assert (file[name][:] == values).all(), name
+    finally:
+        mount.stop()
+
+
 def test_a_replaced_file_is_stale_and_then_the_new_one(tmp_path):
     """Bytes of two states never mix: what was not read of the old one is ESTALE, the next open shows the new one."""
     store = tmp_path / "store"
@@ -153,6 +172,7 @@ def test_a_replaced_file_is_stale_and_then_the_new_one(tmp_path):
         mount.stop()
 
 
+@pytest.mark.timeout(3600)
 def test_damaged_files_harm_nobody(mounted):
     """Each can be asked for, and read by libhdf5 or refused; the mount lives on."""
     folder, mount = mounted

@@ -48,8 +48,8 @@ pub struct Hdf5Source {
     inner: Arc<dyn Source>,
     store: Arc<Store>,
     files: Hdf5Files,
-    /// Objects behind paths, as they were seen last.
-    seen: Mutex<HashMap<String, Seen>>,
+    /// Objects behind paths, as they were seen last; `None` for files that the other source describes.
+    seen: Mutex<HashMap<String, Option<Seen>>>,
 }
 
 /// An object that was seen.
@@ -65,21 +65,30 @@ impl Hdf5Source {
         Hdf5Source { inner, store, files, seen: Mutex::default() }
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
+    fn seen(&self) -> MutexGuard<'_, HashMap<String, Option<Seen>>> {
         // One map, changed by single calls.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, path: &str, what: Option<Seen>) {
+        let mut seen = self.seen();
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        seen.insert(path.to_owned(), what);
     }
 
     /// The entry as it is shown.
     fn shown(&self, path: &str, entry: Entry) -> Entry {
         match &entry.kind {
             EntryKind::Plain { key, size, .. } if self.files != Hdf5Files::Raw && is_named_so(key) => {
-                let mut seen = self.seen();
-                if seen.len() >= REMEMBERED {
-                    seen.clear();
-                }
-                seen.insert(path.to_owned(), Seen { key: key.clone(), size: *size });
+                self.remember(path, Some(Seen { key: key.clone(), size: *size }));
                 Entry { kind: EntryKind::File, ..entry }
+            }
+            // So that opening it asks for nothing more.
+            EntryKind::File if self.files != Hdf5Files::Raw && may_be_so(path) => {
+                self.remember(path, None);
+                entry
             }
             _ => entry,
         }
@@ -87,22 +96,17 @@ impl Hdf5Source {
 
     /// The object that is shown at `path`; `None` where what is there is none of these.
     async fn object(&self, path: &str) -> Result<Option<Seen>, SourceError> {
-        if self.files == Hdf5Files::Raw {
+        if self.files == Hdf5Files::Raw || !may_be_so(path) {
             return Ok(None);
         }
         if let Some(seen) = self.seen().get(path) {
-            return Ok(Some(seen.clone()));
+            return Ok(seen.clone());
         }
-        // A name that ends otherwise leads to none.
-        if !is_named_so(&Key::new(path.trim_end_matches("%object"))) {
-            return Ok(None);
-        }
-        Ok(match self.inner.find(path).await? {
-            Some(Entry { kind: EntryKind::Plain { key, size, .. }, .. }) if is_named_so(&key) => {
-                Some(Seen { key, size })
-            }
+        let found = match self.inner.find(path).await? {
+            Some(Entry { kind: EntryKind::Plain { key, size, .. }, .. }) => Some(Seen { key, size }),
             _ => None,
-        })
+        };
+        Ok(found.filter(|seen| is_named_so(&seen.key)))
     }
 }
 
@@ -118,12 +122,12 @@ impl Source for Hdf5Source {
     }
 
     async fn find_again(&self, path: &str) -> Result<Option<Entry>, SourceError> {
-        let seen = self.seen().get(path).cloned();
+        let seen = self.seen().get(path).cloned().flatten();
         if let Some(Seen { key, .. }) = seen {
             match self.store.head(&key).await {
                 Ok(meta) => {
                     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-                    self.seen().insert(path.to_owned(), Seen { key, size: meta.size });
+                    self.remember(path, Some(Seen { key, size: meta.size }));
                     return Ok(Some(Entry { name, kind: EntryKind::File, modified: Some(meta.modified), owner: None }));
                 }
                 Err(error) if error.is_not_found() => drop(self.seen().remove(path)),
@@ -175,6 +179,12 @@ fn is_named_so(key: &Key) -> bool {
     let name = key.as_str().rsplit('/').next().unwrap_or_default();
     let suffix = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, suffix)| suffix);
     suffix.is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
+}
+
+/// Whether an object with the name of an HDF5 file may be shown at a path. One that lies beside a folder of its name has
+/// another behind it.
+fn may_be_so(path: &str) -> bool {
+    is_named_so(&Key::new(path.strip_suffix("%object").unwrap_or(path)))
 }
 
 /// What tells one state of an object from another: its tag, or where the store gives none, its size and time.

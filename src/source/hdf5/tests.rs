@@ -95,6 +95,24 @@ async fn raw_leaves_everything_as_it_is() {
     assert!(matches!(entry.kind, EntryKind::Plain { .. }), "{entry:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn files_of_the_other_source_cost_nothing_more() {
+    let memory = Memory::new(Duration::from_millis(20));
+    memory.put("run.h5/.domain.json", r#"{"root": "g-00000000-00000001-8888-888888-888889"}"#);
+    let (over, alone) = (source(&memory, Hdf5Files::Auto), source(&memory, Hdf5Files::Raw));
+    let mut asked = Vec::new();
+    for source in [&over, &alone] {
+        memory.asked();
+        assert_eq!(source.find("run.h5").await.unwrap().unwrap().kind, EntryKind::File);
+        // Its root is not there; only what is asked for matters.
+        assert!(source.open("run.h5").await.is_err());
+        let mut all = memory.asked();
+        all.sort();
+        asked.push(all);
+    }
+    assert_eq!(asked[0], asked[1]);
+}
+
 #[test]
 fn names_tell_by_their_ends() {
     let named = |key: &str| is_named_so(&Key::new(key));

@@ -188,3 +188,22 @@ def test_damaged_files_harm_nobody(mounted):
         asked += 1
     assert asked >= 3
     assert "panicked" not in mount.log()
+
+
+def test_commands_say_why_a_file_is_shown_as_it_is(tmp_path):
+    """`ls`, `check` and `explain`, of a file that only has the name of one, and of one that is laid out anew."""
+    (tmp_path / "classic.nc").write_bytes(b"CDF\x01 and so on")
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        file["x"] = numpy.arange(10)
+
+    def told(command, name, *more):
+        words = [mounting.binary(), command, str(tmp_path / name), *more]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    for command, more, code in (("ls", (), 0), ("check", (), 0), ("explain", ("/x",), 3)):
+        found, text = told(command, "classic.nc", *more)
+        assert found == code and "it is no HDF5 file" in text, (command, found, text)
+    assert told("check", "run.h5") == (0, "1 file, 2 objects, 1 chunk (80 B plain) read: no fault\n")
+    code, text = told("explain", "run.h5", "/x[3:5]")
+    assert code == 0 and "run.h5" in text and "2 elements in 1 of 1 chunk" in text, text

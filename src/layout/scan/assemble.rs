@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::group::{DraftLink, DraftTarget};
 use super::object::{Context, Draft, DraftAttribute, DraftKind, DraftType};
-use super::placement::{Place, Placement};
+use super::placement::Placement;
 use super::{Addresses, Fault, FileFacts, Scanned};
 use crate::format::bytes::Sizes;
 use crate::format::{FormatError, Kind};
@@ -133,7 +133,6 @@ impl Assembler<'_> {
             DraftKind::Group { links, tracked } => ObjectKind::Group(Group { links: self.links(id, links), tracked }),
             DraftKind::Datatype(datatype) => ObjectKind::Datatype(datatype),
             DraftKind::Dataset(dataset) => {
-                self.check_filters(id, &dataset.placement);
                 let filters = dataset.placement.listed_filters();
                 let stored = dataset.placement.stored_form();
                 placement = Some(dataset.placement);
@@ -203,25 +202,6 @@ impl Assembler<'_> {
             let error =
                 super::fault(Kind::Value, format!("{lost} references to no object of the file are shown as null"));
             self.faults.push(Fault { object: id, what: what.to_owned(), error });
-        }
-    }
-
-    /// Tells of filters that nothing here undoes.
-    fn check_filters(&mut self, id: ObjectId, placement: &Placement) {
-        let masks = match &placement.place {
-            Place::Nowhere => return,
-            Place::Listed(chunks) => {
-                let mut masks: Vec<u32> = chunks.iter().map(|chunk| chunk.mask).collect();
-                masks.sort_unstable();
-                masks.dedup();
-                masks
-            }
-            Place::Piece(_) | Place::Even { .. } => vec![0],
-        };
-        if let Some(filter) = masks.into_iter().find_map(|mask| placement.steps(mask).err()) {
-            let error =
-                super::fault(Kind::Unsupported, format!("its chunks went through {filter}, which is not undone here"));
-            self.faults.push(Fault { object: id, what: String::new(), error });
         }
     }
 }

@@ -241,6 +241,11 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
         let placed = branches.value(placed)?;
         branches.end()?;
         let (layout, placement) = placed.ok_or_else(|| missing("place"))?;
+        // Bytes that nobody can undo must not be taken for elements.
+        if let Some(filter) = placement.not_undone() {
+            let reason = format!("its chunks went through {filter}, which is not undone here");
+            return Err(message.body.fault(Kind::Unsupported, reason));
+        }
         let datatype = DraftType { datatype, committed };
         Ok(DraftDataset { datatype, dataspace, fill, layout, placement })
     }

@@ -126,6 +126,21 @@ impl Placement {
         Ok(steps)
     }
 
+    /// A filter that some chunk went through and that nothing here undoes.
+    pub(super) fn not_undone(&self) -> Option<String> {
+        let masks = match &self.place {
+            Place::Nowhere => Vec::new(),
+            Place::Listed(chunks) => {
+                let mut masks: Vec<u32> = chunks.iter().map(|chunk| chunk.mask).collect();
+                masks.sort_unstable();
+                masks.dedup();
+                masks
+            }
+            Place::Piece(_) | Place::Even { .. } => vec![0],
+        };
+        masks.into_iter().find_map(|mask| self.steps(mask).err())
+    }
+
     /// The filters as a hierarchy lists them.
     pub fn listed_filters(&self) -> Vec<Filter> {
         let listed = self.filters.iter().map(|filter| match filter.id {
@@ -202,6 +217,10 @@ mod tests {
     fn filters_passed_over_are_not_undone() {
         let placement = placement(Place::Nowhere);
         assert_eq!(placement.steps(0), Err("filter 32015".to_owned()));
+        assert_eq!(placement.not_undone(), None);
+        let mut written = placement.clone();
+        written.place = Place::Piece(0..16);
+        assert_eq!(written.not_undone(), Some("filter 32015".to_owned()));
         assert_eq!(placement.steps(0b100), Ok(vec![Decode::Deflate, Decode::Unshuffle { element: 4 }]));
         assert_eq!(placement.steps(0b110), Ok(vec![Decode::Unshuffle { element: 4 }]));
         assert_eq!(placement.steps(u32::MAX), Ok(vec![]));

@@ -15,6 +15,9 @@ use crate::store::memory::Memory;
 /// Groups of the old form, attributes, elements in one piece.
 const OLD: &str = "HDFGroup__h5serv/test/test_files/sample.h5";
 
+/// One dataset, whose chunks went through a filter that nothing here undoes.
+const PACKED: &str = "HDFGroup__hdf5/HDF5Examples/C/H5FLT/tfiles/h5ex_d_blosc2.h5";
+
 fn sample(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hdf5/good");
     std::fs::read(folder.join(name)).unwrap()
@@ -84,6 +87,19 @@ async fn what_is_no_hdf5_file_or_is_cut_off_is_shown_as_it_is() {
         assert!(matches!(&contents.body, Body::Object { size: found, .. } if *found == size), "{:?}", contents.body);
         assert_eq!(source.still_holds(&contents.fingerprint).await.unwrap(), Freshness::Unchanged, "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_undone_is_shown_as_it_is_or_left_out_and_never_taken_for_elements() {
+    let memory = Memory::new(Duration::from_millis(20));
+    memory.put("x.h5", sample(PACKED));
+    let auto = source(&memory, Hdf5Files::Auto).open("x.h5").await.unwrap();
+    assert!(auto.facts["shown"].contains("which is not undone here"), "{:?}", auto.facts);
+    assert!(matches!(auto.body, Body::Object { .. }));
+    let anew = source(&memory, Hdf5Files::Relayout).open("x.h5").await.unwrap();
+    assert_eq!((&anew.body, anew.hierarchy.objects.len()), (&Body::Hierarchy, 1));
+    let [problem] = anew.problems.as_slice() else { panic!("{:?}", anew.problems) };
+    assert!(problem.path.len() > 1 && problem.reason.contains("which is not undone here"), "{problem}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ use crate::config::{IndexPlace, Place};
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::fs::{self, Audience, FsSettings, Mount, MountError, Ownership};
 use crate::namespace::{Freshness, Namespace, NamespaceSettings};
+use crate::source::hdf5::{Hdf5Files, Hdf5Source};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
 use crate::source::shelf::Shelf;
 use crate::source::{Source, SourceError};
@@ -86,6 +87,7 @@ pub struct House {
 pub async fn open(
     place: &Place,
     store: StoreSettings,
+    files: Hdf5Files,
     namespace: NamespaceSettings,
     fetch: FetchSettings,
     keep: KeepSettings,
@@ -96,12 +98,14 @@ pub async fn open(
     let shelves = shelves::of(disk.as_ref(), keep.index.as_ref(), settings).await?;
     let given = shelves.given.clone();
     let stores = Arc::new(Stores::new(store.clone()));
-    let source = HsdsSource::open(store, &place.path, HsdsSettings::default()).await.map_err(|error| match error {
-        SourceError::NotFound { .. } => ServiceError::NotFound { place: place.to_string() },
-        error => error.into(),
-    })?;
+    let source =
+        HsdsSource::open(store.clone(), &place.path, HsdsSettings::default()).await.map_err(|error| match error {
+            SourceError::NotFound { .. } => ServiceError::NotFound { place: place.to_string() },
+            error => error.into(),
+        })?;
     let url = format!("{}/{}", place.bucket.as_str(), source.path_in_store(""));
-    let source: Arc<dyn Source> = Arc::new(source.keeping(shelves));
+    let source = source.keeping(shelves);
+    let source: Arc<dyn Source> = Arc::new(Hdf5Source::over(Arc::new(source), store, files));
     let mut fetcher = Fetcher::new(fetch);
     if let Some(disk) = &disk {
         fetcher = fetcher.keeping(Arc::clone(disk), namespace.freshness == Freshness::Ever);
@@ -131,6 +135,8 @@ pub struct MountSettings {
     pub nonempty: bool,
     /// How its store, and those that linked data lies in, are asked.
     pub store: StoreSettings,
+    /// How HDF5 files that lie in the store are shown.
+    pub files: Hdf5Files,
     /// How the tree behaves.
     pub namespace: NamespaceSettings,
     /// How chunks are fetched.
@@ -195,7 +201,8 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
     let mountpoint = mountpoint::prepare(&settings.mountpoint, &wanted)?;
     notify::status(&format!("opening {}", settings.place));
     let (fetch, keep) = (settings.fetch.clone(), settings.keep.clone());
-    let opened = open(&settings.place, settings.store.clone(), settings.namespace.clone(), fetch, keep);
+    let (store, namespace) = (settings.store.clone(), settings.namespace.clone());
+    let opened = open(&settings.place, store, settings.files, namespace, fetch, keep);
     let house = tokio::select! {
         house = opened => house?,
         // A service that is away is waited for, but not against somebody's will.

@@ -31,7 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("demo", &["source", "codec", "model"]),
     // Looks at the machine and at a store, and mounts nothing.
     ("doctor", &["config", "source", "store", "model"]),
-    ("config", &["namespace", "fs", "fetch", "cache", "layout", "store", "model", "telemetry"]),
+    ("config", &["namespace", "source", "fs", "fetch", "cache", "layout", "store", "model", "telemetry"]),
     ("service", &["config", "telemetry", "fs", "namespace", "source", "fetch", "cache", "layout", "store", "model"]),
     ("telemetry", &[]),
     ("fs", &["namespace", "writeback", "model"]),
@@ -54,6 +54,7 @@ const PURE: &[&str] = &[
     "codec",
     "layout",
     "source/hsds",
+    "source/hdf5",
     "store/retry.rs",
     "store/pace.rs",
     "store/queue.rs",
@@ -71,6 +72,8 @@ const IMPURE_PARTS: &[&str] = &[
     "source/hsds/asides.rs",
     "source/hsds/freshness.rs",
     "source/hsds/held.rs",
+    "source/hdf5/mod.rs",
+    "source/hdf5/load.rs",
 ];
 
 /// What a pure room must not mention.

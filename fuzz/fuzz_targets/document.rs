@@ -29,7 +29,6 @@ fuzz_target!(|bytes: &[u8]| {
         let context = Context {
             bucket: Bucket::new("file:///srv/bucket"),
             shuffle_only: ShuffleOnly::Raw,
-            object_times: true,
             resolve_external: Box::new(Clone::clone),
         };
         let Ok(assembled) = assemble(&root, objects, HashMap::new(), &context) else { continue };

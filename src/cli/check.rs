@@ -183,6 +183,10 @@ impl Checker<'_> {
             Ok(contents) => contents,
             Err(error) => return self.fault(unreadable_file(path, &error)),
         };
+        if let (Body::Object { .. }, Some(shown)) = (&contents.body, contents.facts.get("shown")) {
+            self.report.notes.push(format!("{path}: not looked into, shown {shown}"));
+            return Ok(());
+        }
         self.report.objects += contents.hierarchy.objects.len() as u64;
         for problem in &contents.problems {
             self.fault(Fault {
@@ -195,7 +199,7 @@ impl Checker<'_> {
             })?;
         }
         let image = match contents.body {
-            Body::Bytes { .. } => None,
+            Body::Bytes { .. } | Body::Object { .. } => None,
             Body::Hierarchy => self.layout(path, &contents.hierarchy)?,
         };
         let paths = Arc::new(Paths::of_hierarchy(&contents.hierarchy));
@@ -363,7 +367,8 @@ async fn check(opened: &Opened, file: &OpenFile, id: ChunkId) -> Result<Option<u
     };
     let length = plain.len() as u64;
     if needs_placement(&file.contents.hierarchy, id.dataset) {
-        let elements = map.elements(id.dataset, plain).map_err(|bad| ("elements", None, bad.to_string()))?;
+        let elements = fetcher.elements(&file.chunks, id, plain).await.map_err(cause)?;
+        let elements = elements.map_err(|bad| ("elements", None, bad.to_string()))?;
         if let Some(image) = file.image.as_ref().filter(|image| image.needs_window(id.dataset)) {
             image.place(id, &elements).map_err(|error| ("layout", None, error.to_string()))?;
         }

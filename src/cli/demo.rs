@@ -16,6 +16,7 @@ use crate::fetch::FetchSettings;
 use crate::fs::{Audience, FsSettings};
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, KeepSettings, MountSettings};
+use crate::source::hdf5::Hdf5Files;
 use crate::store::StoreSettings;
 
 /// Flags of `demo`.
@@ -69,6 +70,7 @@ impl Demo {
             mountpoint: mountpoint.clone(),
             nonempty: false,
             store: StoreSettings::default(),
+            files: Hdf5Files::default(),
             namespace: NamespaceSettings::default(),
             fetch: FetchSettings::default(),
             keep: KeepSettings::default(),

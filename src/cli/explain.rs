@@ -14,7 +14,7 @@ use crate::fetch::{FetchError, FileChunks, Found};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::hierarchy::{Hierarchy, ObjectKind};
 use crate::model::hyperslab::{Hyperslab, TouchedChunk};
-use crate::source::EntryKind;
+use crate::source::{Body, EntryKind};
 use crate::store::StoreError;
 
 /// Flags of `explain`.
@@ -56,6 +56,9 @@ impl Explain {
                 return Err(Failed::new(Exit::Source, format!("{}: not an HDF5 file of the store", opened.place)));
             }
             let contents = opened.contents(&opened.place.path).await?;
+            if let (Body::Object { .. }, Some(shown)) = (&contents.body, contents.facts.get("shown")) {
+                return Err(Failed::new(Exit::Source, format!("{}: shown {shown}", opened.place)));
+            }
             let subject = Subject::find(&contents.hierarchy, &self.selection)?;
             let paths = Arc::new(Paths::of_hierarchy(&contents.hierarchy));
             let file = opened.chunks(&opened.place.path, &contents, &paths);

@@ -310,8 +310,9 @@ async fn dataset(
     let Some(ObjectKind::Dataset(dataset)) = hierarchy.get(id).map(|object| &object.kind) else { return Ok(None) };
     let recipe = contents.chunks.recipe(id);
     let (linked_chunks, linked_bytes) = match recipe {
-        Some(recipe) => linked(opened, contents, file, id, recipe).await,
-        None => (0, 0),
+        // What lies in the file itself is no link.
+        Some(recipe) if contents.chunks.container().is_none() => linked(opened, contents, file, id, recipe).await,
+        _ => (0, 0),
     };
     let sizes: Option<&Sizes> = stored.and_then(|stored| stored.chunks.get(&id));
     Ok(Some(DatasetInfo {

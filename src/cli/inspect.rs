@@ -15,6 +15,7 @@ use crate::fetch::{About, FetchSettings, FileChunks};
 use crate::model::paths::Paths;
 use crate::namespace::NamespaceSettings;
 use crate::service::{self, House, KeepSettings, ServiceError};
+use crate::source::hdf5::Hdf5Files;
 use crate::source::shelf::Description;
 use crate::source::{Contents, Entry, EntryKind, SourceError, join};
 use crate::store::{StoreError, StoreSettings};
@@ -75,7 +76,7 @@ impl Opened {
     /// Opens what is at `place`.
     async fn at(place: Place, settings: StoreSettings, keep: KeepSettings) -> Result<Opened, ServiceError> {
         let (namespace, fetch) = (NamespaceSettings::default(), FetchSettings::default());
-        let house = service::open(&place, settings, namespace, fetch, keep).await?;
+        let house = service::open(&place, settings, Hdf5Files::default(), namespace, fetch, keep).await?;
         // A source of a single file begins at the folder around it.
         if house.url == place.to_string().trim_end_matches('/') {
             let folder = place.path.clone();

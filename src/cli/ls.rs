@@ -11,7 +11,7 @@ use super::paths::{Paths, resolve};
 use super::wording::{datatype, filters, shape, short, type_use, value};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::model::hierarchy::{DataLayout, Dataset, Hierarchy, LinkTarget, Object, ObjectId, ObjectKind};
-use crate::source::{Contents, Entry, EntryKind, join};
+use crate::source::{Body, Contents, Entry, EntryKind, join};
 
 /// Flags of `ls`.
 #[derive(Debug, Args)]
@@ -54,6 +54,17 @@ impl Ls {
                 EntryKind::Folder => self.folder(&opened).await?,
                 EntryKind::File | EntryKind::Unclear => {
                     let contents = opened.contents(&opened.place.path).await?;
+                    if let (Body::Object { size, .. }, Some(shown)) = (&contents.body, contents.facts.get("shown")) {
+                        let entry = json!({"path": opened.place.path, "kind": "plain", "size": size, "shown": shown});
+                        match self.json {
+                            true => print_json(&json!({"source": opened.place.to_string(), "entries": [entry]}))?,
+                            false => {
+                                let path = plain(&opened.place.path);
+                                print(&format!("{path}  {}  {}\n", bytes(*size), plain(shown)))?;
+                            }
+                        }
+                        return Ok(Exit::Done);
+                    }
                     self.file(&opened, &contents, inside.as_deref().unwrap_or("/"))?;
                 }
                 EntryKind::Plain { size, .. } => {

@@ -160,6 +160,7 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
         mountpoint,
         nonempty: options.nonempty.unwrap_or(false),
         store,
+        files: options.files.hdf5(),
         namespace: options.namespace(),
         fetch: options.fetch(),
         keep,

@@ -82,6 +82,7 @@ mod tests {
             attributes: Vec::new(),
             attributes_tracked: false,
             modified: None,
+            details: Default::default(),
         }
     }
 

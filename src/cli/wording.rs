@@ -56,6 +56,7 @@ pub fn datatype(datatype: &Datatype) -> String {
         }
         Datatype::Sequence(base) => format!("sequence of {}", self::datatype(base)),
         Datatype::Array(array) => format!("{:?} of {}", array.dims, self::datatype(&array.base)),
+        Datatype::Encoded(encoded) => format!("{}[{}]", encoded.name, encoded.size),
     }
 }
 
@@ -169,7 +170,9 @@ impl Reader<'_> {
                 }
                 _ => json!([]),
             },
-            Datatype::Opaque(_) => json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            Datatype::Opaque(_) | Datatype::Encoded(_) => {
+                json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+            }
             Datatype::Compound(compound) => {
                 let members = compound.members.iter();
                 members

@@ -11,6 +11,8 @@ pub mod blosc;
 pub mod deflate;
 mod error;
 pub mod fletcher32;
+pub mod lz4;
+pub mod lzf;
 pub mod shuffle;
 #[cfg(test)]
 mod tests;
@@ -60,9 +62,11 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
             bound = match step {
                 Decode::Unshuffle { .. } => bound,
                 Decode::Fletcher32 | Decode::TrimFletcher32 => bound.saturating_add(fletcher32::BYTES as u64),
-                Decode::Deflate | Decode::BloscOrDeflate { .. } | Decode::BitshuffleLz4 { .. } => {
-                    bound.saturating_mul(2).saturating_add(INNER_SLACK)
-                }
+                Decode::Deflate
+                | Decode::BloscOrDeflate { .. }
+                | Decode::BitshuffleLz4 { .. }
+                | Decode::Lz4
+                | Decode::Lzf => bound.saturating_mul(2).saturating_add(INNER_SLACK),
             };
             output
         })
@@ -75,6 +79,8 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
 fn undo(step: Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Result<Bytes, CodecError> {
     match step {
         Decode::Deflate => inflated(&stored, raw_len, bound).map(Bytes::from),
+        Decode::Lz4 => lz4::decode(&stored, bound).map(Bytes::from),
+        Decode::Lzf => lzf::decode(&stored, bound).map(Bytes::from),
         Decode::Unshuffle { element } => Ok(unshuffled(stored, element)),
         Decode::Fletcher32 => fletcher32::decode(stored),
         Decode::TrimFletcher32 => Ok(match raw_len {

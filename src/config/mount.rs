@@ -18,6 +18,7 @@ use crate::fetch::FetchSettings;
 use crate::fs::{Audience, FsSettings};
 use crate::layout::{FilterPresentation, PresentOptions};
 use crate::namespace::{Freshness, NamespaceSettings};
+use crate::source::hdf5::Hdf5Files;
 use crate::telemetry::LogFormat;
 
 /// Help of SOURCE.
@@ -72,6 +73,9 @@ pub struct FileOptions {
     /// (default: declared)
     #[arg(long, value_enum)]
     pub filters: Option<Filters>,
+    /// How HDF5 and netCDF-4 files that lie in the store are shown (default: auto)
+    #[arg(long, value_enum)]
+    pub hdf5: Option<Hdf5>,
     /// Refuse files that cannot be shown completely, instead of leaving parts out
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
           hide_possible_values = true)]
@@ -143,6 +147,18 @@ pub enum Filters {
     Stored,
 }
 
+/// How HDF5 files that lie in the store are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hdf5 {
+    /// Laid out anew, with all metadata in front, unless they are so already or hold what only they can say
+    Auto,
+    /// Laid out anew; what cannot be is left out
+    Relayout,
+    /// As they are stored
+    Raw,
+}
+
 impl MountOptions {
     /// These where they say something, else `other`.
     pub fn or(self, other: MountOptions) -> MountOptions {
@@ -156,6 +172,7 @@ impl MountOptions {
             store_root: self.store_root.or(other.store_root),
             files: FileOptions {
                 filters: files.filters.or(other.files.filters),
+                hdf5: files.hdf5.or(other.files.hdf5),
                 strict: files.strict.or(other.files.strict),
                 allow_other: files.allow_other.or(other.files.allow_other),
                 uid: files.uid.or(other.files.uid),
@@ -222,6 +239,15 @@ impl FileOptions {
             Some(Filters::Stored) => FilterPresentation::Stored,
         };
         PresentOptions { filters }
+    }
+
+    /// How HDF5 files that lie in the store are shown.
+    pub fn hdf5(&self) -> Hdf5Files {
+        match self.hdf5 {
+            None | Some(Hdf5::Auto) => Hdf5Files::Auto,
+            Some(Hdf5::Relayout) => Hdf5Files::Relayout,
+            Some(Hdf5::Raw) => Hdf5Files::Raw,
+        }
     }
 
     /// Bits taken from the modes.

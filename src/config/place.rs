@@ -103,10 +103,20 @@ fn on_disk(source: &str, path: &Path, root: Option<&str>) -> Result<Place, Confi
         }
         None => {
             let found: Option<(PathBuf, String)> = nearest_holding(path, MARKER).map_err(absent(path))?;
-            found.ok_or_else(|| ConfigError::NoStore { path: source.to_owned() })?
+            match found {
+                Some(found) => found,
+                // A file that is shown laid out anew needs no store around it but its folder.
+                None => beside(path).ok_or_else(|| ConfigError::NoStore { path: source.to_owned() })?,
+            }
         }
     };
     Ok(Place { bucket: bucket_of(&root)?, path })
+}
+
+/// The folder around a file, and its name there; `None` where the path leads to no file.
+fn beside(path: &Path) -> Option<(PathBuf, String)> {
+    let full = std::fs::canonicalize(path).ok().filter(|full| full.is_file())?;
+    Some((full.parent()?.to_owned(), full.file_name()?.to_str()?.to_owned()))
 }
 
 /// A URL of a cloud, taken apart.
@@ -235,6 +245,9 @@ mod tests {
         let typed = typed.to_str().unwrap();
         let within = |name: &str| root.join(name).display().to_string();
         assert!(matches!(place(typed, None), Err(ConfigError::NoStore { .. })));
+        std::fs::write(root.join("old/home/x.nc"), "").unwrap();
+        let file = place(&format!("{typed}/x.nc"), None).unwrap();
+        assert_eq!((file.bucket.as_str(), file.path.as_str()), (format!("file://{typed}").as_str(), "x.nc"));
         assert_eq!(place(typed, Some(&within("old"))).unwrap().path, "home");
         assert_eq!(place(typed, Some(&format!("file://{}", within("old")))).unwrap().path, "home");
         assert!(matches!(place(typed, Some(&within("bucket"))), Err(ConfigError::Outside { .. })));

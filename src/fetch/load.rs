@@ -99,6 +99,9 @@ impl Fetcher {
 
     async fn load_here(&self, file: &FileChunks, id: ChunkId, found: Found, form: Form) -> Loaded {
         let recipe = file.recipe(id).map_err(Missing::Failed)?;
+        let exception = file.map.exception(id.dataset, &recipe.grid.coordinates(id.number));
+        let exception = exception.map(|decode| ChunkRecipe { decode, ..recipe.clone() });
+        let recipe = exception.as_ref().unwrap_or(recipe);
         if let Some(size) = recipe.raw_len.filter(|&size| size > limits::DECODED_CHUNK_BYTES) {
             return Err(Missing::Failed(file.too_large(id, size)));
         }

@@ -8,6 +8,7 @@
 //! * [`load`](self::load): one chunk's stored bytes, made plain; torn writes are waited out;
 //! * [`stored`](self::stored): one chunk's stored bytes as they are, for readers who undo the filters themselves;
 //! * [`kept`](self::kept): what the disk cache has of it, as far as that is still so;
+//! * [`beside`](self::beside): parts of a file's container that elements of a chunk lie in;
 //! * [`blocks`](self::blocks): huge unfiltered chunks, of which only the wanted part is read;
 //! * [`object`](self::object): objects that are shown as they are;
 //! * [`pages`](self::pages): large unfiltered chunks, of which a little is read until more is asked for;
@@ -18,6 +19,7 @@
 //! * [`pins`](self::pins): one version never mixes two states of an object;
 //! * [`links`](self::links): what is to be told of data that lie in other objects.
 
+mod beside;
 mod blocks;
 mod coalesce;
 pub mod error;
@@ -51,7 +53,9 @@ pub use resolve::Found;
 pub use crate::cache::{Counts, Reservation, reserved as counted};
 
 use crate::cache::{CacheSettings, Missing, PieceCache, PieceId, PiecePart};
-use crate::model::chunk::{ChunkId, ChunkMap, ChunkRecipe, ChunkSource, Rows};
+use crate::model::chunk::{BadChunk, ChunkId, ChunkMap, ChunkRecipe, ChunkSource, Rows, Unmade};
+use crate::model::elements::Elements;
+use crate::model::extents::Extents;
 use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
 use crate::model::paths::Paths;
@@ -118,7 +122,8 @@ impl FileChunks {
     /// The chunks that `map` describes. Each call makes a version of its own: nothing is shared with another.
     pub fn new(map: Arc<dyn ChunkMap>, stores: Arc<Stores>, about: About) -> Arc<FileChunks> {
         let version = next_version();
-        let (pins, links, paged) = (Pins::default(), Links::default(), Paged::default());
+        let pins = map.container().map_or_else(Pins::default, Pins::of);
+        let (links, paged) = (Links::default(), Paged::default());
         Arc::new(FileChunks { version, map, stores, about, pins, links, paged })
     }
 
@@ -277,6 +282,38 @@ impl Fetcher {
         slice(&bytes, &want)
             .map(Plain::Bytes)
             .ok_or_else(|| file.outside(id, format!("bytes {}..{} of {}", want.start, want.end, bytes.len())))
+    }
+
+    /// The elements of a chunk, whose plain bytes these are, with what of them lies elsewhere in the file's container.
+    ///
+    /// # Errors
+    /// As [`Fetcher::chunk`]; the inner error where the bytes are no elements.
+    pub async fn elements(
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
+        id: ChunkId,
+        plain: Bytes,
+    ) -> Result<Result<Elements, BadChunk>, FetchError> {
+        let size = plain.len() as u64;
+        let mut beside = Extents::new(file.map.container().map_or(0, |container| container.size));
+        loop {
+            let (map, bytes) = (Arc::clone(&file.map), plain.clone());
+            let work = move || (map.elements_beside(id.dataset, bytes, &beside), beside);
+            let made = self.aside(size, work).await.map_err(|stopped| file.outside(id, stopped))?;
+            let ranges = match made {
+                (Ok(elements), _) => return Ok(Ok(elements)),
+                (Err(Unmade::Bad(bad)), _) => return Ok(Err(bad)),
+                (Err(Unmade::Elsewhere(ranges)), held) => {
+                    beside = held;
+                    ranges
+                }
+            };
+            let before = beside.held();
+            self.beside(file, id, ranges, &mut beside).await?;
+            if beside.held() == before {
+                return Err(file.outside(id, "values that lie nowhere in the file".to_owned()));
+            }
+        }
     }
 
     /// A chunk, whole, that a reader will want: of one that is kept in blocks nothing is read.

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::FetchError;
-use crate::model::chunk::ChunkId;
+use crate::model::chunk::{ChunkId, Container};
 use crate::model::location::{ETag, Location};
 use crate::store::Meta;
 
@@ -80,6 +80,14 @@ fn stale(location: &Location) -> FetchError {
 }
 
 impl Pins {
+    /// The pins of a file that was read from one object: it must stay the one that it was then.
+    pub fn of(container: &Container) -> Pins {
+        let Container { location, size, etag, modified } = container.clone();
+        let pins = Pins::default();
+        lock(&pins.locations).insert(location, Pin::Is(Identity { etag, modified, size }));
+        pins
+    }
+
     /// Whether the chunk was read before as another object.
     pub fn check_chunk(&self, id: ChunkId, identity: &Identity, location: &Location) -> Result<(), FetchError> {
         match lock(&self.chunks).get(&id) {

@@ -3,11 +3,12 @@
 //! [`Bytes`] is all that decoding knows of a file: its length, and ranges of it, which may not be there yet. A
 //! [`Space`] is a file whose superblock is known: addresses count from its base address, fields have its widths.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use super::cursor::Cursor;
 use super::{FormatError, Kind};
+use crate::model::extents::Extents;
 
 /// A file, whole or in parts.
 pub trait Bytes {
@@ -31,6 +32,44 @@ impl Bytes for &[u8] {
     fn get(&self, range: Range<u64>) -> Result<&[u8], Range<u64>> {
         let inside = || Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?);
         inside().and_then(|inside| <[u8]>::get(self, inside)).ok_or(range.clone())
+    }
+}
+
+impl Bytes for Extents {
+    fn len(&self) -> u64 {
+        Extents::len(self)
+    }
+
+    fn get(&self, range: Range<u64>) -> Result<&[u8], Range<u64>> {
+        Extents::get(self, &range).ok_or(range)
+    }
+}
+
+/// Errors of a walk over branches, of which those that only lack bytes do not end it.
+#[derive(Debug, Default)]
+pub struct Branches(Option<FormatError>);
+
+impl Branches {
+    /// Takes in how a branch ended: the walk goes on past one whose bytes are not at hand.
+    pub fn ended(&mut self, branch: Result<(), FormatError>) -> Result<(), FormatError> {
+        self.value(branch).map(|_| ())
+    }
+
+    /// What a branch gave; `None` where its bytes are not at hand.
+    pub fn value<T>(&mut self, branch: Result<T, FormatError>) -> Result<Option<T>, FormatError> {
+        match branch {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.needs().is_some() => {
+                self.0.get_or_insert(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first error of a branch, where there was one.
+    pub fn end(self) -> Result<(), FormatError> {
+        self.0.map_or(Ok(()), Err)
     }
 }
 
@@ -70,12 +109,14 @@ pub struct Space<'a> {
     base: u64,
     sizes: Sizes,
     taken_in: Cell<u64>,
+    /// What was asked for and is not at hand.
+    missing: RefCell<Vec<Range<u64>>>,
 }
 
 impl<'a> Space<'a> {
     /// The space of a file whose addresses count from byte `base`.
     pub fn new(bytes: &'a dyn Bytes, base: u64, sizes: Sizes) -> Self {
-        Space { bytes, base, sizes, taken_in: Cell::new(0) }
+        Space { bytes, base, sizes, taken_in: Cell::new(0), missing: RefCell::default() }
     }
 
     /// Widths of its fields.
@@ -98,6 +139,17 @@ impl<'a> Space<'a> {
         self.len() == 0
     }
 
+    /// Bytes of metadata that were taken in so far.
+    pub fn taken_in(&self) -> u64 {
+        self.taken_in.get()
+    }
+
+    /// All ranges that were asked for and are not at hand. Walks over trees go on past such, so that a whole level is
+    /// asked for at once.
+    pub fn take_missing(&self) -> Vec<Range<u64>> {
+        self.missing.take()
+    }
+
     /// A cursor over `len` bytes of `structure` from `address` on.
     pub fn cursor(&self, structure: &'static str, address: u64, len: u64) -> Result<Cursor<'a>, FormatError> {
         let at = address.saturating_add(self.base);
@@ -117,6 +169,7 @@ impl<'a> Space<'a> {
             Ok(bytes) => Ok(Cursor::new(structure, bytes, at, self.sizes)),
             Err(missing) => {
                 let reason = format!("bytes {} to {} are not at hand", missing.start, missing.end);
+                self.missing.borrow_mut().push(missing.clone());
                 Err(error(Kind::Needs(missing), reason))
             }
         }

@@ -57,6 +57,7 @@ pub fn encoded_len(datatype: &Datatype) -> usize {
             }
             Datatype::Sequence(base) => encoded_len(base),
             Datatype::Array(array) => 1 + 4 * array.dims.len() + encoded_len(&array.base),
+            Datatype::Encoded(encoded) => return encoded.description.len(),
         }
 }
 
@@ -113,6 +114,10 @@ impl Encoder<'_> {
                 self.prefix(class::REFERENCE, [kind, 0, 0], datatype.size())
             }
             Datatype::Enumeration(enumeration) => self.enumeration(enumeration),
+            Datatype::Encoded(encoded) => {
+                self.out.put_bytes(&encoded.description);
+                Ok(())
+            }
             Datatype::Sequence(base) => {
                 self.prefix(class::VARIABLE_LENGTH, [0; 3], datatype.size())?;
                 self.datatype(base)

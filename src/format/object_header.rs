@@ -9,7 +9,9 @@ use super::FormatError;
 use super::fields::{CHECKSUM_LEN, Fields};
 
 /// Flag: attribute creation order is tracked, and each message carries a creation index.
-const ATTRIBUTE_ORDER_TRACKED: u8 = 0x04;
+pub(crate) const ATTRIBUTE_ORDER_TRACKED: u8 = 0x04;
+/// Flag: and an index of it, which a header with few attributes need not have.
+pub(crate) const ATTRIBUTE_ORDER_INDEXED: u8 = 0x08;
 /// Flag: four times follow the flags.
 const TIMES_STORED: u8 = 0x20;
 /// Bytes of a message's body: its size field has 16 bits.
@@ -47,6 +49,8 @@ pub struct ObjectHeader {
     pub messages: Vec<Message>,
     /// Attributes have a creation order.
     pub attribute_order_tracked: bool,
+    /// That order is said to be indexed.
+    pub attribute_order_indexed: bool,
     /// Seconds since 1970, written as access, modification, change and birth time alike.
     pub times: Option<u32>,
 }
@@ -64,7 +68,11 @@ impl ObjectHeader {
         let (size_bits, width) = size_width(messages);
         let mut out = Vec::with_capacity(self.encoded_len());
         out.put_bytes(b"OHDR\x02");
-        let order = if self.attribute_order_tracked { ATTRIBUTE_ORDER_TRACKED } else { 0 };
+        let order = match (self.attribute_order_tracked, self.attribute_order_indexed) {
+            (false, _) => 0,
+            (true, false) => ATTRIBUTE_ORDER_TRACKED,
+            (true, true) => ATTRIBUTE_ORDER_TRACKED | ATTRIBUTE_ORDER_INDEXED,
+        };
         let times = if self.times.is_some() { TIMES_STORED } else { 0 };
         out.put_u8(size_bits | order | times);
         if let Some(time) = self.times {

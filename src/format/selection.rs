@@ -3,6 +3,8 @@
 //! Version 1 has 32-bit numbers and every libhdf5 reads it. Where a number does not fit: one box is a regular hyperslab
 //! of version 2 (libhdf5 1.10), several boxes are version 3 and points version 2 (libhdf5 1.12).
 
+pub mod decode;
+
 use super::FormatError;
 use super::fields::Fields;
 use crate::model::limits::RANK;

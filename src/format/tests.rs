@@ -10,6 +10,13 @@ mod types;
 
 use hdf5_reader::{Hdf5File, OpenOptions};
 
+use crate::model::hierarchy::{Allocation, FillTime, Storing};
+
+/// What a program writes that says nothing else.
+fn storing(allocation: Allocation) -> Storing {
+    Storing { allocation, fill_time: FillTime::IfSet, fill_undefined: false }
+}
+
 /// Opens an image, after leaving a copy of it where the environment asks for one.
 fn open(name: &str, image: Vec<u8>) -> Hdf5File {
     if let Some(folder) = std::env::var_os("H5MOUNT_FORMAT_FILES") {

@@ -16,7 +16,7 @@ pub(super) const DATASETS: &str = "user.h5mount.datasets";
 const VALUE_BYTES: usize = 64 << 10;
 
 /// Names of the facts that are shown; the rest is for `h5mount info`.
-const FACTS: [&str; 7] = ["root", "owner", "acls", "dialect", "schema", "layout_version", "version"];
+const FACTS: [&str; 8] = ["root", "owner", "acls", "dialect", "schema", "shown", "layout_version", "version"];
 
 /// What an attribute is told from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

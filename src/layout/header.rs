@@ -8,16 +8,19 @@ use std::borrow::Cow;
 use crate::format::message::attribute::{self, AttributeType};
 use crate::format::message::attribute_info::{self, AttributeInfo};
 use crate::format::message::data_layout::{self, Chunked, Contiguous};
-use crate::format::message::fill_value::{self, Allocation, FillValue};
+use crate::format::message::fill_value::{self, FillValue};
 use crate::format::message::filter_pipeline::{self, FilterEntry};
 use crate::format::message::link::{self, LinkBody};
 use crate::format::message::link_info::{self, LinkInfo};
-use crate::format::message::{group_info, reference_count, shared};
+use crate::format::message::{comment, group_info, reference_count, shared};
 use crate::format::object_header::{MESSAGE_LEN, Message, ObjectHeader, message_flags};
 use crate::format::{FormatError, UNDEFINED_ADDRESS, dataspace, datatype};
 use crate::model::datatype::Datatype;
-use crate::model::hierarchy::{Attribute, DataLayout, Link, LinkTarget, ObjectId, TypeUse};
+use crate::model::hierarchy::{
+    Allocation, Attribute, DataLayout, FillTime, Link, LinkTarget, ObjectId, Storing, TypeUse,
+};
 use crate::model::limits::RANK;
+use crate::model::name::Name;
 
 use super::index::PlacedIndex;
 use super::inventory::{Shown, ShownDataset, ShownKind};
@@ -71,7 +74,8 @@ pub(super) fn object_header(shown: &Shown<'_>, places: &Places<'_>) -> Result<Ob
         ShownKind::Group { tracked } => {
             let (heap, name_index) = places.links.unwrap_or((UNDEFINED_ADDRESS, UNDEFINED_ADDRESS));
             let max_creation = shown.links.len() as u64;
-            let info = LinkInfo { tracked: *tracked, max_creation, heap, name_index };
+            let indexed = *tracked && places.links.is_none() && shown.details.links_indexed;
+            let info = LinkInfo { tracked: *tracked, indexed, max_creation, heap, name_index };
             messages.push(message(link_info::KIND, 0, info.body()));
             messages.push(message(group_info::KIND, message_flags::CONSTANT, group_info::body()));
             if places.links.is_none() {
@@ -80,14 +84,16 @@ pub(super) fn object_header(shown: &Shown<'_>, places: &Places<'_>) -> Result<Ob
                 }
             }
         }
-        ShownKind::Dataset(dataset) => dataset_messages(dataset, places, &mut messages)?,
+        ShownKind::Dataset(dataset) => dataset_messages(dataset, shown.details.storing, places, &mut messages)?,
         ShownKind::Datatype(datatype) => messages.push(datatype_message(datatype)?),
     }
+    let attributes_indexed = indexed_attributes(shown, places);
     if !shown.attributes.is_empty() {
         let (heap, name_index) = places.attributes.unwrap_or((UNDEFINED_ADDRESS, UNDEFINED_ADDRESS));
         // Tracked means at most 65535 attributes.
         let max_creation = u16::try_from(shown.attributes.len()).unwrap_or(u16::MAX);
-        let info = AttributeInfo { tracked: shown.attributes_tracked, max_creation, heap, name_index };
+        let (tracked, indexed) = (shown.attributes_tracked, attributes_indexed);
+        let info = AttributeInfo { tracked, indexed, max_creation, heap, name_index };
         messages.push(message(attribute_info::KIND, message_flags::DONT_SHARE, info.body()));
         if places.attributes.is_none() {
             for (number, body) in attribute_bodies(shown, places).enumerate() {
@@ -96,14 +102,33 @@ pub(super) fn object_header(shown: &Shown<'_>, places: &Places<'_>) -> Result<Ob
             }
         }
     }
-    if shown.references > 1 {
-        messages.push(message(
-            reference_count::KIND,
-            message_flags::DONT_SHARE,
-            reference_count::body(shown.references),
-        ));
+    // Uses of a committed datatype are counted by the file it was read from, and only there.
+    let references = shown.references.max(match shown.kind {
+        ShownKind::Datatype(_) => shown.details.references.unwrap_or(0),
+        _ => 0,
+    });
+    if references > 1 {
+        messages.push(message(reference_count::KIND, message_flags::DONT_SHARE, reference_count::body(references)));
     }
-    Ok(ObjectHeader { messages, attribute_order_tracked: shown.attributes_tracked, times: shown.modified })
+    if let Some(comment) = comment(shown) {
+        messages.push(message(comment::KIND, 0, comment::body(comment)));
+    }
+    Ok(ObjectHeader {
+        messages,
+        attribute_order_tracked: shown.attributes_tracked,
+        attribute_order_indexed: attributes_indexed,
+        times: shown.modified,
+    })
+}
+
+/// Whether attributes are said to be indexed by the order of creation. In a heap they never are.
+fn indexed_attributes(shown: &Shown<'_>, places: &Places<'_>) -> bool {
+    shown.attributes_tracked && places.attributes.is_none() && shown.details.attributes_indexed
+}
+
+/// The comment on an object, where a message can hold it.
+fn comment<'s>(shown: &'s Shown<'_>) -> Option<&'s Name> {
+    shown.details.comment.as_ref().filter(|comment| comment.as_bytes().len() < MESSAGE_LEN)
 }
 
 /// The link messages of a group, in order.
@@ -163,6 +188,7 @@ fn attribute_message<'s>(attribute: &'s Attribute, data: &'s [u8], places: &Plac
 
 fn dataset_messages(
     shown: &ShownDataset<'_>,
+    storing: Option<Storing>,
     places: &Places<'_>,
     messages: &mut Vec<Message>,
 ) -> Result<(), FormatError> {
@@ -185,7 +211,9 @@ fn dataset_messages(
     };
     // A value too large for the message still fills the chunks that nobody wrote.
     let value = places.fill.as_deref().filter(|fill| fill.len() <= FILL_LEN);
-    messages.push(message(fill_value::KIND, message_flags::CONSTANT, FillValue { value, allocation }.body()?));
+    let usual = Storing { allocation, fill_time: FillTime::IfSet, fill_undefined: false };
+    let storing = storing.unwrap_or(usual);
+    messages.push(message(fill_value::KIND, message_flags::CONSTANT, FillValue { value, storing }.body()?));
     let body = match (&storage.index, &dataset.layout) {
         (Index::Contiguous, _) | (_, DataLayout::Contiguous) => {
             Contiguous { address: places.data, size: storage.chunk_len }.body()

@@ -13,7 +13,7 @@ use crate::format::message::link::{self, LinkBody};
 use crate::format::object_header::MESSAGE_LEN;
 use crate::model::datatype::Datatype;
 use crate::model::elements::Elements;
-use crate::model::hierarchy::{Attribute, Dataset, Hierarchy, LinkTarget, ObjectId, ObjectKind, TypeUse};
+use crate::model::hierarchy::{Attribute, Dataset, Details, Hierarchy, LinkTarget, ObjectId, ObjectKind, TypeUse};
 use crate::model::limits;
 use crate::model::problem::{PATH_BYTES, end_of_name, end_of_path};
 
@@ -68,6 +68,7 @@ pub(super) struct Shown<'a> {
     pub(super) dense_attributes: bool,
     pub(super) attributes_tracked: bool,
     pub(super) modified: Option<u32>,
+    pub(super) details: &'a Details,
     /// Hard links that lead here.
     pub(super) references: u32,
 }
@@ -197,6 +198,7 @@ impl<'a> Inventory<'a> {
                 dense_attributes: false,
                 attributes_tracked: object.attributes_tracked,
                 modified: object.modified,
+                details: &object.details,
                 references: 0,
             }));
         }

@@ -21,6 +21,7 @@ mod numbering;
 mod options;
 mod pages;
 mod plan;
+pub mod scan;
 mod segments;
 mod storage;
 mod window;

@@ -358,7 +358,7 @@ fn extension() -> ObjectHeader {
         body: file_space_info::body(PAGE, FREE_SPACE_THRESHOLD),
         creation_index: 0,
     };
-    ObjectHeader { messages: vec![message], attribute_order_tracked: false, times: None }
+    ObjectHeader { messages: vec![message], ..ObjectHeader::default() }
 }
 
 /// Adds a region that starts at `start`, in the place of an empty one.

@@ -7,9 +7,10 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::elements::Elements;
+use super::extents::Extents;
 use super::grid::Grid;
 use super::hierarchy::ObjectId;
-use super::location::{Key, Location};
+use super::location::{ETag, Key, Location};
 use super::pipeline::Pipeline;
 
 /// A chunk of a file.
@@ -86,6 +87,28 @@ impl Rows {
     pub const STRIDE: u64 = 16;
 }
 
+/// An object that holds both what describes a file and its chunks.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Container {
+    /// Where it is.
+    pub location: Location,
+    /// Its bytes.
+    pub size: u64,
+    /// Its identity when it was described, where the store gives one.
+    pub etag: Option<ETag>,
+    /// When it was last written.
+    pub modified: SystemTime,
+}
+
+/// Why elements could not be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Unmade {
+    /// They are none.
+    Bad(BadChunk),
+    /// Part of them lies in these ranges of the file's container, which are not at hand.
+    Elsewhere(Vec<Range<u64>>),
+}
+
 /// What a source knows of one file's chunks. Pure: no call waits, and equal arguments give equal answers.
 pub trait ChunkMap: Send + Sync + fmt::Debug {
     /// How the chunks of `dataset` are made plain. `None` where the object is no dataset or has no data.
@@ -115,6 +138,25 @@ pub trait ChunkMap: Send + Sync + fmt::Debug {
     fn described(&self, dataset: ObjectId) -> Option<SystemTime> {
         let _ = dataset;
         None
+    }
+
+    /// What brings one chunk from stored to plain bytes, where that is not what its dataset's recipe says.
+    fn exception(&self, dataset: ObjectId, coordinates: &[u64]) -> Option<Pipeline> {
+        let _ = (dataset, coordinates);
+        None
+    }
+
+    /// The one object that the whole file was read from, where there is one. Whatever is read of it later must be of the
+    /// same state.
+    fn container(&self) -> Option<&Container> {
+        None
+    }
+
+    /// As [`elements`](Self::elements), where values may lie in other places of the container; `beside` is what was read
+    /// of these.
+    fn elements_beside(&self, dataset: ObjectId, plain: Bytes, beside: &Extents) -> Result<Elements, Unmade> {
+        let _ = beside;
+        self.elements(dataset, plain).map_err(Unmade::Bad)
     }
 
     /// Objects elsewhere that the description itself names as holding data, by dataset. Those that only rows of a chunk

@@ -37,6 +37,19 @@ pub enum Datatype {
     Sequence(Box<Datatype>),
     /// Array of a fixed shape as one element.
     Array(ArrayType),
+    /// A type without parts that is only handed on: bit fields, times, complex numbers, numbers with unusual bits.
+    Encoded(Encoded),
+}
+
+/// A type that nobody but the reader of the file has to understand.
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
+pub struct Encoded {
+    /// What people call it.
+    pub name: &'static str,
+    /// Bytes of an element.
+    pub size: u32,
+    /// What describes it, as every file has it.
+    pub description: Vec<u8>,
 }
 
 /// A fixed-point number.
@@ -232,6 +245,7 @@ impl Datatype {
             Datatype::Reference(ReferenceKind::Object) => OBJECT_REFERENCE_SIZE,
             Datatype::Reference(ReferenceKind::Region) => REGION_REFERENCE_SIZE,
             Datatype::Enumeration(enumeration) => enumeration.base.size.into(),
+            Datatype::Encoded(encoded) => encoded.size.into(),
             Datatype::Array(array) => {
                 array.dims.iter().fold(array.base.size(), |size, &dim| size.saturating_mul(dim.into()))
             }

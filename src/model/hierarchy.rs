@@ -50,6 +50,57 @@ pub struct Object {
     pub attributes_tracked: bool,
     /// When it was last changed, in seconds since the epoch, where known.
     pub modified: Option<u32>,
+    /// What else an HDF5 file says of it.
+    pub details: Details,
+}
+
+/// What an HDF5 file says of an object that changes no value of it. Stores have no words for it; of a file that is laid
+/// out anew it is kept.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Details {
+    /// The links of a group are indexed by the order of creation.
+    pub links_indexed: bool,
+    /// Its attributes are indexed by the order of creation.
+    pub attributes_indexed: bool,
+    /// When room for elements is made and filled, of a dataset.
+    pub storing: Option<Storing>,
+    /// A comment.
+    pub comment: Option<Name>,
+    /// How many links and uses the file counts, where it counts any: those of committed datatypes too.
+    pub references: Option<u32>,
+}
+
+/// When room for the elements of a dataset is made, and when it is filled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Storing {
+    /// When room is made.
+    pub allocation: Allocation,
+    /// When fill values are written.
+    pub fill_time: FillTime,
+    /// What was never written may be anything: there is explicitly no fill value.
+    pub fill_undefined: bool,
+}
+
+/// When room for elements is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Allocation {
+    /// With the dataset: required for the implicit chunk index.
+    Early,
+    /// With the first write: the default of contiguous data.
+    Late,
+    /// With each chunk's first write: the default of chunked data.
+    Incremental,
+}
+
+/// When fill values are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FillTime {
+    /// When room is made.
+    Allocation,
+    /// Never.
+    Never,
+    /// When room is made, where somebody set a value: the library's default.
+    IfSet,
 }
 
 /// The three kinds of objects.

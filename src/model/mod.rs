@@ -8,6 +8,7 @@ pub mod chunk;
 pub mod dataspace;
 pub mod datatype;
 pub mod elements;
+pub mod extents;
 pub mod grid;
 pub mod hierarchy;
 pub mod hyperslab;

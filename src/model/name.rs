@@ -5,23 +5,60 @@ use std::fmt;
 /// A name as HDF5 stores it: any bytes but NUL, most often UTF-8.
 ///
 /// Stores hold names that are not UTF-8 (Python's surrogate escapes), so a name is bytes and only its display is text.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Name(Box<[u8]>);
+/// Two names of the same bytes are one name, whatever they say of their character set.
+#[derive(Clone, Default)]
+pub struct Name {
+    bytes: Box<[u8]>,
+    /// What a file says of it, where that is known.
+    declared: Option<CharacterSet>,
+}
 
 impl Name {
     /// A name of these bytes, unchanged.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Name(bytes.into().into_boxed_slice())
+        Name { bytes: bytes.into().into_boxed_slice(), declared: None }
+    }
+
+    /// A name of these bytes whose file says in which character set it is.
+    pub fn declared(bytes: impl Into<Vec<u8>>, charset: CharacterSet) -> Self {
+        Name { bytes: bytes.into().into_boxed_slice(), declared: Some(charset) }
     }
 
     /// The bytes, without a terminator.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
-    /// The character set that HDF5 should be told: ASCII where every byte is, else UTF-8.
+    /// The character set that HDF5 should be told: what the name's file says, else ASCII where every byte is, else UTF-8.
     pub fn character_set(&self) -> CharacterSet {
-        if self.0.is_ascii() { CharacterSet::Ascii } else { CharacterSet::Utf8 }
+        let plain = if self.bytes.is_ascii() { CharacterSet::Ascii } else { CharacterSet::Utf8 };
+        self.declared.unwrap_or(plain)
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Name {}
+
+impl std::hash::Hash for Name {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.bytes.hash(state);
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.bytes.cmp(&other.bytes)
     }
 }
 
@@ -33,13 +70,13 @@ impl From<&str> for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(&self.bytes))
     }
 }
 
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&String::from_utf8_lossy(&self.0), f)
+        fmt::Debug::fmt(&String::from_utf8_lossy(&self.bytes), f)
     }
 }
 

@@ -42,6 +42,10 @@ pub enum Decode {
         /// Bytes of an element.
         element: u32,
     },
+    /// HDF5's LZ4 (id 32004): u64 BE length, u32 BE block bytes, then blocks.
+    Lz4,
+    /// LZF as h5py writes it (id 32000).
+    Lzf,
     /// Cut a surplus of exactly four bytes (a Fletcher32 checksum that the dataset does not list).
     TrimFletcher32,
 }

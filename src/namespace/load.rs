@@ -283,6 +283,7 @@ fn build(
 ) -> Result<Version, NamespaceError> {
     let Contents { hierarchy, chunks, body, mut problems, mut facts, modified, fingerprint } = contents;
     let paths = Arc::new(Paths::of_hierarchy(&hierarchy));
+    let home = stores.home().bucket().clone();
     let chunks = FileChunks::new(chunks, stores, About { file: shown(&path), paths, modified, strict });
     facts.insert("version".to_owned(), digest(&fingerprint));
     let weight = VERSION_BYTES.saturating_add(weigh(&hierarchy));
@@ -300,6 +301,11 @@ fn build(
             let (len, metadata) = (image.len(), image.metadata_len());
             facts.insert("layout_version".to_owned(), LAYOUT_VERSION.to_string());
             (Content::Image { image: Arc::new(image), chunks }, len, metadata)
+        }
+        Body::Object { key, size, etag } => {
+            let location = Location { bucket: home, key };
+            let object = PlainObject::new(chunks.stores().clone(), location, Expected { etag, size, modified });
+            (Content::Plain(object), size, 0)
         }
         Body::Bytes { dataset, len } => {
             let (piece, fill) = pieces(&hierarchy, dataset).ok_or_else(|| NamespaceError::Layout {
@@ -321,7 +327,10 @@ fn build(
     }
     // Nothing says what the store keeps: the size of all elements is the best guess. Not the file's size: programs look
     // for holes only in a file that takes less room than it is long.
-    let stored = elements.saturating_add(metadata).min(len);
+    let stored = match &content {
+        Content::Plain { .. } => len,
+        _ => elements.saturating_add(metadata).min(len),
+    };
     for problem in problems.iter().take(PROBLEMS_LOGGED) {
         tracing::warn!(file = %shown(&path), "{problem}");
     }

@@ -173,12 +173,11 @@ impl Namespace {
                 chunk: Box::new(chunks.name(id)),
                 reason,
             };
-            let (map, image) = (chunks.map().clone(), image.clone());
-            let size = plain.len();
-            let place = move || {
-                let elements = map.elements(id.dataset, plain).map_err(|error| error.to_string())?;
-                image.place(id, &elements).map_err(|error| error.to_string())
-            };
+            let (image, size) = (image.clone(), plain.len());
+            let elements = self.fetcher.elements(chunks, id, plain).await;
+            let elements = elements.map_err(|error| fetch_error(version, position, Some((chunks, id)), error))?;
+            let elements = elements.map_err(|error| bad(error.to_string()))?;
+            let place = move || image.place(id, &elements).map_err(|error| error.to_string());
             let placed = match size <= PLACED_HERE {
                 true => place(),
                 false => tokio::task::spawn_blocking(place).await.unwrap_or_else(|stopped| Err(stopped.to_string())),

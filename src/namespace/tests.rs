@@ -119,6 +119,7 @@ impl Source for Fake {
             attributes: Vec::new(),
             attributes_tracked: false,
             modified: None,
+            details: Default::default(),
         };
         let recipe = ChunkRecipe {
             grid: Grid::new(&[LEN], &[PIECE]).unwrap(),

@@ -18,6 +18,7 @@ use crate::model::problem::Problem;
 use crate::store::StoreError;
 use shelf::Description;
 
+pub mod hdf5;
 pub mod hsds;
 pub mod shelf;
 
@@ -122,6 +123,15 @@ pub enum Body {
         dataset: ObjectId,
         /// Bytes of the file.
         len: u64,
+    },
+    /// As an object of the store is, though it could have been shown otherwise; a fact `shown` says why.
+    Object {
+        /// Its key.
+        key: Key,
+        /// Its bytes.
+        size: u64,
+        /// Its identity, where the store gives one.
+        etag: Option<ETag>,
     },
 }
 

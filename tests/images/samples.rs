@@ -10,6 +10,7 @@ use h5mount::fetch::{About, FetchSettings, FileChunks};
 use h5mount::model::hierarchy::{Hierarchy, LinkTarget, ObjectId, ObjectKind};
 use h5mount::namespace::NamespaceSettings;
 use h5mount::service::{self, House};
+use h5mount::source::hdf5::Hdf5Files;
 use h5mount::source::{Body, Contents, Entry, EntryKind};
 use h5mount::store::StoreSettings;
 
@@ -45,15 +46,9 @@ pub async fn open(version: &str, settings: NamespaceSettings) -> Sample {
     assert!(unpacked.success());
     let root = std::fs::canonicalize(directory.path().join("hsdstest")).unwrap();
     let place: Place = h5mount::config::place(root.to_str().unwrap(), None).unwrap();
-    let house = service::open(
-        &place,
-        StoreSettings::default(),
-        settings,
-        FetchSettings::default(),
-        service::KeepSettings::default(),
-    )
-    .await
-    .unwrap();
+    let (store, fetch) = (StoreSettings::default(), FetchSettings::default());
+    let keep = service::KeepSettings::default();
+    let house = service::open(&place, store, Hdf5Files::Raw, settings, fetch, keep).await.unwrap();
     let entries: Vec<Entry> = house.source.list(FOLDER).try_collect().await.unwrap();
     let mut files = Vec::new();
     for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::File) {

@@ -1,6 +1,7 @@
 """The two sample stores, mounted: every object as the server that wrote it answered, through several libhdf5."""
 
 import json
+import os
 import pathlib
 import subprocess
 
@@ -53,14 +54,15 @@ def test_every_object_is_as_the_server_answered(name, reader, stores, mounts, in
 
 @pytest.mark.parametrize("version", conftest.VERSIONS)
 def test_folders_and_names(version, stores, mounts):
-    """A folder is a directory, a domain a file, another object a plain file; what belongs to the schema is hidden."""
+    """A folder is a directory, a domain a file, another object too; what belongs to the schema is hidden."""
     mount = mounts[version].point
     shown = sorted(str(path.relative_to(mount)) for path in mount.rglob("*"))
     domains = [name[6:] for name in DOMAINS if name.startswith(version)]
     wanted = ["home", "home/admin"] + ["home/admin/" + domain for domain in domains]
     if version == "0.9.4":
         wanted += ["files", "files/linksrc.h5"]
-        assert (mount / "files/linksrc.h5").read_bytes() == (stores[version] / "files/linksrc.h5").read_bytes()
+        # An HDF5 file is laid out anew: `test_hdf5_corpus` compares such.
+        assert os.getxattr(mount / "files/linksrc.h5", "user.h5mount.shown") == b"laid out anew"
     assert shown == sorted(wanted)
     assert all((mount / "home/admin" / domain).is_file() for domain in domains)
 

@@ -24,6 +24,8 @@ pub struct StoredType {
     pub size: u32,
     /// What an element is.
     pub class: StoredClass,
+    /// The bytes that say so, of a type without names and addresses; else none.
+    pub body: Vec<u8>,
 }
 
 /// Order of a number's bytes.
@@ -189,7 +191,16 @@ fn datatype(body: &mut Cursor<'_>, depth: usize) -> Result<StoredType, FormatErr
     if size == 0 {
         return Err(start.bad("an element of 0 bytes"));
     }
-    Ok(StoredType { version, size, class })
+    let read = body.read() - start.read();
+    let own = match class {
+        StoredClass::Integer { .. }
+        | StoredClass::Float { .. }
+        | StoredClass::Time { .. }
+        | StoredClass::Bitfield(_)
+        | StoredClass::Complex(_) => start.rest().get(..read).unwrap_or_default().to_vec(),
+        _ => Vec::new(),
+    };
+    Ok(StoredType { version, size, class, body: own })
 }
 
 fn order(low: u8) -> StoredOrder {
@@ -271,7 +282,7 @@ fn members(
                 return Err(start.bad(format!("a member of extents {dims:?}")));
             };
             let class = StoredClass::Array { dims, base: Box::new(datatype) };
-            datatype = StoredType { version, size: bytes, class };
+            datatype = StoredType { version, size: bytes, class, body: Vec::new() };
         }
         if u64::from(offset) + u64::from(datatype.size) > u64::from(size) {
             return Err(start.bad(format!("a member at {offset} of {} bytes in a compound of {size}", datatype.size)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::element::StoredChunk;
-use crate::format::bytes::Space;
+use crate::format::bytes::{Branches, Space};
 use crate::format::cursor::Cursor;
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
 use crate::model::limits::RANK;
@@ -45,15 +45,16 @@ impl<'a> Walk<'_, 'a> {
         let entry = self.key_len + self.space.sizes().offset();
         let start = address.saturating_add(prefix_len as u64);
         let mut body = self.space.cursor(STRUCTURE, start, u64::from(entries) * entry as u64)?;
+        let mut branches = Branches::default();
         for _ in 0..entries {
             let key = body.part(self.key_len)?;
             let child = body.address()?;
             match found.checked_sub(1) {
                 None => leaf(key, child)?,
-                below => self.node(child, below, leaf)?,
+                below => branches.ended(self.node(child, below, leaf))?,
             }
         }
-        Ok(())
+        branches.end()
     }
 }
 

@@ -14,6 +14,8 @@ pub const KIND: u8 = 0x15;
 pub struct AttributeInfo {
     /// Attributes carry their creation order; the object header's flag must say the same.
     pub tracked: bool,
+    /// That order is said to be indexed, which only attributes in the header may be: no index is ever written.
+    pub indexed: bool,
     /// The creation order that the next attribute would get; written where tracked.
     pub max_creation: u16,
     /// Address of the fractal heap.
@@ -25,17 +27,20 @@ pub struct AttributeInfo {
 impl AttributeInfo {
     /// Attributes stand in the object header.
     pub fn compact(tracked: bool, max_creation: u16) -> Self {
-        AttributeInfo { tracked, max_creation, heap: UNDEFINED_ADDRESS, name_index: UNDEFINED_ADDRESS }
+        AttributeInfo { tracked, indexed: false, max_creation, heap: UNDEFINED_ADDRESS, name_index: UNDEFINED_ADDRESS }
     }
 
     /// The message's body.
     pub fn body(&self) -> Vec<u8> {
-        let mut out = vec![0, u8::from(self.tracked)];
+        let mut out = vec![0, u8::from(self.tracked) | u8::from(self.indexed) << 1];
         if self.tracked {
             out.put_u16(self.max_creation);
         }
         out.put_u64(self.heap);
         out.put_u64(self.name_index);
+        if self.indexed {
+            out.put_u64(UNDEFINED_ADDRESS);
+        }
         out
     }
 }

@@ -3,44 +3,40 @@
 use crate::format::FormatError;
 use crate::format::cursor::Cursor;
 use crate::format::fields::Fields;
+use crate::model::hierarchy::{Allocation, FillTime, Storing};
 
 /// Type of the message in an object header.
 pub const KIND: u8 = 0x05;
 
 /// Flag: a value follows.
 const DEFINED: u8 = 0x20;
-/// Fill values are written where the user set one (the library's default).
-const WRITE_IF_SET: u8 = 2 << 2;
-
-/// When libhdf5 allocates a dataset's space.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Allocation {
-    /// With the dataset: required for the implicit chunk index.
-    Early,
-    /// With the first write: the default of contiguous data.
-    Late,
-    /// With each chunk's first write: the default of chunked data.
-    Incremental,
-}
+/// Flag: there is explicitly none.
+const UNDEFINED: u8 = 0x10;
 
 /// A fill value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FillValue<'a> {
     /// One element in file form; `None` for the library's default, zero.
     pub value: Option<&'a [u8]>,
-    /// When space is allocated.
-    pub allocation: Allocation,
+    /// When space is allocated and filled, and whether there is explicitly no value.
+    pub storing: Storing,
 }
 
 impl FillValue<'_> {
     /// The message's body.
     pub fn body(&self) -> Result<Vec<u8>, FormatError> {
-        let allocation = match self.allocation {
+        let allocation = match self.storing.allocation {
             Allocation::Early => 1,
             Allocation::Late => 2,
             Allocation::Incremental => 3,
         };
-        let mut out = vec![3, allocation | WRITE_IF_SET];
+        let time = match self.storing.fill_time {
+            FillTime::Allocation => 0,
+            FillTime::Never => 1,
+            FillTime::IfSet => 2,
+        };
+        let undefined = if self.storing.fill_undefined && self.value.is_none() { UNDEFINED } else { 0 };
+        let mut out = vec![3, allocation | time << 2 | undefined];
         if let Some(value) = self.value {
             let Ok(len) = u32::try_from(value.len()) else {
                 return Err(FormatError::new("fill value message", format!("a value of {} bytes", value.len())));
@@ -59,10 +55,10 @@ pub const OLD_KIND: u8 = 0x04;
 /// A fill value, as a file has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredFill {
-    /// When space is allocated: 1 early, 2 late, 3 with each chunk; 0 where the file does not say.
-    pub allocation: u8,
-    /// When fill values are written: 0 with allocation, 1 never, 2 where the user set one.
-    pub write: u8,
+    /// When space is allocated; `None` where the file does not say.
+    pub allocation: Option<Allocation>,
+    /// When fill values are written.
+    pub write: FillTime,
     /// What it is.
     pub value: StoredFillValue,
 }
@@ -83,7 +79,7 @@ pub fn decode(body: &mut Cursor<'_>) -> Result<StoredFill, FormatError> {
     let version = body.version(1..=3)?;
     let (allocation, write, undefined, defined) = if version == 3 {
         let flags = body.u8()?;
-        (flags & 3, flags >> 2 & 3, flags & 0x10 != 0, flags & DEFINED != 0)
+        (flags & 3, flags >> 2 & 3, flags & UNDEFINED != 0, flags & DEFINED != 0)
     } else {
         (body.u8()?, body.u8()?, false, body.u8()? != 0)
     };
@@ -102,6 +98,18 @@ pub fn decode(body: &mut Cursor<'_>) -> Result<StoredFill, FormatError> {
     } else {
         StoredFillValue::Default
     };
+    let allocation = match allocation {
+        1 => Some(Allocation::Early),
+        2 => Some(Allocation::Late),
+        3 => Some(Allocation::Incremental),
+        _ => None,
+    };
+    let write = match write {
+        0 => FillTime::Allocation,
+        1 => FillTime::Never,
+        2 => FillTime::IfSet,
+        time => return Err(body.bad(format!("fill values written at time {time}"))),
+    };
     Ok(StoredFill { allocation, write, value })
 }
 
@@ -112,5 +120,5 @@ pub fn decode_old(body: &mut Cursor<'_>) -> Result<StoredFill, FormatError> {
         0 => StoredFillValue::Default,
         len => StoredFillValue::Value(body.take(len as usize)?.to_vec()),
     };
-    Ok(StoredFill { allocation: 0, write: 2, value })
+    Ok(StoredFill { allocation: None, write: FillTime::IfSet, value })
 }

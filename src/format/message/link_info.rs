@@ -14,6 +14,8 @@ pub const KIND: u8 = 0x02;
 pub struct LinkInfo {
     /// Links carry their creation order.
     pub tracked: bool,
+    /// That order is said to be indexed, which only links in the header may be: no index is ever written.
+    pub indexed: bool,
     /// The creation order that the next link would get; written where tracked.
     pub max_creation: u64,
     /// Address of the fractal heap.
@@ -25,17 +27,20 @@ pub struct LinkInfo {
 impl LinkInfo {
     /// Links stand in the object header.
     pub fn compact(tracked: bool, max_creation: u64) -> Self {
-        LinkInfo { tracked, max_creation, heap: UNDEFINED_ADDRESS, name_index: UNDEFINED_ADDRESS }
+        LinkInfo { tracked, indexed: false, max_creation, heap: UNDEFINED_ADDRESS, name_index: UNDEFINED_ADDRESS }
     }
 
     /// The message's body.
     pub fn body(&self) -> Vec<u8> {
-        let mut out = vec![0, u8::from(self.tracked)];
+        let mut out = vec![0, u8::from(self.tracked) | u8::from(self.indexed) << 1];
         if self.tracked {
             out.put_u64(self.max_creation);
         }
         out.put_u64(self.heap);
         out.put_u64(self.name_index);
+        if self.indexed {
+            out.put_u64(UNDEFINED_ADDRESS);
+        }
         out
     }
 }
@@ -45,6 +50,8 @@ impl LinkInfo {
 pub struct StoredLinkInfo {
     /// Links carry their creation order.
     pub tracked: bool,
+    /// That order is indexed.
+    pub indexed: bool,
     /// Address of the fractal heap; undefined where links stand in the object header.
     pub heap: u64,
     /// Address of the v2 B-tree of names.
@@ -63,6 +70,6 @@ impl StoredLinkInfo {
         }
         let (heap, name_index) = (body.address()?, body.address()?);
         let order_index = if flags & 0x02 != 0 { body.address()? } else { UNDEFINED_ADDRESS };
-        Ok(StoredLinkInfo { tracked: flags & 0x01 != 0, heap, name_index, order_index })
+        Ok(StoredLinkInfo { tracked: flags & 0x01 != 0, indexed: flags & 0x02 != 0, heap, name_index, order_index })
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod attribute;
 pub mod attribute_info;
+pub mod comment;
 pub mod data_layout;
 pub mod external_files;
 pub mod file_space_info;

@@ -25,7 +25,7 @@ pub struct StoredSuperblock {
     pub base: u64,
     /// Bit 0: open for writing, or not closed since; bit 2: written while others read.
     pub status: u32,
-    /// Address of the file's end, as a writer left it.
+    /// Address of the file's end, as a writer left it; from the base on, like all addresses.
     pub end_of_file: u64,
     /// Address of the root group's object header.
     pub root: u64,
@@ -80,6 +80,10 @@ pub fn decode(bytes: &dyn Bytes) -> Result<StoredSuperblock, FormatError> {
     let mut cursor = Space::new(bytes, position, sizes).cursor(STRUCTURE, 0, len)?;
     let mut found = if version < 2 { old(&mut cursor, version)? } else { new(cursor, version)? };
     found.position = position;
+    // The only address that a writer counts from the start of the file.
+    if found.end_of_file != UNDEFINED_ADDRESS {
+        found.end_of_file = found.end_of_file.saturating_sub(found.base);
+    }
     // Files are put behind other bytes, or cut free of them, without anybody telling them: like libhdf5, the signature's
     // place is believed, not the field.
     found.base = position;

@@ -7,11 +7,12 @@ use crate::format::index::element;
 use crate::format::index::extensible_array::{self, Block, ExtensibleArray};
 use crate::format::index::fixed_array::{self, FixedArray};
 use crate::format::message::data_layout::{self, ChunkIndexKind, Chunked, Contiguous};
-use crate::format::message::fill_value::{self, Allocation, FillValue};
+use crate::format::message::fill_value::{self, FillValue};
 use crate::format::message::filter_pipeline::{self, FilterEntry};
 use crate::format::{UNDEFINED_ADDRESS, dataspace, datatype};
 use crate::model::dataspace::Dataspace;
 use crate::model::datatype::{ByteOrder, Datatype, Integer};
+use crate::model::hierarchy::Allocation;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -222,7 +223,7 @@ fn put_dataset(file: &mut File, space: &Dataspace, allocation: Allocation, layou
     assert_eq!(space_body.len(), dataspace::encoded_len(space));
     let mut type_body = Vec::new();
     datatype::encode(&Datatype::Integer(Integer::standard(4, ByteOrder::Little, true)), &mut type_body).unwrap();
-    let fill = FillValue { value: Some(&FILL.to_le_bytes()), allocation }.body().unwrap();
+    let fill = FillValue { value: Some(&FILL.to_le_bytes()), storing: super::storing(allocation) }.body().unwrap();
     let mut messages = vec![
         message(dataspace::KIND, space_body),
         constant(datatype::KIND, type_body),

@@ -106,7 +106,7 @@ impl File {
             put_link(hash, ids.id(number), out);
         });
         let tracked = links.iter().any(|link| link.creation_order.is_some());
-        let info = LinkInfo { tracked, max_creation: links.len() as u64, heap, name_index };
+        let info = LinkInfo { tracked, indexed: false, max_creation: links.len() as u64, heap, name_index };
         self.header(vec![message(link_info::KIND, info.body()), message(group_info::KIND, group_info::body())])
     }
 
@@ -131,7 +131,8 @@ impl File {
             let (number, hash) = names.name(record).unwrap();
             put_attribute(hash, ids.id(number), 0, number as u32, out);
         });
-        let info = AttributeInfo { tracked: true, max_creation: attributes.len() as u16, heap, name_index };
+        let info =
+            AttributeInfo { tracked: true, indexed: false, max_creation: attributes.len() as u16, heap, name_index };
         message(attribute_info::KIND, info.body())
     }
 

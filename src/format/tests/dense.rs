@@ -87,7 +87,12 @@ fn put_group(file: &mut File, attributes: &[Attribute<'_>], dense: bool) -> u64 
     } else {
         messages.extend(file.compact_attributes(attributes));
     }
-    let header = ObjectHeader { messages, attribute_order_tracked: dense, times: dense.then_some(1_700_000_000) };
+    let header = ObjectHeader {
+        messages,
+        attribute_order_tracked: dense,
+        times: dense.then_some(1_700_000_000),
+        ..ObjectHeader::default()
+    };
     file.put_header(&header)
 }
 

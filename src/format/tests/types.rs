@@ -107,6 +107,7 @@ fn written(datatype: &Datatype) -> String {
         }
         Datatype::Sequence(base) => format!("sequence {}", written(base)),
         Datatype::Array(each) => format!("array {:?} {}", each.dims, written(&each.base)),
+        Datatype::Encoded(each) => format!("{} {}", each.name, each.size),
     }
 }
 
@@ -165,7 +166,10 @@ impl Attributes {
 fn put_dataset(file: &mut File, dims: Vec<u64>, datatype: Message) -> u64 {
     let mut space = Vec::new();
     dataspace::encode(&Dataspace::fixed(dims), &mut space).unwrap();
-    let fill = fill_value::FillValue { value: None, allocation: fill_value::Allocation::Late }.body().unwrap();
+    let fill =
+        fill_value::FillValue { value: None, storing: super::storing(crate::model::hierarchy::Allocation::Late) }
+            .body()
+            .unwrap();
     file.header(vec![
         message(dataspace::KIND, space),
         datatype,

@@ -47,7 +47,7 @@ pub(super) fn attribute(name: &str, datatype: Datatype, dims: &[u64], value: Ele
 }
 
 pub(super) fn object(kind: ObjectKind) -> Object {
-    Object { kind, attributes: Vec::new(), attributes_tracked: false, modified: None }
+    Object { kind, attributes: Vec::new(), attributes_tracked: false, modified: None, details: Default::default() }
 }
 
 pub(super) fn dataset(datatype: Datatype, dims: &[u64], max: &[Option<u64>], chunk: &[u64]) -> Dataset {

@@ -122,7 +122,7 @@ fn hierarchies() -> impl Strategy<Value = Hierarchy> {
         let mut all = vec![object(ObjectKind::Group(Group { links, tracked: false }))];
         all.extend(objects.into_iter().map(|(kind, mut attributes, attributes_tracked, many, modified)| {
             attributes.extend((0..many).map(|n| attribute(&format!("many{n}"), int32(), &[], ints([n as i32]))));
-            Object { kind, attributes, attributes_tracked, modified }
+            Object { kind, attributes, attributes_tracked, modified, details: Default::default() }
         }));
         Hierarchy { objects: all }
     })

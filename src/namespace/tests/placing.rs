@@ -19,7 +19,7 @@ const STRING: usize = 10;
 const STORED: usize = STRING + 4;
 
 fn object(kind: ObjectKind) -> Object {
-    Object { kind, attributes: Vec::new(), attributes_tracked: false, modified: None }
+    Object { kind, attributes: Vec::new(), attributes_tracked: false, modified: None, details: Default::default() }
 }
 
 #[test]

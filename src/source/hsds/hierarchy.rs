@@ -18,7 +18,7 @@ use super::order;
 use super::types;
 use super::walk::{Given, Node, Prepared, Walk};
 use crate::model::datatype::Datatype;
-use crate::model::hierarchy::{Attribute, Dataset, Group, Hierarchy, Object, ObjectId, ObjectKind, TypeUse};
+use crate::model::hierarchy::{Attribute, Dataset, Details, Group, Hierarchy, Object, ObjectId, ObjectKind, TypeUse};
 use crate::model::location::{Bucket, Key};
 use crate::model::name::Name;
 use crate::model::problem::Problem;
@@ -121,7 +121,7 @@ impl Assembler<'_> {
         let attributes = self.attributes(id, document, attributes_tracked);
         let (kind, chunks) = self.kind(id, document, attributes_tracked);
         // Consolidated metadata has no times of change, and what is shown may not depend on where it was read.
-        (Object { kind, attributes, attributes_tracked, modified: None }, chunks)
+        (Object { kind, attributes, attributes_tracked, modified: None, details: Details::default() }, chunks)
     }
 
     fn kind(&mut self, id: ObjectId, document: &Document, tracked: bool) -> (ObjectKind, Option<DatasetChunks>) {

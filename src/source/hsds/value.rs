@@ -146,6 +146,8 @@ impl<'a> Encoder<'a> {
                 let given = text(value.as_str().ok_or_else(|| wrong("text"))?);
                 out.bytes.extend(opaque_bytes(opaque.size, given).ok_or_else(|| wrong("value of its opaque type"))?);
             }
+            // JSON of this schema has no such type.
+            Datatype::Encoded(_) => return Err(wrong("value of its type")),
             Datatype::Compound(compound) => self.compound(compound, value, out)?,
             Datatype::Array(array) => {
                 let dims: Vec<u64> = array.dims.iter().map(|&dim| dim.into()).collect();

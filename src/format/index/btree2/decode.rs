@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{NODE_OVERHEAD, NODE_PREFIX};
-use crate::format::bytes::Space;
+use crate::format::bytes::{Branches, Space};
 use crate::format::cursor::Cursor;
 use crate::format::fields::{CHECKSUM_LEN, width_of};
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
@@ -142,14 +142,15 @@ impl<'a> Walk<'_, 'a> {
             }
             return Ok(());
         };
+        let mut branches = Branches::default();
         for child in 0..=records {
             let (at, count) = (node.address()?, node.uint(self.count_width)?);
             node.skip(below.map_or(0, |below| below.total_width))?;
-            self.node(at, count, level, found)?;
+            branches.ended(self.node(at, count, level, found))?;
             if child < records {
                 found(&self.tree, own.part(record)?)?;
             }
         }
-        Ok(())
+        branches.end()
     }
 }

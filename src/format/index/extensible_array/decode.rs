@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::format::bytes::Space;
+use crate::format::bytes::{Branches, Space};
 use crate::format::cursor::Cursor;
 use crate::format::fields::CHECKSUM_LEN;
 use crate::format::index::element::StoredChunk;
@@ -76,6 +76,7 @@ pub fn chunks(space: &Space<'_>, address: u64, found: &mut dyn FnMut(u64, Stored
     take(&mut block, 0, index_entries.into(), size_width, found)?;
     let mut first = u64::from(index_entries);
     let mut left = data;
+    let mut branches = Branches::default();
     for number in 0..supers {
         let blocks = 1u64 << (number / 2);
         let too_large = || header.fault(Kind::Limit, format!("super block {number}"));
@@ -84,16 +85,17 @@ pub fn chunks(space: &Space<'_>, address: u64, found: &mut dyn FnMut(u64, Stored
         if number < first_super {
             for at in 0..blocks.min(left) {
                 let address = block.address()?;
-                array.data(address, first.saturating_add(at.saturating_mul(each)), each, None, found)?;
+                let first = first.saturating_add(at.saturating_mul(each));
+                branches.ended(array.data(address, first, each, None, found))?;
             }
             left = left.saturating_sub(blocks);
         } else {
             let address = block.address()?;
-            array.super_block(address, first, blocks, each, found)?;
+            branches.ended(array.super_block(address, first, blocks, each, found))?;
         }
         first = first.saturating_add(blocks.saturating_mul(each));
     }
-    Ok(())
+    branches.end()
 }
 
 impl<'a> Array<'_, 'a> {
@@ -135,12 +137,13 @@ impl<'a> Array<'_, 'a> {
         self.start(&mut block, b"EASB")?;
         block.skip(self.offset_width as usize)?;
         let made = block.take(bitmap as usize)?;
+        let mut branches = Branches::default();
         for number in 0..blocks {
             let address = block.address()?;
             let first = first.saturating_add(number.saturating_mul(each));
-            self.data(address, first, each, Some((made, number * pages)), found)?;
+            branches.ended(self.data(address, first, each, Some((made, number * pages)), found))?;
         }
-        Ok(())
+        branches.end()
     }
 
     /// A data block. `made` tells which pages of a super block's data blocks are made, and the number of the first here.
@@ -166,6 +169,7 @@ impl<'a> Array<'_, 'a> {
             return take(&mut block, first, entries, self.size_width, found);
         }
         let page_len = self.page * self.entry + CHECKSUM_LEN as u64;
+        let mut branches = Branches::default();
         for page in 0..pages {
             let bit = made.is_none_or(|(made, from)| {
                 let bit = from + page;
@@ -173,10 +177,11 @@ impl<'a> Array<'_, 'a> {
             });
             if bit {
                 let at = address.saturating_add(len).saturating_add(page.saturating_mul(page_len));
-                let mut body = self.space.cursor(PAGE, at, page_len)?.checked()?;
-                take(&mut body, first.saturating_add(page * self.page), self.page, self.size_width, found)?;
+                let (first, body) = (first.saturating_add(page * self.page), self.space.cursor(PAGE, at, page_len));
+                let taken = body.and_then(|body| take(&mut body.checked()?, first, self.page, self.size_width, found));
+                branches.ended(taken)?;
             }
         }
-        Ok(())
+        branches.end()
     }
 }

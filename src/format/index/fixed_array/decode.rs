@@ -1,6 +1,6 @@
 //! Entries of a fixed array, by their numbers.
 
-use crate::format::bytes::Space;
+use crate::format::bytes::{Branches, Space};
 use crate::format::cursor::Cursor;
 use crate::format::fields::CHECKSUM_LEN;
 use crate::format::index::element::{self, StoredChunk};
@@ -43,6 +43,7 @@ pub fn chunks(space: &Space<'_>, address: u64, found: &mut dyn FnMut(u64, Stored
     start(&mut body, client)?;
     let made = body.rest();
     let page_len = entries(page).ok_or_else(too_many)? + CHECKSUM_LEN as u64;
+    let mut branches = Branches::default();
     for number in 0..pages {
         // Most significant bit first.
         let bit = made.get((number / 8) as usize).is_some_and(|byte| byte & 0x80 >> (number % 8) != 0);
@@ -52,11 +53,11 @@ pub fn chunks(space: &Space<'_>, address: u64, found: &mut dyn FnMut(u64, Stored
         let first = number * page;
         let own = page.min(count - first);
         let at = number.checked_mul(page_len).and_then(|at| at.checked_add(block)?.checked_add(len));
-        let mut body =
-            space.cursor(PAGE, at.ok_or_else(too_many)?, own * u64::from(entry) + CHECKSUM_LEN as u64)?.checked()?;
-        take(&mut body, first, own, size_width, found)?;
+        let page = space.cursor(PAGE, at.ok_or_else(too_many)?, own * u64::from(entry) + CHECKSUM_LEN as u64);
+        let taken = page.and_then(|page| take(&mut page.checked()?, first, own, size_width, found));
+        branches.ended(taken)?;
     }
-    Ok(())
+    branches.end()
 }
 
 fn start(body: &mut Cursor<'_>, client: u8) -> Result<(), FormatError> {

@@ -1,5 +1,7 @@
 //! Layouts of versions 1 to 5.
 
+use std::ops::Range;
+
 use super::{SINGLE_FILTERED, STRUCTURE};
 use crate::format::cursor::Cursor;
 use crate::format::{FormatError, Kind};
@@ -11,8 +13,8 @@ const PLAIN_EDGES: u8 = 0x01;
 /// Where elements are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StoredLayout {
-    /// In the message.
-    Compact(Vec<u8>),
+    /// In the message: these bytes of the file.
+    Compact(Range<u64>),
     /// In one piece.
     Contiguous {
         /// Its address, or undefined.
@@ -83,7 +85,7 @@ pub fn decode(body: &mut Cursor<'_>) -> Result<StoredLayout, FormatError> {
     match body.u8()? {
         0 => {
             let len = body.u16()?.into();
-            Ok(StoredLayout::Compact(body.take(len)?.to_vec()))
+            Ok(StoredLayout::Compact(compact(body, len)?))
         }
         1 => Ok(StoredLayout::Contiguous { address: body.address()?, size: Some(body.length()?) }),
         2 if version == 3 => {
@@ -109,7 +111,7 @@ fn old(body: &mut Cursor<'_>, version: u8) -> Result<StoredLayout, FormatError> 
         0 => {
             body.skip(4 * usize::from(dims))?;
             let len = body.u32()? as usize;
-            Ok(StoredLayout::Compact(body.take(len)?.to_vec()))
+            Ok(StoredLayout::Compact(compact(body, len)?))
         }
         1 => Ok(StoredLayout::Contiguous { address: body.address()?, size: None }),
         2 => {
@@ -120,6 +122,12 @@ fn old(body: &mut Cursor<'_>, version: u8) -> Result<StoredLayout, FormatError> 
         }
         class => Err(body.bad(format!("class {class}"))),
     }
+}
+
+fn compact(body: &mut Cursor<'_>, len: usize) -> Result<Range<u64>, FormatError> {
+    let start = body.position();
+    body.skip(len)?;
+    Ok(start..body.position())
 }
 
 /// Extents of a chunk, and last the bytes of an element.

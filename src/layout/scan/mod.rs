@@ -1,0 +1,281 @@
+//! The way back: bytes of an HDF5 file to a hierarchy, and where each chunk lies.
+//!
+//! A [`Scan`] does no I/O. Each [`step`](Scan::step) reads what is at hand and says which ranges of the file it wants
+//! next; whoever has the file brings them, as many at a time and as far ahead as he likes, and asks again. What is not
+//! at hand of one object keeps none of the others from being read, and of a tree a whole level is asked for at once, so
+//! that the number of rounds is that of structures that lead to one another.
+//!
+//! Nothing is believed. What contradicts itself is a [`Fault`] of one object, link or attribute, with the structure and
+//! the byte; the others are read. What is sound and cannot be shown laid out anew is a fault of kind
+//! [`Unsupported`](Kind::Unsupported): whoever asked may rather show the file as it is.
+
+mod assemble;
+mod dataset;
+mod group;
+mod object;
+mod placement;
+#[cfg(test)]
+mod tests;
+mod types;
+mod values;
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use ::bytes::Bytes as Plain;
+
+pub use placement::{ChunkAt, Place, Placement};
+
+use crate::format::bytes::{Bytes, Space};
+use crate::format::cursor::Cursor;
+use crate::format::message::file_space_info;
+use crate::format::shared_table::{self, SharedTable};
+use crate::format::superblock::decode::StoredSuperblock;
+use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS, object_header, superblock};
+use crate::model::chunk::BadChunk;
+use crate::model::elements::Elements;
+use crate::model::hierarchy::{Hierarchy, ObjectId};
+use crate::model::limits;
+use object::{Context, Draft, Reader};
+use values::Values;
+
+/// Bytes that all values of a file may take beside twice the file itself: what a small file may say many times over.
+const VALUES: u64 = 64 << 20;
+/// Messages of the superblock's extension: a driver of several files, and metadata that were left in a cache's image.
+const DRIVER_INFO: u8 = 0x14;
+const CACHE_IMAGE: u8 = 0x18;
+/// Bit of the status of a superblock of version 3: a writer has it open, or ended without closing it.
+const OPEN_FOR_WRITING: u32 = 1;
+const STRUCTURE: &str = "file";
+
+/// A file, read.
+#[derive(Debug)]
+pub struct Scanned {
+    /// Its objects.
+    pub hierarchy: Hierarchy,
+    /// Where elements lie, by object number; `None` for what is no dataset.
+    pub placements: Vec<Option<Placement>>,
+    /// Its objects by the addresses of their headers.
+    pub addresses: Addresses,
+    /// What cannot be shown.
+    pub faults: Vec<Fault>,
+    /// Facts of the file as a whole.
+    pub facts: FileFacts,
+}
+
+/// Something that cannot be shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// The object, or the nearest one above it that is shown.
+    pub object: ObjectId,
+    /// What of it: `/link`, `@attribute`, or nothing.
+    pub what: String,
+    /// Why.
+    pub error: FormatError,
+}
+
+/// Facts of a file as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileFacts {
+    /// Version of the superblock.
+    pub superblock: u8,
+    /// Bytes before the superblock.
+    pub user_block: u64,
+    /// Bytes of a page, where space is handed out in pages.
+    pub page: Option<u64>,
+    /// All object headers lie before all elements.
+    pub headers_first: bool,
+}
+
+/// Objects by address, with what is needed to read addresses in elements.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    objects: HashMap<u64, ObjectId>,
+    base: u64,
+    sizes: crate::format::bytes::Sizes,
+}
+
+impl Addresses {
+    /// Those of a file without objects.
+    pub fn none() -> Addresses {
+        Addresses { objects: HashMap::new(), base: 0, sizes: crate::format::bytes::Sizes::EIGHT }
+    }
+
+    /// Elements of a chunk of `placement`, whose plain bytes these are. What they lead to is looked for in `file`; an
+    /// error of kind [`Needs`](Kind::Needs) comes with every range of it that is not at hand.
+    pub fn elements(
+        &self,
+        placement: &Placement,
+        plain: &Plain,
+        file: &dyn Bytes,
+    ) -> Result<Elements, (BadChunk, Vec<Range<u64>>)> {
+        let space = Space::new(file, self.base, self.sizes);
+        let mut budget = VALUES.saturating_add(file.len().saturating_mul(2));
+        let count = placement.grid.chunk_elements().unwrap_or(u64::MAX);
+        let mut object = |address| self.objects.get(&address).copied();
+        let data = Cursor::new("chunk", plain, 0, self.sizes);
+        let values = Values::new(&space, &mut object, &mut budget);
+        values.elements(&placement.stored, &placement.datatype, data, count).map_err(|error| {
+            let missing = match error.kind {
+                Kind::Needs(_) => space.take_missing(),
+                _ => Vec::new(),
+            };
+            (BadChunk { at: error.at, reason: format!("{}: {}", error.structure, error.reason) }, missing)
+        })
+    }
+}
+
+/// A scan under way.
+#[derive(Debug, Default)]
+pub struct Scan {
+    start: Option<Start>,
+    /// Addresses of headers still to be read.
+    pending: Vec<u64>,
+    /// Of all that were ever pending.
+    seen: HashSet<u64>,
+    drafts: HashMap<u64, Result<Draft, FormatError>>,
+    /// Numbers given so far whose objects are pending or read.
+    mentioned: usize,
+}
+
+/// What a file begins with.
+#[derive(Debug)]
+struct Start {
+    superblock: StoredSuperblock,
+    page: Option<u64>,
+    context: Context,
+}
+
+impl Scan {
+    /// Reads on with what is at hand of the file. Gives the ranges that are wanted now; none when all is read.
+    ///
+    /// # Errors
+    /// Where the file as a whole cannot be read, or only as it is.
+    pub fn step(&mut self, bytes: &dyn Bytes) -> Result<Vec<Range<u64>>, FormatError> {
+        if self.start.is_none() {
+            match begin(bytes) {
+                Ok(start) => {
+                    self.pend(start.superblock.root);
+                    self.start = Some(start);
+                }
+                Err(error) => return error.needs().map(|range| vec![range.clone()]).ok_or(error),
+            }
+        }
+        let Some(Start { superblock, context, .. }) = &mut self.start else { return Ok(Vec::new()) };
+        let space = Space::new(bytes, superblock.base, superblock.sizes);
+        let mut wanting = Vec::new();
+        loop {
+            while let Some(address) = self.pending.pop() {
+                let budget = context.budget;
+                match (Reader { space: &space, context }).object(address) {
+                    Err(error) if error.needs().is_some() => {
+                        context.budget = budget;
+                        wanting.push(address);
+                    }
+                    Ok(draft) => {
+                        for target in assemble::targets(&draft) {
+                            context.number(target);
+                            if self.seen.insert(target) {
+                                self.pending.push(target);
+                            }
+                        }
+                        self.drafts.insert(address, Ok(draft));
+                    }
+                    failed @ Err(_) => drop(self.drafts.insert(address, failed)),
+                }
+                if self.seen.len() > limits::OBJECTS {
+                    return Err(fault(Kind::Limit, format!("more than {} objects", limits::OBJECTS)));
+                }
+            }
+            // Objects that only references name.
+            if context.numbers.len() > self.mentioned {
+                self.mentioned = context.numbers.len();
+                for &address in context.numbers.keys() {
+                    if self.seen.insert(address) {
+                        self.pending.push(address);
+                    }
+                }
+            }
+            if self.pending.is_empty() {
+                break;
+            }
+        }
+        self.pending = wanting;
+        let missing = space.take_missing();
+        if self.pending.is_empty() { Ok(Vec::new()) } else { Ok(missing) }
+    }
+
+    /// Objects that were read.
+    pub fn objects(&self) -> usize {
+        self.drafts.len()
+    }
+
+    /// What was read, when a step wanted nothing more.
+    ///
+    /// # Errors
+    /// Where the root group cannot be read.
+    pub fn finish(self) -> Result<Scanned, FormatError> {
+        let Some(start) = self.start else { return Err(fault(Kind::Value, "nothing was read of it".to_owned())) };
+        let facts = FileFacts {
+            superblock: start.superblock.version,
+            user_block: start.superblock.base,
+            page: start.page,
+            headers_first: false,
+        };
+        assemble::assemble(start.superblock.root, self.drafts, start.context, facts, start.superblock.sizes)
+    }
+
+    fn pend(&mut self, address: u64) {
+        if self.seen.insert(address) {
+            self.pending.push(address);
+        }
+    }
+}
+
+fn fault(kind: Kind, reason: String) -> FormatError {
+    FormatError { kind, structure: STRUCTURE, at: 0, reason }
+}
+
+/// Superblock and extension, and whether the file can be laid out anew at all.
+fn begin(bytes: &dyn Bytes) -> Result<Start, FormatError> {
+    let superblock = superblock::decode::decode(bytes)?;
+    let unsupported = |reason: &str| Err(fault(Kind::Unsupported, reason.to_owned()));
+    if superblock.version >= 3 && superblock.status & OPEN_FOR_WRITING != 0 {
+        return unsupported("it is open for writing, or was not closed");
+    }
+    let end = superblock.end_of_file.saturating_add(superblock.base);
+    if superblock.end_of_file != UNDEFINED_ADDRESS && end > bytes.len() {
+        return unsupported(&format!("it is cut off: {} bytes of {end}", bytes.len()));
+    }
+    if superblock.driver_info != UNDEFINED_ADDRESS {
+        return unsupported("it is one of several files that make one");
+    }
+    let space = Space::new(bytes, superblock.base, superblock.sizes);
+    let mut start = Start {
+        context: Context {
+            shared: SharedTable::default(),
+            numbers: HashMap::new(),
+            types: HashMap::new(),
+            budget: VALUES.saturating_add(bytes.len().saturating_mul(2)),
+        },
+        page: None,
+        superblock,
+    };
+    if start.superblock.extension != UNDEFINED_ADDRESS {
+        let extension = object_header::decode::decode(&space, start.superblock.extension)?;
+        if extension.find(DRIVER_INFO).is_some() {
+            return unsupported("it is one of several files that make one");
+        }
+        if extension.find(CACHE_IMAGE).is_some() {
+            return unsupported("part of its metadata is an image of a cache");
+        }
+        if let Some(message) = extension.find(shared_table::KIND) {
+            start.context.shared = SharedTable::decode(&space, &mut { message.body })?;
+        }
+        if let Some(message) = extension.find(file_space_info::KIND) {
+            let space = file_space_info::decode(&mut { message.body })?;
+            start.page = space.page_size.filter(|_| space.paged);
+        }
+    }
+    Ok(start)
+}

@@ -1,0 +1,206 @@
+//! HDF5 files of a store, laid out anew: the objects that another source shows as they are, and whose name says that
+//! they are HDF5.
+//!
+//! The metadata of such a file is read when it is opened ([`load`], by the plan of [`reading`]); what it says is
+//! `layout::scan`'s business, and [`chunks`] keeps where elements lie. Their bytes stay where they are. A file that is
+//! no HDF5 file, is damaged as a whole, or holds something that only the file itself can say, is shown as it is, and a
+//! fact says why.
+//!
+//! Below lies the store; beside, the source whose plain objects are looked at, which keeps names and folders to itself.
+
+mod chunks;
+mod load;
+mod reading;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures::stream::{BoxStream, StreamExt};
+
+use super::shelf::Description;
+use super::{Contents, Entry, EntryKind, Fingerprint, Freshness, Source, SourceError, join};
+use crate::model::location::{ETag, Key};
+use crate::store::{Meta, Store, StoreError};
+
+/// How HDF5 files that lie in a store are shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Hdf5Files {
+    /// Laid out anew, but as they are where they are paged with all metadata in front, or hold what cannot be laid out.
+    #[default]
+    Auto,
+    /// Laid out anew, without what cannot be.
+    Relayout,
+    /// As they are.
+    Raw,
+}
+
+/// What names of HDF5 files end in: those of the library, of netCDF and of HDF-EOS. Whether a file is one, its first
+/// bytes say; to look into every object of a folder would cost a request each.
+const SUFFIXES: [&str; 6] = ["h5", "hdf5", "hdf", "he5", "nc", "nc4"];
+/// Files whose keys are remembered from a listing to the opening. Each takes some hundred bytes; a file that was
+/// forgotten costs a few requests more.
+const REMEMBERED: usize = 100_000;
+
+/// Another source, whose HDF5 objects are shown laid out anew.
+pub struct Hdf5Source {
+    inner: Arc<dyn Source>,
+    store: Arc<Store>,
+    files: Hdf5Files,
+    /// Objects behind paths, as they were seen last; `None` for files that the other source describes.
+    seen: Mutex<HashMap<String, Option<Seen>>>,
+}
+
+/// An object that was seen.
+#[derive(Clone, Debug)]
+struct Seen {
+    key: Key,
+    size: u64,
+}
+
+impl Hdf5Source {
+    /// The source `inner` of `store`, its HDF5 objects as `files` says.
+    pub fn over(inner: Arc<dyn Source>, store: Arc<Store>, files: Hdf5Files) -> Hdf5Source {
+        Hdf5Source { inner, store, files, seen: Mutex::default() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<String, Option<Seen>>> {
+        // One map, changed by single calls.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, path: &str, what: Option<Seen>) {
+        let mut seen = self.seen();
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        seen.insert(path.to_owned(), what);
+    }
+
+    /// The entry as it is shown.
+    fn shown(&self, path: &str, entry: Entry) -> Entry {
+        match &entry.kind {
+            EntryKind::Plain { key, size, .. } if self.files != Hdf5Files::Raw && is_named_so(key) => {
+                self.remember(path, Some(Seen { key: key.clone(), size: *size }));
+                Entry { kind: EntryKind::File, ..entry }
+            }
+            // So that opening it asks for nothing more.
+            EntryKind::File if self.files != Hdf5Files::Raw && may_be_so(path) => {
+                self.remember(path, None);
+                entry
+            }
+            _ => entry,
+        }
+    }
+
+    /// The object that is shown at `path`; `None` where what is there is none of these.
+    async fn object(&self, path: &str) -> Result<Option<Seen>, SourceError> {
+        if self.files == Hdf5Files::Raw || !may_be_so(path) {
+            return Ok(None);
+        }
+        if let Some(seen) = self.seen().get(path) {
+            return Ok(seen.clone());
+        }
+        let found = match self.inner.find(path).await? {
+            Some(Entry { kind: EntryKind::Plain { key, size, .. }, .. }) => Some(Seen { key, size }),
+            _ => None,
+        };
+        Ok(found.filter(|seen| is_named_so(&seen.key)))
+    }
+}
+
+#[async_trait]
+impl Source for Hdf5Source {
+    fn list<'a>(&'a self, folder: &'a str) -> BoxStream<'a, Result<Entry, SourceError>> {
+        let entries = self.inner.list(folder);
+        entries.map(move |entry| entry.map(|entry| self.shown(&join(folder, &entry.name), entry))).boxed()
+    }
+
+    async fn find(&self, path: &str) -> Result<Option<Entry>, SourceError> {
+        Ok(self.inner.find(path).await?.map(|entry| self.shown(path, entry)))
+    }
+
+    async fn find_again(&self, path: &str) -> Result<Option<Entry>, SourceError> {
+        let seen = self.seen().get(path).cloned().flatten();
+        if let Some(Seen { key, .. }) = seen {
+            match self.store.head(&key).await {
+                Ok(meta) => {
+                    let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+                    self.remember(path, Some(Seen { key, size: meta.size }));
+                    return Ok(Some(Entry { name, kind: EntryKind::File, modified: Some(meta.modified), owner: None }));
+                }
+                Err(error) if error.is_not_found() => drop(self.seen().remove(path)),
+                Err(error) => return Err(error.into()),
+            }
+            return self.find(path).await;
+        }
+        Ok(self.inner.find_again(path).await?.map(|entry| self.shown(path, entry)))
+    }
+
+    async fn open(&self, path: &str) -> Result<Contents, SourceError> {
+        let Some(Seen { key, size }) = self.object(path).await? else { return self.inner.open(path).await };
+        match load::load(&self.store, &key, size, self.files).await {
+            // Replaced while it was read: what is there now is read from its start.
+            Err(SourceError::Store(StoreError::Changed { .. })) => {
+                load::load(&self.store, &key, size, self.files).await
+            }
+            Err(SourceError::Store(error)) if error.is_not_found() => {
+                // Perhaps something else has the name by now.
+                self.seen().remove(path);
+                match self.object(path).await? {
+                    Some(Seen { key, size }) => load::load(&self.store, &key, size, self.files).await,
+                    None => self.inner.open(path).await,
+                }
+            }
+            loaded => loaded,
+        }
+    }
+
+    async fn describe(&self, path: &str) -> Result<Description, SourceError> {
+        match self.object(path).await? {
+            None => self.inner.describe(path).await,
+            Some(Seen { key, .. }) => {
+                Err(SourceError::Invalid { key, reason: "an HDF5 file describes itself and has no index".to_owned() })
+            }
+        }
+    }
+
+    async fn still_holds(&self, fingerprint: &Fingerprint) -> Result<Freshness, SourceError> {
+        let mut objects = fingerprint.objects.iter();
+        match (objects.next(), objects.next()) {
+            // A file of another schema is read from documents, whose names end otherwise.
+            (Some((key, tag)), None) if is_named_so(key) => match self.store.head(key).await {
+                Ok(meta) if tag.as_ref().is_some_and(|tag| tag.names_same(&identity(&meta))) => {
+                    Ok(Freshness::Unchanged)
+                }
+                Ok(_) => Ok(Freshness::Changed),
+                Err(error) if error.is_not_found() => Ok(Freshness::Gone),
+                Err(error) => Err(error.into()),
+            },
+            _ => self.inner.still_holds(fingerprint).await,
+        }
+    }
+}
+
+/// Whether a key ends like the name of an HDF5 file.
+fn is_named_so(key: &Key) -> bool {
+    let name = key.as_str().rsplit('/').next().unwrap_or_default();
+    let suffix = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, suffix)| suffix);
+    suffix.is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
+}
+
+/// Whether an object with the name of an HDF5 file may be shown at a path. One that lies beside a folder of its name has
+/// another behind it.
+fn may_be_so(path: &str) -> bool {
+    is_named_so(&Key::new(path.strip_suffix("%object").unwrap_or(path)))
+}
+
+/// What tells one state of an object from another: its tag, or where the store gives none, its size and time.
+fn identity(meta: &Meta) -> ETag {
+    meta.etag.clone().unwrap_or_else(|| {
+        let written = meta.modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        ETag::new(format!("W/\"{}-{}\"", meta.size, written.as_millis()))
+    })
+}

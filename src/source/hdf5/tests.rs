@@ -1,0 +1,137 @@
+//! Files of a bucket, found, opened and compared; what is asked for is counted exactly.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+
+use super::*;
+use crate::model::chunk::ChunkSource;
+use crate::model::hierarchy::ObjectId;
+use crate::source::Body;
+use crate::source::hsds::{HsdsSettings, HsdsSource};
+use crate::store::memory::Memory;
+
+/// Groups of the old form, attributes, elements in one piece.
+const OLD: &str = "HDFGroup__h5serv/test/test_files/sample.h5";
+
+/// One dataset, whose chunks went through a filter that nothing here undoes.
+const PACKED: &str = "HDFGroup__hdf5/HDF5Examples/C/H5FLT/tfiles/h5ex_d_blosc2.h5";
+
+fn sample(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hdf5/good");
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+fn source(memory: &Memory, files: Hdf5Files) -> Hdf5Source {
+    let store = Arc::new(memory.store());
+    Hdf5Source::over(Arc::new(HsdsSource::new(store.clone(), HsdsSettings::default())), store, files)
+}
+
+/// Where the first chunk lies that was written.
+fn written(contents: &Contents) -> Option<ChunkSource> {
+    let ids = (0..contents.hierarchy.objects.len() as u32).map(ObjectId);
+    let first = |id| {
+        let grid = &contents.chunks.recipe(id)?.grid;
+        (0..grid.total()).find_map(|number| match contents.chunks.locate(id, &grid.coordinates(number)) {
+            ChunkSource::Fill => None,
+            source => Some(source),
+        })
+    };
+    ids.filter_map(first).next()
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_with_the_names_of_hdf5_files_are_files_and_opened_with_one_request() {
+    let memory = Memory::new(Duration::from_millis(20));
+    memory.put("a/x.h5", sample(OLD));
+    memory.put("a/notes.txt", "words");
+    let source = source(&memory, Hdf5Files::Auto);
+    let mut entries: Vec<Entry> = source.list("a").try_collect().await.unwrap();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(matches!(entries[0].kind, EntryKind::Plain { .. }), "{entries:?}");
+    assert_eq!((entries[1].name.as_str(), &entries[1].kind), ("x.h5", &EntryKind::File));
+    memory.asked();
+    let contents = source.open("a/x.h5").await.unwrap();
+    assert_eq!(memory.asked(), ["GET a/x.h5"]);
+    assert_eq!((&contents.body, contents.problems.len()), (&Body::Hierarchy, 0));
+    let Some(ChunkSource::Range(location, range)) = written(&contents) else { panic!("no range") };
+    assert_eq!(location.key.as_str(), "a/x.h5");
+    assert!(!range.is_empty() && range.end <= sample(OLD).len() as u64, "{range:?}");
+
+    assert_eq!(source.still_holds(&contents.fingerprint).await.unwrap(), Freshness::Unchanged);
+    assert_eq!(memory.asked(), ["HEAD a/x.h5"]);
+    memory.put("a/x.h5", "other bytes");
+    assert_eq!(source.still_holds(&contents.fingerprint).await.unwrap(), Freshness::Changed);
+    memory.remove("a/x.h5");
+    assert_eq!(source.still_holds(&contents.fingerprint).await.unwrap(), Freshness::Gone);
+    assert!(matches!(source.open("a/x.h5").await, Err(SourceError::NotFound { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_hdf5_file_or_is_cut_off_is_shown_as_it_is() {
+    let memory = Memory::new(Duration::from_millis(20));
+    memory.put("classic.nc", "CDF\x01 and so on");
+    memory.put("empty.h5", "");
+    let whole = sample(OLD);
+    memory.put("cut.h5", whole[..whole.len() - 100].to_vec());
+    let source = source(&memory, Hdf5Files::Auto);
+    for (name, size, reason) in [
+        ("classic.nc", 14, "as it is: it is no HDF5 file"),
+        ("empty.h5", 0, "as it is: it is no HDF5 file"),
+        ("cut.h5", whole.len() as u64 - 100, "as it is: it is cut off"),
+    ] {
+        let contents = source.open(name).await.unwrap();
+        let shown = &contents.facts["shown"];
+        assert!(shown.starts_with(reason), "{name}: {shown}");
+        assert!(matches!(&contents.body, Body::Object { size: found, .. } if *found == size), "{:?}", contents.body);
+        assert_eq!(source.still_holds(&contents.fingerprint).await.unwrap(), Freshness::Unchanged, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_undone_is_shown_as_it_is_or_left_out_and_never_taken_for_elements() {
+    let memory = Memory::new(Duration::from_millis(20));
+    memory.put("x.h5", sample(PACKED));
+    let auto = source(&memory, Hdf5Files::Auto).open("x.h5").await.unwrap();
+    assert!(auto.facts["shown"].contains("which is not undone here"), "{:?}", auto.facts);
+    assert!(matches!(auto.body, Body::Object { .. }));
+    let anew = source(&memory, Hdf5Files::Relayout).open("x.h5").await.unwrap();
+    assert_eq!((&anew.body, anew.hierarchy.objects.len()), (&Body::Hierarchy, 1));
+    let [problem] = anew.problems.as_slice() else { panic!("{:?}", anew.problems) };
+    assert!(problem.path.len() > 1 && problem.reason.contains("which is not undone here"), "{problem}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn raw_leaves_everything_as_it_is() {
+    let memory = Memory::new(Duration::from_millis(20));
+    memory.put("x.h5", sample(OLD));
+    let source = source(&memory, Hdf5Files::Raw);
+    let entry = source.find("x.h5").await.unwrap().unwrap();
+    assert!(matches!(entry.kind, EntryKind::Plain { .. }), "{entry:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_of_the_other_source_cost_nothing_more() {
+    let memory = Memory::new(Duration::from_millis(20));
+    memory.put("run.h5/.domain.json", r#"{"root": "g-00000000-00000001-8888-888888-888889"}"#);
+    let (over, alone) = (source(&memory, Hdf5Files::Auto), source(&memory, Hdf5Files::Raw));
+    let mut asked = Vec::new();
+    for source in [&over, &alone] {
+        memory.asked();
+        assert_eq!(source.find("run.h5").await.unwrap().unwrap().kind, EntryKind::File);
+        // Its root is not there; only what is asked for matters.
+        assert!(source.open("run.h5").await.is_err());
+        let mut all = memory.asked();
+        all.sort();
+        asked.push(all);
+    }
+    assert_eq!(asked[0], asked[1]);
+}
+
+#[test]
+fn names_tell_by_their_ends() {
+    let named = |key: &str| is_named_so(&Key::new(key));
+    assert!(["a/b.h5", "b.NC", "x.y.he5", "z.nc4", "s.hdf5"].map(named).iter().all(|named| *named));
+    assert!(!["h5", "a.h5/b", ".h5", "a.h5.txt", "a.json"].map(named).iter().any(|named| *named));
+}

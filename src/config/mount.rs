@@ -213,7 +213,8 @@ impl MountOptions {
     /// How chunks are fetched.
     pub fn fetch(&self) -> FetchSettings {
         let default = FetchSettings::default();
-        FetchSettings { cache: CacheSettings { bytes: self.memory(), ..default.cache }, ..default }
+        let bytes = self.memory() / 4 * memory::QUARTERS;
+        FetchSettings { cache: CacheSettings { bytes, ..default.cache }, ..default }
     }
 
     /// Bytes of memory for everything that grows.

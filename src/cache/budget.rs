@@ -14,6 +14,10 @@ use tokio::sync::Notify;
 
 /// Longer than it takes to hand over what is ready, so that the limit is passed only where everybody waits.
 const STANDSTILL: Duration = Duration::from_millis(100);
+/// So many of them in a row are a standstill though something is being loaded: that may itself wait for what cannot get room,
+/// as chunks that are read ahead wait for the table that says where they lie. A store that is merely slow passes the limit
+/// by one load a second then.
+const STANDSTILLS: u32 = 10;
 
 /// The part of the limit that loads have though everything else be taken. A quarter: readers go on, one after the other.
 const LEAST: u64 = 4;
@@ -91,15 +95,14 @@ impl Budget {
         Reservation { budget: Arc::clone(self), bytes, of }
     }
 
-    /// Room for something that nobody waits for, if there is any and nobody queues for it.
-    pub fn try_reserve_idle(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
-        let _turn = self.turn.try_lock().ok()?;
-        self.try_reserve(bytes)
+    /// Whether somebody waits for room.
+    pub fn is_queued(&self) -> bool {
+        self.turn.try_lock().is_err()
     }
 
     /// Room for something that is about to be loaded. An empty budget has room for anything: what is larger than the
     /// limit is to be had too.
-    fn try_reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+    pub fn try_reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         let mut state = self.lock();
         let loads = state.used - state.elsewhere;
         let fits = loads == 0 || loads.saturating_add(bytes) <= self.room(&state);
@@ -125,6 +128,7 @@ impl Budget {
     /// Room for something that is about to be loaded. `free` lets go of something idle, if there is anything.
     pub async fn reserve(self: &Arc<Self>, bytes: u64, free: impl Fn() -> bool) -> Reservation {
         let _turn = self.turn.lock().await;
+        let mut still = 0;
         loop {
             let released = self.released.notified();
             tokio::pin!(released);
@@ -136,9 +140,12 @@ impl Budget {
             if free() {
                 continue;
             }
-            if tokio::time::timeout(STANDSTILL, released).await.is_err() {
+            if tokio::time::timeout(STANDSTILL, released).await.is_ok() {
+                still = 0;
+            } else {
+                still += 1;
                 let mut state = self.lock();
-                if state.loading == 0 {
+                if state.loading == 0 || still >= STANDSTILLS {
                     tracing::debug!(bytes, used = state.used, limit = self.limit, "everybody waits: past the limit");
                     return self.take(&mut state, bytes, Use::Loading);
                 }

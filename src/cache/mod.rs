@@ -228,21 +228,23 @@ impl<E: Clone + Send + Sync + 'static> PieceCache<E> {
             state.shelf.contains(&id) || state.loading.contains_key(&id) || shared.absent.contains_key(&id)
         };
         loop {
-            {
+            let full = {
                 let mut state = shared.lock();
                 if begun(&state) {
                     return Ahead::Needless;
                 }
                 let ahead = state.shelf.unread_bytes().saturating_add(state.ahead_bytes).saturating_add(bytes);
-                if ahead > shared.budget.limit() / AHEAD_PART {
+                let full = ahead > shared.budget.limit() / AHEAD_PART;
+                if !full && shared.budget.is_queued() {
                     return Ahead::NoRoom;
                 }
-                if let Some(reservation) = shared.budget.try_reserve_idle(bytes) {
+                if !full && let Some(reservation) = shared.budget.try_reserve(bytes) {
                     state.counts.ahead += 1;
                     return Ahead::Started(shared.begin(&mut state, id, bytes, load(reservation)));
                 }
-            }
-            if !shared.free(Shelf::pop_read) {
+                full
+            };
+            if !shared.free(if full { Shelf::pop_forsaken } else { Shelf::pop_oldest }) {
                 return Ahead::NoRoom;
             }
         }

@@ -83,15 +83,34 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
         self.kept.remove(&key).map(|kept| kept.bytes)
     }
 
+    /// Takes out what was used longest ago, whether it was read or only loaded ahead: what was loaded for a reader who has
+    /// left goes before what others have just read.
+    pub fn pop_oldest(&mut self) -> Option<Bytes> {
+        let (read, unread) = (self.read.first_key_value(), self.unread.first_key_value());
+        match (read, unread) {
+            (Some((read, _)), Some((unread, _))) if unread < read => self.pop_unread(),
+            (Some(_), _) => self.pop_read(),
+            (None, _) => None,
+        }
+    }
+
     /// Takes out what was used longest ago: of what was read, else of what was loaded ahead.
     pub fn pop(&mut self) -> Option<Bytes> {
-        self.pop_read().or_else(|| {
-            let (_, key) = self.unread.pop_first()?;
-            let bytes = self.kept.remove(&key)?.bytes;
-            self.unread_bytes -= bytes.len() as u64;
-            self.wasted += bytes.len() as u64;
-            Some(bytes)
-        })
+        self.pop_read().or_else(|| self.pop_unread())
+    }
+
+    fn pop_unread(&mut self) -> Option<Bytes> {
+        let (_, key) = self.unread.pop_first()?;
+        let bytes = self.kept.remove(&key)?.bytes;
+        self.unread_bytes -= bytes.len() as u64;
+        self.wasted += bytes.len() as u64;
+        Some(bytes)
+    }
+
+    /// Takes out what was loaded ahead longest ago, if everything that was read was read since.
+    pub fn pop_forsaken(&mut self) -> Option<Bytes> {
+        let (read, unread) = (self.read.first_key_value()?.0, self.unread.first_key_value()?.0);
+        (unread < read).then(|| self.pop_unread()).flatten()
     }
 
     /// Bytes that were loaded ahead and not asked for yet.

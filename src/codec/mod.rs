@@ -100,7 +100,11 @@ fn undo(step: Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Result
             Some(&first) => Err(CodecError::Unrecognised { first }),
         },
         Decode::BitshuffleLz4 { element } => match raw_len {
-            Some(plain) if stored.len() as u64 == plain => Ok(stored),
+            // Stored as it is, or by chance as long: a compressed chunk begins with its plain length, and decodes.
+            Some(plain) if stored.len() as u64 == plain && !stored.starts_with(&plain.to_be_bytes()) => Ok(stored),
+            Some(plain) if stored.len() as u64 == plain => {
+                Ok(bitshuffle_lz4::decode(&stored, element, bound).map_or(stored, Bytes::from))
+            }
             _ => bitshuffle_lz4::decode(&stored, element, bound).map(Bytes::from),
         },
     }

@@ -219,7 +219,9 @@ fn checked_endpoint(name: &str, url: &str) -> Result<String, ConfigError> {
         return Err(value("(not shown)", "a URL here takes no user and password; see --profile"));
     }
     if host.is_empty() || host.starts_with('/') || host.contains(['?', '#', ' ']) {
-        return Err(value(url, "no URL of a service; it looks like http://HOST:PORT"));
+        // What follows `?` may be a signature.
+        let url = url.split(['?', '#']).next().unwrap_or_default();
+        return Err(value(url, "no URL of a service; it looks like http://HOST:PORT, without anything behind"));
     }
     Ok(url.trim_end_matches('/').to_owned())
 }

@@ -73,7 +73,7 @@ pub fn place(source: &str, root: Option<&str>) -> Result<Place, ConfigError> {
         Some(("file", path)) if path.starts_with('/') => on_disk(source, Path::new(path), root),
         Some((scheme, rest)) if is_scheme(scheme) => match Service::of(source, scheme, rest)? {
             Some(service) => service.place(source, root),
-            None => Err(ConfigError::Scheme { url: source.to_owned(), scheme: scheme.to_owned() }),
+            None => Err(ConfigError::Scheme { url: shown(source), scheme: scheme.to_owned() }),
         },
         _ => on_disk(source, Path::new(source), root),
     }

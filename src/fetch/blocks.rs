@@ -24,7 +24,7 @@ use crate::store::{StoreError, Urgency};
 
 /// Blocks of one read that are asked for at the same time. A kernel read touches two at most; longer reads come from
 /// our own commands.
-const TOGETHER: usize = 8;
+pub(super) const TOGETHER: usize = 8;
 
 impl Fetcher {
     /// Plain bytes of a chunk that is read in blocks; `None` where chunks of this recipe are read whole.
@@ -49,8 +49,10 @@ impl Fetcher {
         let (fetcher, of) = (Arc::clone(self), Arc::clone(file));
         self.cache.load_ahead(file.piece(id, PiecePart::Block(number)), size, move |reserved| {
             Box::pin(async move {
+                // As for chunks: not while the table needs room.
+                let reserved = Some(reserved).filter(|_| !of.is_behind_table(id));
                 let found = fetcher.resolve(&of, id).await.map_err(Missing::Failed)?;
-                fetcher.loading_block(&of, id, found, range, Some(reserved)).await
+                fetcher.loading_block(&of, id, found, range, reserved).await
             })
         })
     }

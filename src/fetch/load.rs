@@ -73,6 +73,8 @@ impl Fetcher {
     ) -> BoxFuture<'static, Loaded> {
         let (fetcher, file) = (Arc::clone(self), Arc::clone(file));
         Box::pin(async move {
+            // Nobody holds room while waiting for what needs room itself: the table that says where the chunk lies.
+            let reserved = reserved.filter(|_| !file.is_behind_table(id));
             let found = fetcher.resolve(&file, id).await.map_err(Missing::Failed)?;
             fetcher.load_found(&file, id, found, form, reserved).await
         })
@@ -90,10 +92,17 @@ impl Fetcher {
         if matches!(found, Found::Nowhere) {
             return Err(Missing::Absent);
         }
+        let room = file.room(id, form.framing.as_ref());
         let reserved = match reserved {
             Some(reserved) => reserved,
-            None => self.cache.reserve(file.room(id, form.framing.as_ref())).await,
+            None => self.cache.reserve(room).await,
         };
+        // A range may be longer than what it is to become.
+        let longer = match &found {
+            Found::Range(_, range) => range.end.saturating_sub(range.start).saturating_sub(room),
+            _ => 0,
+        };
+        let _more = (longer > 0).then(|| self.cache.hold(longer));
         self.load_here(file, id, found, form).await.map(|bytes| cache::reserved(bytes, reserved))
     }
 

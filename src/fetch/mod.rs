@@ -187,6 +187,14 @@ impl FileChunks {
         FetchError::TooLarge { chunk: Box::new(self.name(id)), size, limit: limits::DECODED_CHUNK_BYTES }
     }
 
+    /// Whether a chunk table is asked where the chunk lies.
+    fn is_behind_table(&self, id: ChunkId) -> bool {
+        let Some(recipe) = self.map.recipe(id.dataset).filter(|recipe| id.number < recipe.grid.total()) else {
+            return false;
+        };
+        matches!(self.map.locate(id.dataset, &recipe.grid.coordinates(id.number)), ChunkSource::Table { .. })
+    }
+
     /// Bytes that loading a chunk takes: what is stored, what becomes of it where that is something else, and what is held of
     /// it on the way.
     fn room(&self, id: ChunkId, framing: Option<&Framing>) -> u64 {
@@ -296,6 +304,7 @@ impl Fetcher {
     ) -> Result<Result<Elements, BadChunk>, FetchError> {
         let size = plain.len() as u64;
         let mut beside = Extents::new(file.map.container().map_or(0, |container| container.size));
+        let mut before = Vec::new();
         loop {
             let (map, bytes) = (Arc::clone(&file.map), plain.clone());
             let work = move || (map.elements_beside(id.dataset, bytes, &beside), beside);
@@ -308,23 +317,38 @@ impl Fetcher {
                     ranges
                 }
             };
-            let before = beside.held();
-            self.beside(file, id, ranges, &mut beside).await?;
-            if beside.held() == before {
+            // What was brought is not asked for again, unless it is not to be had.
+            if ranges == before {
                 return Err(file.outside(id, "values that lie nowhere in the file".to_owned()));
             }
+            before.clone_from(&ranges);
+            self.beside(file, id, ranges, &mut beside).await?;
         }
     }
 
-    /// A chunk, whole, that a reader will want: of one that is kept in blocks nothing is read.
+    /// Brings a chunk here that a reader will want, and tells how many plain bytes it has; `None` where nothing was ever
+    /// written.
     ///
     /// # Errors
     /// As [`Fetcher::chunk`].
-    pub async fn warm(self: &Arc<Self>, file: &Arc<FileChunks>, id: ChunkId) -> Result<Plain, FetchError> {
-        if self.in_blocks(file.recipe(id)?).is_some() {
-            return Ok(Plain::Absent);
+    pub async fn warm(self: &Arc<Self>, file: &Arc<FileChunks>, id: ChunkId) -> Result<Option<u64>, FetchError> {
+        let Some(len) = self.in_blocks(file.recipe(id)?) else {
+            return Ok(match self.chunk(file, id, None).await? {
+                Plain::Bytes(bytes) => Some(bytes.len() as u64),
+                Plain::Absent => None,
+            });
+        };
+        // A few blocks at a time, as a read of that many bytes asks for them.
+        let step = self.settings.block.max(1).saturating_mul(blocks::TOGETHER as u64);
+        let mut start = 0;
+        while start < len {
+            let end = start.saturating_add(step).min(len);
+            if self.chunk(file, id, Some(start..end)).await? == Plain::Absent {
+                return Ok(None);
+            }
+            start = end;
         }
-        self.chunk(file, id, None).await
+        Ok(Some(len))
     }
 
     /// Counts bytes that somebody else keeps as held, for as long as what is returned lives.

@@ -24,21 +24,35 @@ const PAGE: u64 = 16 << 10;
 const PAGES: u8 = 2;
 /// Chunks whose pages are counted.
 const COUNTED: usize = 4096;
+/// Pages elsewhere after which a chunk counts as one that nobody has come back to.
+const FORGOTTEN: u64 = 64;
 
 /// How many pages of which chunks a version has had.
 #[derive(Debug, Default)]
-pub(super) struct Paged(Mutex<HashMap<ChunkId, u8>>);
+pub(super) struct Paged(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    /// Pages of a chunk, and the number of the last among all.
+    chunks: HashMap<ChunkId, (u8, u64)>,
+    pages: u64,
+}
 
 impl Paged {
     /// Whether one more page may be had of this chunk.
     fn may(&self, id: ChunkId) -> bool {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.len() >= COUNTED && !counted.contains_key(&id) {
-            counted.clear();
+        let Counted { chunks, pages } = &mut *counted;
+        *pages += 1;
+        if chunks.len() >= COUNTED && !chunks.contains_key(&id) {
+            chunks.clear();
         }
-        let pages = counted.entry(id).or_default();
-        *pages = pages.saturating_add(1);
-        *pages <= PAGES
+        let (count, last) = chunks.entry(id).or_default();
+        if *pages - *last > FORGOTTEN {
+            *count = 0;
+        }
+        (*count, *last) = (count.saturating_add(1), *pages);
+        *count <= PAGES
     }
 }
 

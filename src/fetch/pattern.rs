@@ -257,11 +257,13 @@ impl Stream {
     /// What is to be asked for now: as many chunks ahead as were touched, from [`FIRST`] up to `room`.
     fn wishes(&mut self, counts: &[u64], room: usize) -> Vec<u64> {
         let mut wishes = Vec::new();
-        if !self.sure {
+        let ahead = self.run.max(FIRST).min(room);
+        // Some at a time: looking for them means going past those that were asked for.
+        if !self.sure || self.asked.len() * 4 > ahead * 3 {
             return wishes;
         }
         let mut at = self.at.clone();
-        for _ in 0..self.run.max(FIRST).min(room) {
+        for _ in 0..ahead {
             if !self.step(counts, &mut at) {
                 break;
             }

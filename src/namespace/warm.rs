@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 
 use super::{Content, Namespace, Version};
-use crate::fetch::{FileChunks, Plain};
+use crate::fetch::FileChunks;
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::hierarchy::ObjectId;
 use crate::model::hyperslab::Hyperslab;
@@ -73,18 +73,15 @@ impl Namespace {
             version.mark_read();
         }
         let framing = version.image().and_then(|image| image.framing(dataset));
+        let fill = version.image().and_then(|image| image.fill_element(dataset));
         let load = |number| async move {
             let id = ChunkId { dataset, number };
             match framing {
                 Some(framing) => {
-                    let stored = self.fetcher.stored(chunks, id, framing, None).await;
+                    let stored = self.fetcher.stored(chunks, id, framing, fill).await;
                     stored.map(|bytes| Some(bytes.len() as u64))
                 }
-                None => match self.fetcher.warm(chunks, id).await {
-                    Ok(Plain::Bytes(bytes)) => Ok(Some(bytes.len() as u64)),
-                    Ok(Plain::Absent) => Ok(None),
-                    Err(error) => Err(error),
-                },
+                None => self.fetcher.warm(chunks, id).await,
             }
         };
         let mut warmed = Warmed { chunks: numbers.len() as u64, ..Warmed::default() };

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::cache::disk::{DiskCache, Place, Record};
 use crate::config::IndexPlace;
@@ -33,7 +34,7 @@ pub async fn of(
     let own = disk.map(|disk| Arc::new(Disk(Arc::clone(disk))) as Arc<dyn Shelf>);
     let given: Option<Arc<dyn Shelf>> = match given {
         None => None,
-        Some(IndexPlace::Folder(folder)) => Some(Arc::new(Folder(folder.clone()))),
+        Some(IndexPlace::Folder(folder)) => Some(Arc::new(Folder::at(folder.clone()))),
         Some(IndexPlace::Store(bucket)) => Some(Arc::new(Stored(Store::open_with(bucket, settings).await?))),
     };
     Ok(Shelves { own, given })
@@ -88,7 +89,22 @@ fn path_of(domain: &Location) -> Option<String> {
 
 /// A folder of this machine.
 #[derive(Debug)]
-struct Folder(PathBuf);
+struct Folder {
+    path: PathBuf,
+    /// Held until the folder has answered, though nobody waits any more: one that hangs takes no more threads than this.
+    readers: Arc<Semaphore>,
+}
+
+impl Folder {
+    fn at(path: PathBuf) -> Folder {
+        Folder { path, readers: Arc::new(Semaphore::new(READERS)) }
+    }
+}
+
+/// Reads of a folder at a time.
+const READERS: usize = 4;
+/// How long an index in a folder is waited for: it only serves to save requests.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl Shelf for Folder {
@@ -98,16 +114,18 @@ impl Shelf for Folder {
     }
 
     async fn get(&self, domain: &Location) -> Option<Bytes> {
-        let path = self.0.join(path_of(domain)?);
+        let path = self.path.join(path_of(domain)?);
+        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.readers).acquire_owned()).await.ok()?.ok()?;
         let read = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             let fits = std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
             fits.then(|| std::fs::read(&path).ok()).flatten()
         });
-        read.await.ok().flatten().map(Bytes::from)
+        tokio::time::timeout(PATIENCE, read).await.ok()?.ok().flatten().map(Bytes::from)
     }
 
     async fn put(&self, domain: &Location, description: Bytes) -> Result<(), String> {
-        let path = path_of(domain).map(|path| self.0.join(path)).ok_or("no path can have its name")?;
+        let path = path_of(domain).map(|path| self.path.join(path)).ok_or("no path can have its name")?;
         let written = tokio::task::spawn_blocking(move || {
             write(&path, &description).map_err(|error| format!("{}: {error}", path.display()))
         });
@@ -180,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn a_folder_keeps_one_description_of_each_file() {
         let dir = tempfile::tempdir().unwrap();
-        let shelf = Folder(dir.path().join("not/there/yet"));
+        let shelf = Folder::at(dir.path().join("not/there/yet"));
         let (one, other) = (domain("s3://b", "x/.domain.json"), domain("s3://b", "y/.domain.json"));
         assert_eq!(shelf.get(&one).await, None);
         for bytes in [&b"first"[..], b"second"] {

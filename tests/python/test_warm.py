@@ -4,14 +4,17 @@ import json
 import os
 import random
 import subprocess
+import zlib
 
 import conftest
 import h5py
 import mounting
+import numpy as np
 import pytest
+import writer
 from servers.gate import Gate
 from servers.s3 import S3, flags
-from test_read_ahead import AT_ONCE, chunks, stored
+from test_read_ahead import AT_ONCE, F32, chunks, stored
 
 
 def warm(*arguments, code=0):
@@ -102,3 +105,18 @@ def test_a_program_asks_by_itself(mount):
         os.getxattr(file, "user.h5mount.grid./else")
     # Names that ask for something are not among those that are listed.
     assert not [name for name in os.listxattr(file) if "warm" in name]
+
+
+def test_a_fill_value_is_what_it_was(tmp_path):
+    """With filters as they are stored, what was never written is the fill value after warming as well as before."""
+    bucket = writer.Bucket(tmp_path / "bucket")
+    domain = writer.Domain(bucket, "data.h5")
+    deflate = [{"class": "H5Z_FILTER_DEFLATE", "id": 1, "level": 6, "name": "deflate"}]
+    number = domain.dataset("data", F32, (64, 64), (16, 64), filters=deflate, fillValue=-9999.0)
+    domain.chunk(number, (1, 0), zlib.compress(np.ones((16, 64), "f4").tobytes()))
+    domain.write()
+    with mounting.mounted(bucket.folder, "--filters", "stored", folder=tmp_path) as point:
+        assert "4 chunks" in warm(point / "data.h5")
+        with h5py.File(point / "data.h5") as file:
+            values = file["data"][()]
+        assert (values[16:32] == 1).all() and (values[:16] == -9999).all() and (values[32:] == -9999).all()

@@ -148,18 +148,15 @@ impl DiskCache {
             return None;
         }
         let (shelves, place) = (Arc::clone(&self.shelves), place.of(&self.shelves.origin));
-        let readers = Arc::clone(&self.readers);
-        let found = tokio::time::timeout(PATIENCE, async move {
-            let permit = readers.acquire_owned().await.ok()?;
-            let found = tokio::task::spawn_blocking(move || {
-                // Held until the disk has answered, though nobody waits any more.
-                let _permit = permit;
-                shelves.read(&place)
-            });
-            found.await.ok().flatten()
+        // Many at a time wait for each other, which says nothing of the disk.
+        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.readers).acquire_owned()).await.ok()?.ok()?;
+        let found = tokio::task::spawn_blocking(move || {
+            // Held until the disk has answered, though nobody waits any more.
+            let _permit = permit;
+            shelves.read(&place)
         });
-        match found.await {
-            Ok(found) => found,
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(found) => found.ok().flatten(),
             Err(_) => {
                 *self.late() = Some(tokio::time::Instant::now());
                 self.shelves.complain("it takes longer to read than the store would", None);

@@ -126,6 +126,15 @@ impl Placement {
         Ok(steps)
     }
 
+    /// As [`steps`](Self::steps) for a chunk that all filters were applied to but those that nothing here undoes: a chunk
+    /// that is read was not put through these.
+    pub fn usual_steps(&self) -> Vec<Decode> {
+        let undone = self.filters.iter().filter_map(|filter| step(filter, self.stored.size));
+        let mut steps: Vec<Decode> = undone.collect();
+        steps.reverse();
+        steps
+    }
+
     /// A filter that some chunk went through and that nothing here undoes.
     pub(super) fn not_undone(&self) -> Option<String> {
         let masks = match &self.place {
@@ -159,8 +168,12 @@ impl Placement {
             _ => true,
         };
         let ids: Vec<u16> = self.filters.iter().map(|filter| filter.id).collect();
+        // What is presented says that bytes of one element of the type are put together.
+        let usual = |filter: &StoredFilter| {
+            filter.id != id::SHUFFLE || filter.values.first().is_none_or(|size| *size == self.stored.size)
+        };
         match ids[..] {
-            _ if !untouched || self.plain_edges => StoredForm::Other,
+            _ if !untouched || self.plain_edges || !self.filters.iter().all(usual) => StoredForm::Other,
             [id::DEFLATE] => StoredForm::Zlib { shuffled: false },
             [id::SHUFFLE, id::DEFLATE] => StoredForm::Zlib { shuffled: true },
             _ => StoredForm::Other,

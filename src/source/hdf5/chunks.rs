@@ -23,8 +23,7 @@ impl Hdf5Chunks {
         let recipe = |placement: &Placement| ChunkRecipe {
             grid: placement.grid.clone(),
             raw_len: Some(placement.raw_len),
-            // Of a filter that is not undone here no chunk is read; the file says so.
-            decode: Pipeline { steps: placement.steps(0).unwrap_or_default() },
+            decode: Pipeline { steps: placement.usual_steps() },
         };
         let datasets = placements.into_iter().map(|placement| {
             placement.map(|placement| {

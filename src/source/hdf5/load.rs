@@ -84,6 +84,13 @@ async fn begin<'a>(store: &'a Store, key: &'a Key, size: u64) -> Result<Reading<
         Some(object) => object.meta.clone(),
         None => store.head(key).await?,
     };
+    let object = match object {
+        None if meta.size > 0 => {
+            let tag = meta.etag.as_ref().filter(|tag| tag.is_strong());
+            Some(store.get_range(key, 0..meta.size.min(HEAD), tag).await?)
+        }
+        object => object,
+    };
     let mut held = Extents::new(meta.size);
     if let Some(object) = object {
         held.put(0, object.bytes);

@@ -130,7 +130,9 @@ impl HsdsSource {
     pub(super) async fn load_file(&self, path: &str) -> Result<(Domain, Id, Loaded), SourceError> {
         let waiting = self.waiting();
         let key = key::domain(&self.path_in_store(path));
-        let (domain, held) = tokio::join!(self.domain(path, &waiting), self.held(&key));
+        let held = tokio::time::timeout(SUMMARY_PATIENCE, self.held(&key));
+        let (domain, held) = tokio::join!(self.domain(path, &waiting), held);
+        let held = held.unwrap_or_default();
         self.load_of(path, domain?, Before::May(held.map(Box::new)), &waiting).await
     }
 

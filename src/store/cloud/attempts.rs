@@ -297,7 +297,7 @@ impl Cloud {
                 let foreign = service.dialect.foreign(&answer);
                 if let Some(reason) = foreign {
                     let error = StoreError::Garbled { location: location(), reason };
-                    return Err(Failure { then: self.after_a_stranger(), ..Failure::damaged(error) });
+                    return Err(Failure { then: self.after_a_stranger(asked), ..Failure::damaged(error) });
                 }
                 self.meet();
                 match made {
@@ -331,7 +331,9 @@ impl Cloud {
                     }
                     Err(error) => {
                         let reason = told(&error);
-                        Err(Failure::damaged(StoreError::Garbled { location: location(), reason }))
+                        let failure = Failure::damaged(StoreError::Garbled { location: location(), reason });
+                        // It may have been written.
+                        Err(if asked == Asked::WriteIf { Failure { then: Then::Stop, ..failure } } else { failure })
                     }
                 }
             }
@@ -347,9 +349,10 @@ impl Cloud {
 
     /// What helps where somebody else answered in the service's stead. A service that has answered before is behind a proxy
     /// that has trouble for a moment; one that nobody has met is not there, and whoever has just named it waits to be told.
-    fn after_a_stranger(&self) -> Then {
+    fn after_a_stranger(&self, asked: Asked) -> Then {
         let just_named = self.first_deadline < Duration::MAX;
-        match just_named && !self.met.load(Ordering::Relaxed) {
+        // A write on a condition may have been done behind the stranger, and would then meet itself.
+        match asked == Asked::WriteIf || just_named && !self.met.load(Ordering::Relaxed) {
             true => Then::Stop,
             false => Then::Again(Fault::Cut),
         }
@@ -395,7 +398,7 @@ impl Cloud {
                 let reason = answer.status_line();
                 (StoreError::Forbidden { location, denial: Denial::Rights, reason }, Then::Stop)
             }
-            Meaning::Foreign(reason) => (StoreError::Garbled { location, reason }, self.after_a_stranger()),
+            Meaning::Foreign(reason) => (StoreError::Garbled { location, reason }, self.after_a_stranger(asked)),
             Meaning::Barred(reason) => (StoreError::Unreachable { location, reason }, Then::Stop),
             Meaning::Unable(reason) | Meaning::Failed(reason) => (StoreError::Failed { location, reason }, Then::Stop),
         };

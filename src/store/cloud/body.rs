@@ -26,6 +26,10 @@ use crate::store::{Get, Object, StoreError};
 /// it: 1.7 s of a core for a gigabyte.
 const DIGESTED: usize = 64 << 10;
 
+/// Bytes from which on an answer that came in one part is handed on as it is. A smaller one is copied: with it goes all that
+/// the HTTP library read into at the time, up to 400 KiB.
+const ALONE: usize = 256 << 10;
+
 /// What the entity tags of a bucket turned out to be. They look alike where they are no digests: of objects that are
 /// encrypted with a key of their own, or of services that make them up.
 #[derive(Debug, Default)]
@@ -239,7 +243,7 @@ impl Cloud {
                     return Err((Failure { error, then, unsaid: false, gained: false }, bytes));
                 }
             };
-            if bytes.is_empty() && part.len() == wanted {
+            if bytes.is_empty() && part.len() == wanted && wanted >= ALONE {
                 // One part is all of it: no copy.
                 self.weather.note(Awaited::Part, longest);
                 return Ok(part);

@@ -24,9 +24,12 @@ use crate::store::{Denial, Get, StoreError, Urgency};
 const BELIEVED: Duration = Duration::from_secs(1);
 /// Folders of which an object is remembered: as many as datasets of some large files; 20 MB at most.
 const FOLDERS: usize = 100_000;
-/// Segments of the folder of a dataset, `db/<root>/d/<dataset>`. Chunks may lie deeper, and then what lies in this folder
-/// is of their dataset; what lies above it is not, and policies may well grant the one and not the other.
+/// Segments of the folder of a dataset, `db/<root>/d/<dataset>`, from `db` on; the store may begin below a prefix. Chunks may
+/// lie deeper, and then what lies in this folder is of their dataset; what lies above it is not, and policies may well
+/// grant the one and not the other.
 const DATASET: usize = 4;
+/// The first of them.
+const FIRST: &str = "db";
 
 /// What to do about a refusal in a bucket that may not be listed.
 const REMEDY: &str = "this bucket may not be listed, and then it also refuses what is not there: permit listing it, or \
@@ -72,7 +75,8 @@ impl Granted {
             if let Some(known) = keys.get(scope).filter(|known| *known != key) {
                 return Some(known.clone());
             }
-            if scope.split('/').count() <= DATASET {
+            let below = scope.split('/').rev().position(|segment| segment == FIRST);
+            if below.is_none_or(|below| below < DATASET) {
                 return None;
             }
             scope = scope.rsplit_once('/')?.0;
@@ -148,7 +152,8 @@ impl Cloud {
             && !granted
         {
             tracing::debug!(%error, "what was granted before is refused now: nothing is taken for missing");
-            if error.is_not_found() {
+            // Where listing is denied, what was deleted is refused as well.
+            if error.is_not_found() || is_refused(error) {
                 memory.forget(known);
             }
         }
@@ -174,15 +179,48 @@ impl Cloud {
 /// What objects of one dataset have in common: their folder. Without folders, as in the first schema
 /// (`<hash>-<kind>-<id>`, chunks with `_<index>` behind), their id.
 fn scope(key: &Key) -> &str {
-    match key.as_str().rsplit_once('/') {
-        Some((folder, _)) => folder,
-        None => {
-            let id = key.as_str().splitn(3, '-').nth(2).unwrap_or(key.as_str());
+    let (folder, name) =
+        key.as_str().rsplit_once('/').map_or((None, key.as_str()), |(folder, name)| (Some(folder), name));
+    let mut parts = name.splitn(3, '-');
+    let (hash, kind, id) = (parts.next(), parts.next(), parts.next());
+    let hashed = hash.is_some_and(|hash| hash.len() == 5 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    match (folder, id) {
+        (_, Some(id)) if hashed && kind.is_some_and(|kind| kind.len() == 1) => {
             id.split_once('_').map_or(id, |(id, _)| id)
         }
+        (Some(folder), _) => folder,
+        (None, _) => name,
     }
 }
 
 fn is_refused(error: &StoreError) -> bool {
     matches!(error, StoreError::Forbidden { denial: Denial::Rights, .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(key: &str) -> Granted {
+        let granted = Granted::default();
+        granted.note(&Key::new(key));
+        granted
+    }
+
+    #[test]
+    fn what_is_granted_is_evidence_for_its_own_dataset_below_any_prefix() {
+        for prefix in ["", "a/", "a/b/"] {
+            let key = |rest: &str| Key::new(format!("{prefix}{rest}"));
+            let of_root = granted(key("db/R/.group.json").as_str());
+            assert_eq!(of_root.beside(&key("db/R/d/E/0_0")), None, "{prefix}");
+            assert_eq!(of_root.beside(&key("db/R/d/E/.dataset.json")), None, "{prefix}");
+            let of_dataset = granted(key("db/R/d/E/.dataset.json").as_str());
+            assert_eq!(of_dataset.beside(&key("db/R/d/E/0_0")), Some(key("db/R/d/E/.dataset.json")));
+            assert_eq!(of_dataset.beside(&key("db/R/d/E/part/0_0")), Some(key("db/R/d/E/.dataset.json")));
+            assert_eq!(of_dataset.beside(&key("db/R/d/F/0_0")), None);
+            let first = granted(key("01234-d-5f00").as_str());
+            assert_eq!(first.beside(&key("abcde-c-5f00_0_0")), Some(key("01234-d-5f00")));
+            assert_eq!(first.beside(&key("abcde-c-5f01_0_0")), None);
+        }
+    }
 }

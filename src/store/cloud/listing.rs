@@ -65,6 +65,9 @@ const AZURE: Names = Names {
     empty: b"<EnumerationResults><Blobs></Blobs></EnumerationResults>",
 };
 
+/// Says in a page of S3 that there are more.
+const TRUNCATED: &str = "IsTruncated";
+
 impl Page {
     /// The page in `document`.
     ///
@@ -73,7 +76,7 @@ impl Page {
     pub fn parse(document: &[u8]) -> Result<Page, String> {
         let mut page = Page::default();
         let mut names = None::<&Names>;
-        let (mut fault, mut entry) = (None::<String>, Entry::default());
+        let (mut fault, mut entry, mut truncated) = (None::<String>, Entry::default(), false);
         walk(document, |step| {
             let (path, text) = match step {
                 Step::Open([root]) => {
@@ -103,11 +106,18 @@ impl Page {
                 page.folders.push(text.to_owned());
             } else if name == names.next && path.len() == 2 {
                 page.next = Some(text.to_owned()).filter(|token| !token.is_empty());
+            } else if name == TRUNCATED && path.len() == 2 {
+                truncated = text.trim() == "true";
             }
         })?;
         match (names, fault) {
             (None, _) => Err("not a list of keys".to_owned()),
             (Some(_), Some(fault)) => Err(fault),
+            (Some(_), None) if truncated && page.next.is_none() => {
+                Err("a page that is not the last, with nothing to ask for the next by: the service does not know version 2 \
+                     of listings"
+                    .to_owned())
+            }
             (Some(_), None) => Ok(page),
         }
     }

@@ -96,26 +96,32 @@ impl Container {
         let answer = self.transport.send(request, PATIENCE).await.map_err(CredentialsError::provider_error)?;
         let status = answer.status();
         if !status.is_success() {
-            return Err(CredentialsError::provider_error(format!("{} answers {status}", self.url)));
+            return Err(CredentialsError::provider_error(format!("{} answers {status}", self.shown())));
         }
         // Not serde's own words: they may quote what was read, and that is a secret.
         let answer: Answer = serde_json::from_slice(answer.body())
-            .map_err(|_| CredentialsError::provider_error(format!("{} answers no credentials", self.url)))?;
+            .map_err(|_| CredentialsError::provider_error(format!("{} answers no credentials", self.shown())))?;
         let until = match &answer.expiration {
             None => None,
             Some(text) => Some(
                 DateTime::from_str(text, Format::DateTimeWithOffset)
                     .map_err(|error| error.to_string())
                     .and_then(|time| time.try_into().map_err(|error| format!("{error}")))
-                    .map_err(|error| CredentialsError::provider_error(format!("{}: {error}", self.url)))?,
+                    .map_err(|error| CredentialsError::provider_error(format!("{}: {error}", self.shown())))?,
             ),
         };
         let Answer { access_key_id, secret_access_key, token, .. } = answer;
         Ok(Credentials::new(access_key_id, secret_access_key, token, until, "container"))
     }
 
+    /// Where it is asked: the path may be what authorises whoever asks.
+    fn shown(&self) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("http", &self.url));
+        format!("{scheme}://{}", rest.split(['/', '?']).next().unwrap_or_default())
+    }
+
     fn wrong(&self, reason: &str) -> CredentialsError {
-        CredentialsError::invalid_configuration(format!("{}: {reason}", self.url))
+        CredentialsError::invalid_configuration(format!("{}: {reason}", self.shown()))
     }
 }
 

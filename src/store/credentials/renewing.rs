@@ -21,8 +21,8 @@ use crate::store::Denial;
 /// How long before their end credentials are renewed beside the requests. The machine's role has new ones five minutes
 /// before the old end; earlier there is nothing to be had.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
-/// How long before their end nobody is given them any more. A request repeats for up to 30 s with one signature's
-/// credentials, and clocks differ by some seconds.
+/// How long before their end nobody is given them any more. A request is signed anew each time it is
+/// repeated, and one signature is good for minutes: what is left to bridge are clocks that differ, and a slow answer.
 const LEAST: Duration = Duration::from_secs(60);
 /// Between two searches beside the requests: a place that has nothing newer yet is asked ten times in five minutes.
 const PAUSE: Duration = Duration::from_secs(30);

@@ -1,0 +1,51 @@
+"""HDF5 files made here, laid out anew by a mount and read through it."""
+
+import contextlib
+import os
+
+import h5py
+import mounting
+import numpy as np
+import pytest
+
+
+@pytest.fixture(name="shown")
+def mounted(tmp_path):
+    """A folder, and where its files are shown."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+
+    def show(name):
+        point = stack.enter_context(mounting.mounted(folder, folder=tmp_path))
+        assert os.getxattr(point / name, "user.h5mount.shown") == b"laid out anew"
+        return point / name
+
+    with contextlib.ExitStack() as stack:
+        yield folder, show
+
+
+def test_strings_whose_heaps_fill_many_blocks(shown):
+    """One chunk of 30,000 strings, whose heaps lie across many blocks of 256 KiB."""
+    folder, show = shown
+    strings = np.array(["%05d %s" % (n, "x" * (n % 61)) for n in range(30_000)], dtype=object)
+    with h5py.File(folder / "strings.h5", "w") as file:
+        file.create_dataset("names", data=strings, dtype=h5py.string_dtype(), chunks=(30_000,))
+        file.create_dataset("small", data=strings[:50], dtype=h5py.string_dtype())
+    with h5py.File(show("strings.h5"), "r") as file:
+        assert (file["names"].asstr()[()] == strings).all()
+        assert (file["small"].asstr()[()] == strings[:50]).all()
+
+
+def test_chunks_of_several_megabytes_here_and_there(shown):
+    """Large chunks, filtered and not, whole and by the byte."""
+    folder, show = shown
+    values = np.random.default_rng(3).integers(0, 1000, (4, 1500, 1000)).astype("f4")
+    with h5py.File(folder / "maps.h5", "w", libver="latest") as file:
+        file.create_dataset("plain", data=values, chunks=(1, 1500, 1000))
+        file.create_dataset("gz", data=values, chunks=(1, 500, 1000), compression="gzip", shuffle=True, fletcher32=True)
+        file.create_dataset("whole", data=values)
+    with h5py.File(show("maps.h5"), "r") as file:
+        for name in ("plain", "gz", "whole"):
+            assert file[name][2, 700, 33] == values[2, 700, 33]
+            assert (file[name][:, 10, 10] == values[:, 10, 10]).all()
+            assert (file[name][()] == values).all()

@@ -96,6 +96,8 @@ pub struct DiskCache {
     shelves: Arc<Shelves>,
     orders: Mutex<Sender<Order>>,
     readers: Arc<Semaphore>,
+    /// Reads that the disk has answered.
+    answered: AtomicU64,
     /// When the disk last took too long.
     late: Mutex<Option<tokio::time::Instant>>,
 }
@@ -139,7 +141,7 @@ impl DiskCache {
         let (orders, received) = channel();
         keeper::start(Arc::clone(&shelves), settings.bytes, disk, received);
         let readers = Arc::new(Semaphore::new(AT_ONCE));
-        DiskCache { shelves, orders: Mutex::new(orders), readers, late: Mutex::default() }
+        DiskCache { shelves, orders: Mutex::new(orders), readers, answered: AtomicU64::new(0), late: Mutex::default() }
     }
 
     /// What is kept of `place`.
@@ -148,21 +150,36 @@ impl DiskCache {
             return None;
         }
         let (shelves, place) = (Arc::clone(&self.shelves), place.of(&self.shelves.origin));
-        // Many at a time wait for each other, which says nothing of the disk.
-        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.readers).acquire_owned()).await.ok()?.ok()?;
+        // Many at a time wait for each other, which says nothing of the disk as long as it answers some of them.
+        let before = self.answered.load(Ordering::Relaxed);
+        let Ok(permit) = tokio::time::timeout(PATIENCE, Arc::clone(&self.readers).acquire_owned()).await else {
+            if self.answered.load(Ordering::Relaxed) == before {
+                self.give_up();
+            }
+            return None;
+        };
+        let permit = permit.ok()?;
         let found = tokio::task::spawn_blocking(move || {
             // Held until the disk has answered, though nobody waits any more.
             let _permit = permit;
             shelves.read(&place)
         });
         match tokio::time::timeout(PATIENCE, found).await {
-            Ok(found) => found.ok().flatten(),
+            Ok(found) => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+                found.ok().flatten()
+            }
             Err(_) => {
-                *self.late() = Some(tokio::time::Instant::now());
-                self.shelves.complain("it takes longer to read than the store would", None);
+                self.give_up();
                 None
             }
         }
+    }
+
+    /// Leaves the disk alone for a while.
+    fn give_up(&self) {
+        *self.late() = Some(tokio::time::Instant::now());
+        self.shelves.complain("it takes longer to read than the store would", None);
     }
 
     /// Keeps a record, unless the disk has enough to do already. Nobody waits for it.

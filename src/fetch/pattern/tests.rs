@@ -85,7 +85,8 @@ fn wheels_are_learned_as_they_turn_over() {
 fn readers_who_take_turns_are_told_apart() {
     let order = (0..100).flat_map(|step| [step, 300 + step, 900 - step]);
     let shared = walk(&[1000], 64, order);
-    assert_eq!(shared.wasted, 3 * 64);
+    // What was asked for ahead of each of the three when they stopped.
+    assert!((3 * 48..=3 * 64).contains(&shared.wasted), "{}", shared.wasted);
     assert!(shared.trips < 20, "{}", shared.trips);
 }
 

@@ -56,7 +56,7 @@ pub enum ConfigError {
     /// No store around it.
     #[error(
         "{path}: not in an HSDS store: neither it nor a folder above it holds `db/`. Name the store's top folder with \
-         --store-root (stores written by HSDS before version 0.5 need that)"
+         --store-root (stores written by HSDS before version 0.5 need that, and so do folders of HDF5 files: name the folder)"
     )]
     NoStore {
         /// As typed.

@@ -16,7 +16,7 @@ def mounted(tmp_path):
     folder.mkdir()
 
     def show(name):
-        point = stack.enter_context(mounting.mounted(folder, folder=tmp_path))
+        point = stack.enter_context(mounting.mounted(folder, "--store-root", folder, folder=tmp_path))
         assert os.getxattr(point / name, "user.h5mount.shown") == b"laid out anew"
         return point / name
 

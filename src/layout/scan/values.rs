@@ -1,6 +1,6 @@
 //! Element values: bytes of a file to the model's form, with everything that heaps hold of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -22,6 +22,8 @@ pub(super) struct Values<'s, 'a> {
     space: &'s Space<'a>,
     /// Heap collections that were read.
     collections: BTreeMap<u64, StoredCollection<'a>>,
+    /// Those whose bytes are not at hand yet: each is asked for once, not once for each of its objects.
+    awaited: BTreeSet<u64>,
     /// The object with its header at an address; `None` where it is none of the file's.
     object: &'s mut dyn FnMut(u64) -> Option<ObjectId>,
     /// Bytes that values may still take: elements may share one heap object, so that a small file could ask for much.
@@ -35,7 +37,14 @@ impl<'s, 'a> Values<'s, 'a> {
         object: &'s mut dyn FnMut(u64) -> Option<ObjectId>,
         budget: &'s mut u64,
     ) -> Self {
-        Values { space, collections: BTreeMap::new(), object, budget, branches: Branches::default() }
+        Values {
+            space,
+            collections: BTreeMap::new(),
+            awaited: BTreeSet::new(),
+            object,
+            budget,
+            branches: Branches::default(),
+        }
     }
 
     /// `count` elements of type `stored`, which the model has as `datatype`. More bytes may follow in `data`.
@@ -185,10 +194,16 @@ impl<'s, 'a> Values<'s, 'a> {
         if heap == 0 || heap == UNDEFINED_ADDRESS {
             return Ok(None);
         }
+        if self.awaited.contains(&heap) {
+            return Ok(None);
+        }
         if !self.collections.contains_key(&heap) {
             match decode::decode(self.space, heap) {
                 Ok(collection) => drop(self.collections.insert(heap, collection)),
-                Err(error) => return self.branches.ended(Err(error)).map(|()| None),
+                Err(error) => {
+                    self.awaited.insert(heap);
+                    return self.branches.ended(Err(error)).map(|()| None);
+                }
             }
         }
         let collection = self.collections.get(&heap);

@@ -210,6 +210,13 @@ impl<E: Clone + Send + Sync + 'static> PieceCache<E> {
         waiting.result().await
     }
 
+    /// Notes that `bytes` of a piece go to a reader. Once all have gone it is wanted less than anything else that is here.
+    pub fn handed(&self, id: PieceId, bytes: u64) {
+        let gone = self.shared.lock().shelf.handed(&id, bytes);
+        // Outside the lock.
+        drop(gone);
+    }
+
     /// Whether the piece is here or coming.
     pub fn here(&self, id: PieceId) -> bool {
         let state = self.shared.lock();

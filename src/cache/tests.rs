@@ -213,3 +213,23 @@ async fn what_others_keep_leaves_less_room_but_a_quarter() {
     drop((held, more));
     assert_eq!(cache.budget().used(), 2000 + 2 * ENTRY);
 }
+
+#[tokio::test]
+async fn what_was_handed_over_goes_first_and_is_kept_in_small_number() {
+    let cache = cache(1 << 30);
+    for number in 0..10u64 {
+        load(&cache, number, 8 << 20).await;
+        // Half of the first, so that it is still wanted.
+        cache.handed(piece(number), if number == 0 { 4 << 20 } else { 8 << 20 });
+    }
+    // 64 MiB of what was handed over, and the first.
+    let here: Vec<u64> = (0..10).filter(|number| cache.here(piece(*number))).collect();
+    assert_eq!(here, [0, 2, 3, 4, 5, 6, 7, 8, 9]);
+    // Read again it counts from the beginning.
+    assert!(!load(&cache, 9, 8 << 20).await);
+    cache.handed(piece(9), 4 << 20);
+    while cache.kept() > 2 {
+        assert!(cache.shared.free(Shelf::pop));
+    }
+    assert!(cache.here(piece(0)) && cache.here(piece(9)));
+}

@@ -100,6 +100,7 @@ impl Fetcher {
                 let piece = file.piece(id, PiecePart::Block(number));
                 let load = || self.loading_block(file, id, found.clone(), range.clone(), None);
                 let bytes = self.cache.get_or_load(piece, load).await?;
+                self.cache.handed(piece, want.end.min(range.end).saturating_sub(want.start.max(range.start)));
                 let inside = want.start.max(range.start) - range.start..want.end.min(range.end) - range.start;
                 slice(&bytes, &inside).ok_or_else(|| {
                     let reason = format!("block {number} has {} bytes", bytes.len());

@@ -286,6 +286,9 @@ impl Fetcher {
             Err(Missing::Absent) => return Ok(Plain::Absent),
             Err(Missing::Failed(error)) => return Err(error),
         };
+        if let Some(want) = &want {
+            self.cache.handed(piece, want.end.saturating_sub(want.start));
+        }
         let want = want.unwrap_or(0..bytes.len() as u64);
         slice(&bytes, &want)
             .map(Plain::Bytes)

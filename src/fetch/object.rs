@@ -130,6 +130,7 @@ impl Fetcher {
                 Err(Missing::Failed(error)) => return Err(error),
                 Err(Missing::Absent) => return Err(FetchError::Stale { location: object.location.clone() }),
             };
+            self.cache.handed(piece, want.end.min(range.end).saturating_sub(want.start.max(range.start)));
             let inside = want.start.max(range.start) - range.start..want.end.min(range.end) - range.start;
             let part = slice(&bytes, &inside).ok_or_else(|| FetchError::Stale { location: object.location.clone() })?;
             if part.len() as u64 == want.end - want.start {

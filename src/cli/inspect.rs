@@ -50,8 +50,13 @@ impl Opened {
     pub async fn open_into(source: &SourceArgs) -> Result<(Opened, Option<String>), Failed> {
         // On disk a look at the folders tells.
         if let Some((file, inside)) = into_file(&source.source) {
-            let source = SourceArgs { source: file, ..source.clone() };
-            return Ok((Opened::open(&source).await?, Some(inside)));
+            let opened = Opened::open(&SourceArgs { source: file, ..source.clone() }).await?;
+            return match opened.kind {
+                EntryKind::File | EntryKind::Unclear => Ok((opened, Some(inside))),
+                EntryKind::Folder | EntryKind::Plain { .. } => {
+                    Err(ServiceError::NotFound { place: source.source.clone() }.into())
+                }
+            };
         }
         let place = source.place()?;
         let (settings, keep) = (source.store(&place)?, source.keep()?);

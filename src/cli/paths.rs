@@ -15,7 +15,9 @@ pub fn into_file(source: &str) -> Option<(String, String)> {
     }
     let file = path.ancestors().skip(1).find(|above| above.exists())?;
     let inside = path.strip_prefix(file).ok()?.to_str()?;
-    file.join(key::domain("").as_str()).is_file().then(|| (file.display().to_string(), format!("/{inside}")))
+    // A folder has a description too, if it is one of HSDS; what is there tells them apart.
+    let may_be_one = file.is_file() || file.join(key::domain("").as_str()).is_file();
+    may_be_one.then(|| (file.display().to_string(), format!("/{inside}")))
 }
 
 /// Why a path leads to no object of the file.

@@ -124,6 +124,13 @@ impl Warm {
             let reason = "has too many datasets to warm them all: name those that are needed";
             return Err(Failed::new(Exit::Usage, format!("{}: {reason}", self.file.display())));
         }
+        if list.is_empty() {
+            let reason = match self.file.is_dir() {
+                true => "is a folder: name a file in it",
+                false => "has no datasets with data, or is shown as it is: what is read of it is fetched ahead anyway",
+            };
+            return Err(Failed::new(Exit::Usage, format!("{}: {reason}", self.file.display())));
+        }
         Ok(list.lines().map(str::to_owned).collect())
     }
 
@@ -266,10 +273,7 @@ fn read(file: &Path, name: &str) -> Result<Option<String>, Failed> {
     match xattr::get(file, name) {
         Ok(value) => Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned())),
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(None),
-        Err(error) => {
-            let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::Usage } else { Exit::Source };
-            Err(Failed::new(exit, format!("{}: {error}", file.display())))
-        }
+        Err(error) => Err(Failed::new(Exit::Source, format!("{}: {error}", file.display()))),
     }
 }
 

@@ -389,3 +389,23 @@ def test_check_names_faults_in_the_same_order_from_run_to_run(stores, tmp_path):
                              ("s3://bucket/home/admin/hand.h5", s3.flags(server.endpoint))):
             runs = [told("check", place, *reach)[1]["faults"] for _ in range(3)]
             assert len(runs[0]) > 20 and runs[0] == runs[1] == runs[2]
+
+
+@pytest.mark.parametrize("command", ["ls", "info", "check"])
+def test_a_name_that_is_not_there(command, stores):
+    """Is told so, however deep it is and whatever lies above it."""
+    for name in ("home/admin/nope", "home/nope.h5", "home/admin/nope/x/y"):
+        done = h5mount(command, stores["1.0.2"] / name)
+        assert done.returncode == 3, (name, done.stdout[:300])
+        assert "nope" in done.stderr
+
+
+def test_ls_of_a_group_of_an_hdf5_file(tmp_path):
+    """On disk, as in a bucket; below a file that is none there is nothing."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["group/data"] = numpy.arange(10)
+    done = h5mount("ls", "--store-root", tmp_path, tmp_path / "a.h5/group")
+    assert done.returncode == 0 and "data" in done.stdout, done.stderr
+    (tmp_path / "notes.txt").write_text("x", encoding="ascii")
+    done = h5mount("ls", "--store-root", tmp_path, tmp_path / "notes.txt/group")
+    assert done.returncode == 3, done.stdout

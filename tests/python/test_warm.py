@@ -130,3 +130,9 @@ def test_a_fill_value_is_what_it_was(tmp_path, interpreters):
         done = subprocess.run([interpreters["3.16"], "-c", FILLED, point / "data.h5"], capture_output=True, text=True,
                               timeout=60, check=False)
         assert done.stdout == "True\n", done.stderr[-2000:]
+
+
+def test_what_has_no_datasets_is_told(mount):
+    """A folder, and a file that is no HDF5."""
+    point, _, _ = mount
+    assert "is a folder" in warm(point, code=2)

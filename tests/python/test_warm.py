@@ -133,6 +133,6 @@ def test_a_fill_value_is_what_it_was(tmp_path, interpreters):
 
 
 def test_what_has_no_datasets_is_told(mount):
-    """A folder, and a file that is no HDF5."""
+    """A folder has none."""
     point, _, _ = mount
-    assert "is a folder" in warm(point, code=2)
+    assert "is a folder" in warm(point / ".", code=2)

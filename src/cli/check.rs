@@ -1,16 +1,15 @@
 //! `h5mount check`: reads and decodes everything, and names what cannot be.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::pin::pin;
 use std::sync::Arc;
 
 use clap::Args;
 use futures::{StreamExt, stream};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::inspect::{Found as Entry, Opened, bytes, counted, plain, print, print_json, run};
+use super::inspect::{Found as Entry, Opened, bar, bytes, counted, plain, print, print_json, run};
 use super::paths::Paths;
 use super::stored::{self, Stored, datasets};
 use super::{Exit, Failed, LogOptions, SourceArgs};
@@ -83,7 +82,7 @@ impl Check {
             let mut checker = Checker {
                 opened: &opened,
                 report: Report { source: opened.place.to_string(), ..Report::default() },
-                bar: bar(),
+                bar: bar(0, "{bar:30} {pos}/{len} chunks  {elapsed}  {wide_msg}"),
                 lines: !self.json,
             };
             let files: Vec<Entry> = opened
@@ -129,18 +128,6 @@ impl Check {
             Ok(exit)
         })
     }
-}
-
-/// Progress, where a person looks at it.
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    if !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} chunks  {elapsed}  {wide_msg}") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 struct Checker<'a> {

@@ -13,7 +13,7 @@ use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::fetch::{FetchError, FileChunks, Found};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::hierarchy::{Hierarchy, ObjectKind};
-use crate::model::hyperslab::{Hyperslab, TouchedChunk};
+use crate::model::hyperslab::{self, Hyperslab, TouchedChunk};
 use crate::source::{Body, EntryKind};
 use crate::store::StoreError;
 
@@ -154,10 +154,7 @@ struct Subject {
 impl Subject {
     /// Reads `/dset[selection]`. A dataset whose own name ends with `]` needs a selection after it.
     fn find(hierarchy: &Hierarchy, text: &str) -> Result<Subject, Failed> {
-        let (path, selection) = match text.rfind('[') {
-            Some(at) if text.trim_end().ends_with(']') => text.split_at(at),
-            _ => (text, ""),
-        };
+        let (path, selection) = hyperslab::split(text);
         let path = path.trim_end();
         let id = resolve(hierarchy, path).map_err(|astray| match astray {
             Astray::Outside { file, path: there } => {

@@ -1,12 +1,9 @@
 //! `h5mount index`: writes what describes each file as one object, from which it opens in one step.
 
-use std::io::IsTerminal;
-
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::inspect::{Opened, bytes, counted, plain, print, print_json, run};
+use super::inspect::{Opened, bar, bytes, counted, plain, print, print_json, run};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::service::shelves;
 use crate::source::EntryKind;
@@ -73,7 +70,7 @@ impl Index {
             let found = opened.everything().await?;
             let files = found.iter().filter(|found| matches!(found.kind(), EntryKind::File | EntryKind::Unclear));
             let files: Vec<&str> = files.map(|found| found.path.as_str()).collect();
-            let bar = bar(files.len() as u64);
+            let bar = bar(files.len() as u64, "{bar:30} {pos}/{len} files {wide_msg}");
             let mut report = Report { source: opened.place.to_string(), ..Report::default() };
             for file in files {
                 bar.set_message(plain(file));
@@ -167,17 +164,4 @@ async fn index(opened: &Opened, file: &str, folder: Option<&str>) -> Told {
         },
         Err(reason) => none(reason, true),
     }
-}
-
-/// A bar of files, on a terminal only.
-fn bar(files: u64) -> ProgressBar {
-    let target = match std::io::stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(Some(files), target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} files {wide_msg}") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -1,10 +1,11 @@
 //! What the commands that look into a store without mounting it share: starting up, walking through folders, printing.
 
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use futures::TryStreamExt;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::paths::into_file;
@@ -36,6 +37,19 @@ pub struct Opened {
     pub kind: EntryKind,
     /// The folder that the house's source begins at.
     folder: String,
+}
+
+/// Progress on `total` of something, where a person looks at it.
+pub fn bar(total: u64, template: &str) -> ProgressBar {
+    let target = match io::stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(Some(total), target);
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
 }
 
 impl Opened {

@@ -4,19 +4,17 @@
 //! list of points becomes numbers of chunks, a few hundred at a time, so that progress can be shown.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::inspect::{bytes, counted, plain, print, print_json};
+use super::inspect::{bar, bytes, counted, plain, print, print_json};
 use super::{Exit, Failed, LogOptions, start_log};
 use crate::model::grid::Grid;
-use crate::model::hyperslab::Hyperslab;
+use crate::model::hyperslab::{self, Hyperslab};
 
 /// Flags of `warm`.
 #[derive(Debug, Args)]
@@ -135,10 +133,7 @@ impl Warm {
     }
 
     fn wish(&self, selection: &str) -> Result<Wish, Failed> {
-        let (path, slab) = match selection.rfind('[') {
-            Some(at) if selection.trim_end().ends_with(']') => selection.split_at(at),
-            _ => (selection, ""),
-        };
+        let (path, slab) = hyperslab::split(selection);
         let (path, grid) = self.grid(path)?;
         let slab = Hyperslab::parse(slab, grid.dims())
             .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", plain(slab))))?;
@@ -196,7 +191,8 @@ impl Warm {
 
     /// Asks the mount for all of them.
     fn warm(&self, wishes: &[Wish]) -> Result<Sum, Failed> {
-        let bar = bar(wishes.iter().map(|wish| wish.chunks.len() as u64).sum());
+        let chunks = wishes.iter().map(|wish| wish.chunks.len() as u64).sum();
+        let bar = bar(chunks, "{bar:30} {pos}/{len} chunks  {elapsed}");
         let questions: Vec<_> = wishes.iter().flat_map(questions).collect();
         let (next, sum) = (AtomicUsize::new(0), Mutex::new(Ok(Sum::default())));
         std::thread::scope(|scope| {
@@ -275,18 +271,6 @@ fn read(file: &Path, name: &str) -> Result<Option<String>, Failed> {
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(None),
         Err(error) => Err(Failed::new(Exit::Source, format!("{}: {error}", file.display()))),
     }
-}
-
-/// Progress, where a person looks at it.
-fn bar(chunks: u64) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(chunks), ProgressDrawTarget::stderr());
-    if !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} chunks  {elapsed}") {
-        bar.set_style(style);
-    }
-    bar
 }
 
 #[cfg(test)]

@@ -93,6 +93,15 @@ enum Term {
     Rest,
 }
 
+/// What is in brackets at the end of `text`, brackets included, and what stands before: a path and a part of what it leads
+/// to. Nothing is in brackets where none end the text.
+pub fn split(text: &str) -> (&str, &str) {
+    match text.rfind('[') {
+        Some(at) if text.trim_end().ends_with(']') => text.split_at(at),
+        _ => (text, ""),
+    }
+}
+
 impl Hyperslab {
     /// The whole array.
     pub fn all(dims: &[u64]) -> Hyperslab {

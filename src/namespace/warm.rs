@@ -12,7 +12,7 @@ use super::{Content, Namespace, Version};
 use crate::fetch::FileChunks;
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::hierarchy::ObjectId;
-use crate::model::hyperslab::Hyperslab;
+use crate::model::hyperslab::{self, Hyperslab};
 
 /// Chunks of one wish; more are asked for by several.
 pub const MOST: usize = 1 << 16;
@@ -118,10 +118,7 @@ fn wanted(chunks: &FileChunks, wish: &str) -> Result<(ObjectId, Vec<u64>), Strin
         }
         return Ok((id, numbers.into_iter().collect()));
     }
-    let (path, selection) = match wish.rfind('[') {
-        Some(at) if wish.ends_with(']') => wish.split_at(at),
-        _ => (wish, ""),
-    };
+    let (path, selection) = hyperslab::split(wish);
     let (id, recipe) = find(path)?;
     let slab = Hyperslab::parse(selection, recipe.grid.dims()).map_err(|error| format!("{selection}: {error}"))?;
     if slab.chunk_count(&recipe.grid).is_none_or(|count| count > MOST as u64) {

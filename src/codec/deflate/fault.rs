@@ -47,6 +47,13 @@ pub(super) fn explain(stored: &[u8], bound: u64) -> CodecError {
 
 /// Follows a stream from its header to its checksum.
 fn follow(bits: &mut Bits<'_>, bound: u64) -> Result<(), Stop> {
+    header(bits)?;
+    blocks(bits, bound)?;
+    bits.align();
+    bits.skip(CHECKSUM)
+}
+
+fn header(bits: &mut Bits<'_>) -> Result<(), Stop> {
     let Some(&[method, flags]) = bits.bytes.first_chunk::<HEADER>() else { return Err(Stop::Ends) };
     if method & 0x0f != super::METHOD || method >> 4 > 7 || !u16::from_be_bytes([method, flags]).is_multiple_of(31) {
         return Err(Stop::Bad("no header of a zlib stream"));
@@ -54,7 +61,10 @@ fn follow(bits: &mut Bits<'_>, bound: u64) -> Result<(), Stop> {
     if flags & 0x20 != 0 {
         return Err(Stop::Bad("it asks for a dictionary"));
     }
-    bits.at = 8 * HEADER as u64;
+    bits.skip(8 * HEADER as u64)
+}
+
+fn blocks(bits: &mut Bits<'_>, bound: u64) -> Result<(), Stop> {
     let mut made = 0;
     loop {
         let last = bits.take(1)? == 1;
@@ -76,11 +86,9 @@ fn follow(bits: &mut Bits<'_>, bound: u64) -> Result<(), Stop> {
             _ => return Err(Stop::Bad("a block of no known kind")),
         }
         if last {
-            break;
+            return Ok(());
         }
     }
-    bits.align();
-    bits.skip(CHECKSUM)
 }
 
 fn stored_block(bits: &mut Bits<'_>, made: &mut u64, bound: u64) -> Result<(), Stop> {
@@ -296,7 +304,7 @@ mod tests {
             prop_assert_eq!(error, CodecError::Truncated { what: WHAT, at: end as u64, need: 1 });
         }
 
-        /// What is followed to its end is what libdeflate inflates, but for the checksum; so no damage is taken for another.
+        /// What is followed to its end is what libdeflate inflates; so no damage is taken for another.
         #[test]
         fn faults_are_those_of_libdeflate(
             plain in plain(),
@@ -309,15 +317,17 @@ mod tests {
                 stored[at] ^= 1 << bit;
             }
             let bound = 3 * plain.len() as u64 + 300;
-            let followed = follow(&mut Bits { bytes: &stored, at: 0 }, bound);
+            let mut bits = Bits { bytes: &stored, at: 0 };
+            let begun = header(&mut bits);
+            let followed = blocks(&mut bits, bound);
             let mut room = vec![0; bound as usize];
             match inflate_into(&stored, &mut room) {
-                Ok(_) => prop_assert!(followed.is_ok()),
+                Ok(_) => prop_assert!(begun.is_ok() && followed.is_ok()),
                 Err(Room::TooSmall) => prop_assert!(followed.is_err()),
+                // The blocks apart: damaged ones may end so late that the checksum is cut off.
                 Err(Room::NoMatter) => {
-                    let inner = libdeflater::Decompressor::new().deflate_decompress(&stored[2..], &mut room);
-                    let header = matches!(followed, Err(Stop::Bad("no header of a zlib stream" | "it asks for a dictionary")));
-                    prop_assert!(header || followed.is_ok() == inner.is_ok());
+                    let inner = libdeflater::Decompressor::new().deflate_decompress(&stored[HEADER..], &mut room);
+                    prop_assert!(begun.is_err() || followed.is_ok() == inner.is_ok());
                 }
             }
         }

@@ -9,6 +9,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests" / "python")]
 
+import kernel  # noqa: E402
 import measures  # noqa: E402
 import table  # noqa: E402
 import world  # noqa: E402
@@ -17,13 +18,14 @@ from stores import Stores  # noqa: E402
 
 RESULTS = ROOT / "target" / "bench" / "results.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
+ROWS = {**measures.ROWS, "settings": kernel.settings}
 
 
 def arguments():
     """What was asked for."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures h5mount beside what people use today.")
     parser.add_argument("--quick", action="store_true", help="smaller stores: less than four minutes")
-    parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(measures.ROWS), help="these rows: %(choices)s")
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=list(ROWS), help="these rows: %(choices)s")
     parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md from the results of the last full run")
     return parser.parse_args()
 
@@ -52,8 +54,8 @@ def main():
     begun = time.monotonic()
     with world.World(ROOT / "target" / "release") as surroundings:
         contenders = Contenders(surroundings, Stores(RESULTS.parent, size))
-        for name in asked.only or measures.ROWS:
-            row = measured(measures.ROWS[name], contenders)
+        for name in asked.only or ROWS:
+            row = measured(ROWS[name], contenders)
             row["name"] = name
             results["rows"].append(row)
             print("\n".join(table.lines(row)), flush=True)

@@ -2,6 +2,7 @@
 //!
 //! Above stands `cli`; every other room is below. What a command needs of a store without mounting it is [`open`].
 
+pub mod allocator;
 pub mod background;
 pub mod mountpoint;
 mod notify;

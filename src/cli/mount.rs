@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Exit, Failed, start_log, store_settings};
 use crate::config::{self, ConfigError, LogOptions, MountOptions};
-use crate::service::{self, KeepSettings, MountSettings, background};
+use crate::service::{self, KeepSettings, MountSettings, allocator, background};
 use crate::store::StoreSettings;
 use crate::telemetry::{self, Kept, Output};
 
@@ -68,6 +68,7 @@ impl Mount {
         let options = self.stated()?;
         let log = log.clone().or(options.log.clone());
         let settings = settings(options.clone())?;
+        allocator::follow(options.memory());
         let kept = if copy { begin_kept(&log, &options)? } else { None };
         if kept.is_none() {
             // In the background only what is wrong is told while the shell still waits.

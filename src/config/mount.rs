@@ -218,7 +218,7 @@ impl MountOptions {
     }
 
     /// Bytes of memory for everything that grows.
-    fn memory(&self) -> u64 {
+    pub fn memory(&self) -> u64 {
         memory::limit(self.cache.memory_limit)
     }
 

@@ -27,6 +27,26 @@ with h5py.File(sys.argv[1], "r") as file:
 print(repr(total))
 """
 
+SCATTERED = """
+import concurrent.futures, os, random, sys
+import h5py, numpy as np
+path, seed, threads, reads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+with h5py.File(path, "r") as file:
+    data = file["data"]
+    columns, deep = data.shape[1], data.chunks[0]
+    starts = [data.id.get_chunk_info_by_coord((row, 0)).byte_offset for row in range(0, data.shape[0], deep)]
+handle = os.open(path, os.O_RDONLY)
+os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
+def one(number):
+    where = random.Random(seed * 100_003 + number)
+    chunk, row = where.randrange(len(starts)), where.randrange(deep)
+    seen = np.frombuffer(os.pread(handle, 4 * columns, starts[chunk] + 4 * columns * row), "<f4")
+    first = (chunk * deep + row) * columns
+    assert (seen == (np.arange(first, first + columns) % 1013)).all(), (chunk, row)
+with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+    print(sum(1 for _ in pool.map(one, range(reads))))
+"""
+
 
 def stored(folder, shape, chunk, kind=np.float32):
     """A store with one file, `data.h5`, of one dataset; its values, and the keys of its chunks."""
@@ -193,5 +213,28 @@ def test_memory_stays_within_its_limit(tmp_path, interpreters):
             most = peak(mount.process.pid)
             conftest.COUNTED["memory, 8 readers at 64 MiB"] = "%.0f MiB (limit %d)" % (most, limit + 64)
             assert most <= limit + 64, (before, most)
+        finally:
+            mount.stop()
+
+
+def test_ten_thousand_reads_at_once_in_little_memory(tmp_path, interpreters):
+    """Four programs of 64 threads each read 10,000 pieces anywhere, through a mount of 64 MiB; a fifth is killed meanwhile."""
+    bucket, _ = stored(tmp_path, (256 << 8, 1024), (256, 1024))
+    limit = 64
+    with S3({"bucket": bucket.folder}) as server:
+        mount = mounting.Mount("s3://bucket", "--memory-limit", "%dMiB" % limit, *flags(server.endpoint), folder=tmp_path)
+        mount.start()
+        try:
+            programs = [subprocess.Popen([interpreters["3.16"], "-c", SCATTERED, mount.point / "data.h5", str(seed), "64", "2500"],
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for seed in range(5)]
+            time.sleep(1)
+            programs[4].send_signal(signal.SIGKILL)
+            programs[4].communicate(timeout=60)
+            for program in programs[:4]:
+                out, errors = program.communicate(timeout=180)
+                assert out.strip() == "2500", errors[-2000:]
+            most = peak(mount.process.pid)
+            conftest.COUNTED["memory, 10,000 reads at 64 MiB"] = "%.0f MiB (limit %d)" % (most, limit + 64)
+            assert most <= limit + 64
         finally:
             mount.stop()

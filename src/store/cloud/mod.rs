@@ -117,7 +117,7 @@ pub(super) struct Cloud {
     unlisted: AtomicBool,
     /// Whether its entity tags are digests.
     digests: body::Digests,
-    /// Folders that were said to hold keys which cannot be shown.
+    /// Listings that were said to leave out keys.
     odd: Mutex<HashSet<String>>,
 }
 
@@ -303,8 +303,8 @@ impl Backend for Arc<Cloud> {
         self.level(folder, after, page, permit).await
     }
 
-    fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
-        Arc::clone(self).below(prefix)
+    fn list_below(&self, prefix: &str, permits: Arc<Permits>) -> BoxStream<'static, Result<Batch, StoreError>> {
+        Arc::clone(self).below(prefix, permits)
     }
 
     fn whereabouts(&self) -> Option<Whereabouts> {

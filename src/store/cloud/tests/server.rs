@@ -112,7 +112,15 @@ pub struct Server {
     pub url: String,
     log: Arc<Mutex<Vec<Request>>>,
     connections: Arc<AtomicUsize>,
+    gauge: Arc<Gauge>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// Requests that came and are not answered yet.
+#[derive(Default)]
+struct Gauge {
+    now: AtomicUsize,
+    most: AtomicUsize,
 }
 
 type Handler = Arc<dyn Fn(&Request, usize) -> Reply + Send + Sync>;
@@ -125,20 +133,26 @@ impl Server {
         let log = Arc::<Mutex<Vec<Request>>>::default();
         let (answer, kept): (Handler, _) = (Arc::new(answer), Arc::clone(&log));
         let connections = Arc::<AtomicUsize>::default();
-        let counted = Arc::clone(&connections);
+        let gauge = Arc::<Gauge>::default();
+        let (counted, gauged) = (Arc::clone(&connections), Arc::clone(&gauge));
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 counted.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream, Arc::clone(&answer), Arc::clone(&kept)));
+                tokio::spawn(serve(stream, Arc::clone(&answer), Arc::clone(&kept), Arc::clone(&gauged)));
             }
         });
-        Server { url, log, connections, task }
+        Server { url, log, connections, gauge, task }
     }
 
     /// How many connections were made so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many requests waited for their answers at a time, at most.
+    pub fn most_at_a_time(&self) -> usize {
+        self.gauge.most.load(Ordering::SeqCst)
     }
 
     /// What was asked so far.
@@ -153,7 +167,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(stream: TcpStream, answer: Handler, log: Arc<Mutex<Vec<Request>>>) {
+async fn serve(stream: TcpStream, answer: Handler, log: Arc<Mutex<Vec<Request>>>, gauge: Arc<Gauge>) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream).await {
         let number = {
@@ -162,7 +176,9 @@ async fn serve(stream: TcpStream, answer: Handler, log: Arc<Mutex<Vec<Request>>>
             log.len() - 1
         };
         let reply = answer(&request, number);
+        gauge.most.fetch_max(gauge.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         tokio::time::sleep(reply.stall).await;
+        gauge.now.fetch_sub(1, Ordering::SeqCst);
         let mut head = format!("HTTP/1.1 {} X\r\n", reply.status);
         if !reply.headers.iter().any(|(name, _)| *name == "content-length") {
             head += &format!("content-length: {}\r\n", reply.body.len());

@@ -380,7 +380,7 @@ pub(super) fn cause(location: Location, error: &std::io::Error) -> StoreError {
         // How open(2) answers for a socket, or a device without a driver.
         Some(libc::ENXIO) => StoreError::NoObject { location, what: "a socket or a device" },
         Some(libc::EACCES | libc::EPERM) => {
-            StoreError::Forbidden { location, denial: Denial::Rights, reason: error.to_string() }
+            StoreError::Forbidden { location, denial: Denial::Rights, code: None, reason: error.to_string() }
         }
         Some(libc::ENAMETOOLONG) => StoreError::Unsupported {
             what: location.to_string(),

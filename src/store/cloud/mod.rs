@@ -18,6 +18,7 @@ mod region;
 mod s3;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod weather;
 pub(super) mod wire;
 mod write;

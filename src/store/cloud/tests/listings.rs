@@ -100,3 +100,20 @@ async fn what_a_listing_leaves_out_is_told_once_with_its_number_and_an_example()
     store.list("f", None).await.unwrap();
     assert_eq!(log.told("WARN").len(), 2);
 }
+
+#[tokio::test]
+async fn a_page_whose_bytes_come_slower_than_those_of_objects_is_waited_for() {
+    let s3 = S3::of(&[("a", b"x")]);
+    let pages = s3.clone();
+    let apart = Duration::from_millis(700);
+    let server =
+        faulty(&s3, move |request, _| request.is_list().then(|| pages.answer(request).drip(1000, apart))).await;
+    let settings = StoreSettings { cloud_deadline: Duration::from_secs(60), ..settings(access(&server)) };
+    let store = Store::open_with(&Bucket::new("s3://bucket"), settings).await.unwrap();
+    for _ in 0..20 {
+        store.get(&Key::new("a")).await.unwrap();
+    }
+    assert_eq!(store.list_below("").try_collect::<Vec<_>>().await.unwrap().len(), 1);
+    let counted = store.counters();
+    assert_eq!((counted.sent, counted.retries, counted.abandoned), (21, 0, 0));
+}

@@ -1,6 +1,7 @@
 //! A bucket through a real connection to a server that does what a test wants.
 
 mod faults;
+mod lengths;
 mod listings;
 mod policies;
 mod refusals;

@@ -40,8 +40,11 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
         .with_http_connector(wire.clone())
         .with_retry(no_retries());
     if let Some(endpoint) = &access.google.endpoint {
-        if !reqwest::Url::parse(endpoint).is_ok_and(|url| url.has_host()) {
+        let Some(url) = reqwest::Url::parse(endpoint).ok().filter(reqwest::Url::has_host) else {
             return Err(refuse(endpoint, "not the URL of a service: https://host[:port]".to_owned()));
+        };
+        if super::names_bucket(&url, name) {
+            return Err(refuse(endpoint, super::BUCKET_TWICE.to_owned()));
         }
         builder = builder.with_base_url(endpoint);
     }

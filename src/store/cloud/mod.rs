@@ -241,6 +241,14 @@ impl Cloud {
     }
 }
 
+/// Whether an endpoint ends with the bucket that is to be asked for there.
+fn names_bucket(endpoint: &reqwest::Url, bucket: &str) -> bool {
+    endpoint.path().trim_end_matches('/').rsplit('/').next() == Some(bucket)
+}
+
+/// What to do about that.
+const BUCKET_TWICE: &str = "ends with the bucket, which SOURCE names: leave the bucket out of --endpoint";
+
 /// What is known of an object, in whole seconds: see [`listing`].
 fn meta(found: &object_store::ObjectMeta) -> Meta {
     let seconds = u64::try_from(found.last_modified.timestamp()).unwrap_or(0);

@@ -148,13 +148,19 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
     let mountpoint = options.mountpoint.as_deref().ok_or(ConfigError::Missing { what: "MOUNTPOINT" })?;
     let place = config::place(source, options.store_root.as_deref())?;
     let store = store_settings(&options.clouds, &place)?;
+    if options.deadline().is_zero() {
+        return Err(Failed::from(ConfigError::Value {
+            name: "--request-timeout".to_owned(),
+            value: "0".to_owned(),
+            reason: "every read would fail at once; give more seconds, as many as you like, to wait longer".to_owned(),
+        }));
+    }
     // What is wrong with a service is to be known before the program that reads is told that time is up.
     let cloud_deadline = store.cloud_deadline.min(options.deadline().mul_f64(BEFORE));
     let store = StoreSettings { cloud_deadline, ..store };
     let mountpoint = std::path::absolute(mountpoint)
         .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", mountpoint.display())))?;
-    let endpoint = store.access.of(&place.bucket).endpoint.as_deref();
-    let disk = options.keep.disk(&mountpoint, config::keep::service_directory(), endpoint)?;
+    let disk = options.keep.disk(&mountpoint, config::keep::service_directory(), &store.access)?;
     let keep = KeepSettings { disk, index: options.keep.index()? };
     Ok(MountSettings {
         place,

@@ -133,6 +133,16 @@ impl Typed {
 
     fn s3(self, variables: &BTreeMap<String, String>) -> Result<Reach, ConfigError> {
         let profile = profile::read(self.profile.as_deref(), variables);
+        let needed = self.no_sign_request != Some(true);
+        if let (Some(name), Some(others), true) = (&self.profile, &profile.others, needed) {
+            let others = others.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let others = if others.is_empty() { "they hold none".to_owned() } else { format!("they hold: {others}") };
+            return Err(ConfigError::Value {
+                name: "--profile".to_owned(),
+                value: name.clone(),
+                reason: format!("no such profile in {}; {others}", profile::files(variables)),
+            });
+        }
         let region = first(variables, &["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|(_, region)| region.to_owned());
         let ignored = switched_on(variables, &["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"]) || profile.ignores_endpoints;
         let named = first(variables, &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]);
@@ -344,6 +354,11 @@ mod tests {
         assert_eq!(resolved("work", &ignored).unwrap(), (None, Some("eu-north-1".to_owned())));
         let error = resolved("bad", &[]).unwrap_err().to_string();
         assert!(error.contains("profile `bad`") && error.contains("nowhere"), "{error}");
+        let error = resolved("nope", &[]).unwrap_err().to_string();
+        for words in ["--profile nope: no such profile in", ".aws/config and", ".aws/credentials; they hold: bad, work"]
+        {
+            assert!(error.contains(words), "{words}: {error}");
+        }
     }
 
     #[test]

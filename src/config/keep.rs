@@ -9,6 +9,7 @@ use super::size::Size;
 use super::{ConfigError, place};
 use crate::cache::disk::DiskSettings;
 use crate::model::location::Bucket;
+use crate::store::Access;
 
 /// Help of `--index-dir`.
 pub const INDEX_DIR: &str = "Folder, or URL of a bucket's folder, with indexes of files that `h5mount index` wrote";
@@ -51,12 +52,12 @@ impl KeepOptions {
     }
 
     /// The disk cache of a mount at `mountpoint`; `None` where there is none. `service`: the cache directory that a
-    /// service manager made for this service ([`service_directory`]). `endpoint`: of the home store's service.
+    /// service manager made for this service ([`service_directory`]). `access`: where stores of each kind are asked for.
     pub fn disk(
         &self,
         mountpoint: &Path,
         service: Option<OsString>,
-        endpoint: Option<&str>,
+        access: &Access,
     ) -> Result<Option<DiskSettings>, ConfigError> {
         let bytes = self.cache_size.map_or(DiskSettings::BYTES, |Size(bytes)| bytes);
         // Several are joined by `:`; the first is the one that was asked for first.
@@ -73,7 +74,10 @@ impl KeepOptions {
                 reason: "it lies in the mount itself".to_owned(),
             });
         }
-        Ok(Some(DiskSettings { directory, bytes, origin: endpoint.unwrap_or_default().to_owned() }))
+        // The names of web servers and directories say themselves where they are.
+        let kinds = [("s3", &access.s3), ("az", &access.azure), ("gs", &access.google)];
+        let origins = kinds.into_iter().filter_map(|(scheme, reach)| Some((scheme, reach.endpoint.clone()?))).collect();
+        Ok(Some(DiskSettings { directory, bytes, origins }))
     }
 
     /// Where indexes lie.
@@ -109,7 +113,7 @@ mod tests {
     use super::*;
 
     fn disk(options: &KeepOptions, service: Option<&str>) -> Option<PathBuf> {
-        let found = options.disk(Path::new("/mnt"), service.map(OsString::from), None);
+        let found = options.disk(Path::new("/mnt"), service.map(OsString::from), &Access::default());
         found.unwrap().map(|disk| disk.directory)
     }
 
@@ -124,7 +128,18 @@ mod tests {
         let off = KeepOptions { cache_size: Some(Size(0)), ..named };
         assert_eq!(disk(&off, Some("/var/cache/a")), None);
         let inside = KeepOptions { cache_dir: Some("/mnt/x".into()), ..none };
-        assert!(inside.disk(Path::new("/mnt"), None, None).is_err());
+        assert!(inside.disk(Path::new("/mnt"), None, &Access::default()).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_is_of_the_service_of_each_kind_of_store() {
+        use crate::store::access::Reach;
+        let at = |url: &str| Reach { endpoint: Some(url.to_owned()), ..Reach::default() };
+        let access = Access { s3: at("http://one"), azure: at("http://two"), ..Access::default() };
+        let named = KeepOptions { cache_dir: Some("/c".into()), ..KeepOptions::default() };
+        let disk = named.disk(Path::new("/mnt"), None, &access).unwrap().unwrap();
+        let wanted = [("s3", "http://one".to_owned()), ("az", "http://two".to_owned())];
+        assert_eq!(disk.origins, wanted.into());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a profile of `~/.aws` says of where S3 is: its region and its endpoint. Who asks, the same profile says to
 //! `store`, when it is first asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::store::access::profile_file;
 
@@ -16,7 +16,19 @@ pub struct Profile {
     pub endpoint: Option<String>,
     /// No endpoint is to be taken from variables or files.
     pub ignores_endpoints: bool,
+    /// Names of all profiles, where this one is not among them.
+    pub others: Option<BTreeSet<String>>,
 }
+
+/// Files that hold profiles, for a sentence.
+pub fn files(variables: &BTreeMap<String, String>) -> String {
+    let paths = FILES.map(|(variable, name)| profile_file(variables, variable, name));
+    let paths: Vec<String> = paths.into_iter().flatten().map(|path| path.display().to_string()).collect();
+    if paths.is_empty() { "~/.aws".to_owned() } else { paths.join(" and ") }
+}
+
+/// Variables that name the files, and the files' usual names.
+const FILES: [(&str, &str); 2] = [("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")];
 
 /// The values of a file: of a section, and a name in it; of a value that stands below another, both with a `.` between.
 type Values = BTreeMap<(String, String), String>;
@@ -24,16 +36,17 @@ type Values = BTreeMap<(String, String), String>;
 /// The profile called `name`, else the one that `AWS_PROFILE` names, else `default`. A file that cannot be read says
 /// nothing here: whoever looks for credentials in it says so.
 pub fn read(name: Option<&str>, variables: &BTreeMap<String, String>) -> Profile {
-    let text = |variable: &str, file: &str| {
+    let [config, credentials] = FILES.map(|(variable, file)| {
         profile_file(variables, variable, file).and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
-    };
+    });
     let named = variables.get("AWS_PROFILE").filter(|name| !name.is_empty()).map(String::as_str);
     let name = name.or(named).unwrap_or("default");
-    profile(name, &text("AWS_CONFIG_FILE", "config"), &text("AWS_SHARED_CREDENTIALS_FILE", "credentials"))
+    profile(name, &config, &credentials)
 }
 
 /// The profile called `name` of both files; what the second says beats the first.
 fn profile(name: &str, config: &str, credentials: &str) -> Profile {
+    let known = names(config, credentials);
     let (config, credentials) = (values(config), values(credentials));
     let of = |values: &Values, section: &str, key: &str| {
         values.get(&(section.to_owned(), key.to_owned())).filter(|value| !value.is_empty()).cloned()
@@ -50,7 +63,21 @@ fn profile(name: &str, config: &str, credentials: &str) -> Profile {
         region: own("region"),
         endpoint: service.or_else(|| own("endpoint_url")),
         ignores_endpoints: own("ignore_configured_endpoint_urls").is_some_and(|word| word.eq_ignore_ascii_case("true")),
+        others: (!known.contains(name)).then_some(known),
     }
+}
+
+/// Profiles of both files.
+fn names(config: &str, credentials: &str) -> BTreeSet<String> {
+    let sections = |text: &str| {
+        let heads = text.lines().filter_map(|line| line.strip_prefix('[')?.split(']').next());
+        heads.map(|head| head.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    let prefixed = |head: &String| match head.strip_prefix("profile ") {
+        Some(name) => Some(name.to_owned()),
+        None => (head == "default").then(|| head.clone()),
+    };
+    sections(config).iter().filter_map(prefixed).chain(sections(credentials)).collect()
 }
 
 fn values(text: &str) -> Values {
@@ -101,6 +128,16 @@ mod tests {
         assert_eq!(of("work"), (some("ap-south-1"), some("http://all:1"), false));
         assert_eq!(of("special"), (None, some("http://s3:2"), true));
         assert_eq!((of("bare"), of("none")), ((None, None, false), (None, None, false)));
+    }
+
+    #[test]
+    fn a_profile_that_is_in_neither_file_is_told_from_one_that_says_nothing() {
+        let (config, credentials) = ("[default]\n[profile  work]\n[sso-session s]\n[odd]\n", "[bare]\n");
+        for name in ["default", "work", "bare"] {
+            assert_eq!(profile(name, config, credentials).others, None, "{name}");
+        }
+        let names = ["bare", "default", "work"].map(str::to_owned);
+        assert_eq!(profile("s", config, credentials).others, Some(names.into()));
     }
 
     #[test]

@@ -185,6 +185,7 @@ async fn what_cannot_be_read_is_an_error_each_time_until_it_can() {
                 1 => Some(StoreError::Forbidden {
                     location: denied(key),
                     denial: crate::store::Denial::Rights,
+                    code: None,
                     reason: "EACCES".to_owned(),
                 }),
                 2 => Some(StoreError::Failed { location: denied(key), reason: "EIO".to_owned() }),

@@ -1,16 +1,18 @@
 //! Shelves for descriptions of files: in the disk cache, in a folder, and in a store.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::cache::disk::{DiskCache, Place, Record};
 use crate::config::IndexPlace;
-use crate::model::location::{ETag, Key, Location};
+use crate::model::location::{Bucket, ETag, Key, Location};
 use crate::source::hsds::held::Shelves;
 use crate::source::shelf::Shelf;
 use crate::store::{Put, Store, StoreError, StoreSettings};
@@ -24,8 +26,10 @@ const DOMAIN: &str = "/.domain.json";
 
 /// The shelves of a house whose home store is asked with `settings`.
 ///
+/// Indexes only serve to save requests: where they cannot be reached, that is said and they are left alone until they can.
+///
 /// # Errors
-/// A bucket of indexes that cannot be opened.
+/// A bucket of indexes that can never be opened, because of what was said of it.
 pub async fn of(
     disk: Option<&Arc<DiskCache>>,
     given: Option<&IndexPlace>,
@@ -35,7 +39,15 @@ pub async fn of(
     let given: Option<Arc<dyn Shelf>> = match given {
         None => None,
         Some(IndexPlace::Folder(folder)) => Some(Arc::new(Folder::at(folder.clone()))),
-        Some(IndexPlace::Store(bucket)) => Some(Arc::new(Stored(Store::open_with(bucket, settings).await?))),
+        Some(IndexPlace::Store(bucket)) => {
+            let stored = Stored::at(bucket, settings, AWAY);
+            match stored.open().await {
+                Ok(_) => {}
+                Err(error @ StoreError::Unsupported { .. }) => return Err(error),
+                Err(error) => stored.leave_alone(&error),
+            }
+            Some(Arc::new(stored))
+        }
     };
     Ok(Shelves { own, given })
 }
@@ -93,11 +105,13 @@ struct Folder {
     path: PathBuf,
     /// Held until the folder has answered, though nobody waits any more: one that hangs takes no more threads than this.
     readers: Arc<Semaphore>,
+    /// Whether it was looked for. Who writes an index makes the folder; who reads one may have misspelt it.
+    looked: Arc<Once>,
 }
 
 impl Folder {
     fn at(path: PathBuf) -> Folder {
-        Folder { path, readers: Arc::new(Semaphore::new(READERS)) }
+        Folder { path, readers: Arc::new(Semaphore::new(READERS)), looked: Arc::new(Once::new()) }
     }
 }
 
@@ -115,9 +129,16 @@ impl Shelf for Folder {
 
     async fn get(&self, domain: &Location) -> Option<Bytes> {
         let path = self.path.join(path_of(domain)?);
+        let (folder, looked) = (self.path.clone(), Arc::clone(&self.looked));
         let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.readers).acquire_owned()).await.ok()?.ok()?;
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;
+            looked.call_once(|| {
+                if !folder.is_dir() {
+                    let folder = folder.display();
+                    tracing::warn!(%folder, "--index-dir names no folder that is there: files are read without indexes");
+                }
+            });
             let fits = std::fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
             fits.then(|| std::fs::read(&path).ok()).flatten()
         });
@@ -137,8 +158,10 @@ impl Shelf for Folder {
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     std::fs::create_dir_all(folder)?;
-    let new = folder.join(format!(".h5mount-new-{}", std::process::id()));
-    let renamed = std::fs::write(&new, bytes).and_then(|()| std::fs::rename(&new, path));
+    // The folder may be a network's: on two machines two processes may have one number.
+    let new = folder.join(format!(".h5mount-new-{}-{:016x}", std::process::id(), fastrand::u64(..)));
+    let mut file = std::fs::File::create_new(&new)?;
+    let renamed = file.write_all(bytes).and_then(|()| std::fs::rename(&new, path));
     if renamed.is_err() {
         // What is left of it would lie there for ever.
         let _ = std::fs::remove_file(&new);
@@ -146,9 +169,54 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     renamed
 }
 
-/// A store.
+/// How long a store of indexes that does not answer is left alone: files are read without it meanwhile, and a reader who
+/// tries it again waits for as long as a request may take.
+const AWAY: Duration = Duration::from_secs(60);
+/// How long an index is asked for at most, repetitions included, unless its bytes flow. Whoever waits for it could have read
+/// the file instead.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A store, opened when it can be.
 #[derive(Debug)]
-struct Stored(Store);
+struct Stored {
+    bucket: Bucket,
+    settings: StoreSettings,
+    /// Locked by whoever opens it.
+    opened: tokio::sync::Mutex<Option<Arc<Store>>>,
+    /// When it was last found away.
+    away: Mutex<Option<Instant>>,
+    /// How long it is left alone then.
+    pause: Duration,
+}
+
+impl Stored {
+    fn at(bucket: &Bucket, settings: StoreSettings, pause: Duration) -> Stored {
+        let cloud_deadline = settings.cloud_deadline.min(DEADLINE);
+        let settings = StoreSettings { cloud_deadline, ..settings };
+        Stored { bucket: bucket.clone(), settings, opened: Default::default(), away: Mutex::default(), pause }
+    }
+
+    async fn open(&self) -> Result<Arc<Store>, StoreError> {
+        let mut opened = self.opened.lock().await;
+        if let Some(store) = &*opened {
+            return Ok(Arc::clone(store));
+        }
+        let store = Arc::new(Store::open_with(&self.bucket, self.settings.clone()).await?);
+        *opened = Some(Arc::clone(&store));
+        Ok(store)
+    }
+
+    fn is_away(&self) -> bool {
+        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        away.is_some_and(|then| then.elapsed() < self.pause)
+    }
+
+    fn leave_alone(&self, error: &StoreError) {
+        let seconds = self.pause.as_secs();
+        tracing::warn!(%error, "no indexes from --index-dir: files are read without; tried again after {seconds} s");
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+}
 
 #[async_trait]
 impl Shelf for Stored {
@@ -158,19 +226,30 @@ impl Shelf for Stored {
 
     async fn get(&self, domain: &Location) -> Option<Bytes> {
         let key = Key::new(path_of(domain)?);
-        match self.0.get_if(&key, None, LARGEST).await {
-            Ok(object) => Some(object.bytes),
-            Err(error) if error.is_not_found() => None,
-            Err(error) => {
-                tracing::debug!(%error, "an index cannot be read; its file is read instead");
-                None
-            }
+        if self.is_away() {
+            return None;
         }
+        let asked = match self.open().await {
+            Ok(store) => store.get_if(&key, None, LARGEST).await,
+            // Whatever is wrong with it is wrong for every file.
+            Err(error) => {
+                self.leave_alone(&error);
+                return None;
+            }
+        };
+        match asked {
+            Ok(object) => return Some(object.bytes),
+            Err(error) if error.is_not_found() => {}
+            Err(error) if error.is_transient() => self.leave_alone(&error),
+            Err(error) => tracing::debug!(%error, "an index cannot be read; its file is read instead"),
+        }
+        None
     }
 
     async fn put(&self, domain: &Location, description: Bytes) -> Result<(), String> {
         let key = Key::new(path_of(domain).ok_or("no key can have its name")?);
-        replace(&self.0, &key, description).await.map_err(|error| error.to_string())
+        let store = self.open().await.map_err(|error| error.to_string())?;
+        replace(&store, &key, description).await.map_err(|error| error.to_string())
     }
 }
 
@@ -195,12 +274,61 @@ mod tests {
         }
     }
 
+    /// Answers every request at `address` with these bytes, until the process ends.
+    fn serve(address: std::net::SocketAddr, bytes: &'static [u8]) {
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut asked = [0; 4096];
+                let _ = std::io::Read::read(&mut stream, &mut asked).unwrap();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\netag: \"e\"\r\nconnection: close\r\n\r\n",
+                    bytes.len()
+                );
+                stream.write_all(&[head.as_bytes(), bytes].concat()).unwrap();
+            }
+        });
+    }
+
+    #[tokio::test]
+    async fn a_store_of_indexes_that_is_away_is_used_once_it_is_back() {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let file = domain("s3://b", "x/.domain.json");
+        let settings = StoreSettings { first_deadline: Duration::from_millis(50), ..StoreSettings::default() };
+        let shelf = Stored::at(&Bucket::new(format!("http://{address}")), settings, Duration::from_millis(20));
+        assert_eq!(shelf.get(&file).await, None);
+        assert!(shelf.put(&file, Bytes::from_static(b"x")).await.is_err());
+        serve(address, b"index");
+        // Left alone for a while: nobody waits for it.
+        *shelf.away.lock().unwrap() = Some(Instant::now() + Duration::from_secs(1));
+        assert_eq!(shelf.get(&file).await, None);
+        *shelf.away.lock().unwrap() = Some(Instant::now() - Duration::from_millis(21));
+        assert_eq!(shelf.get(&file).await.as_deref(), Some(&b"index"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_mount_starts_without_the_store_of_its_indexes_unless_that_can_never_be_one() {
+        // Nobody says who asks, and no machine of Google is here.
+        let variables = [("GCE_METADATA_HOST".to_owned(), "127.0.0.1:1".to_owned())].into();
+        let settings = StoreSettings {
+            access: crate::store::Access { variables, ..Default::default() },
+            ..StoreSettings::default()
+        };
+        let of = async |bucket: &str| of(None, Some(&IndexPlace::Store(Bucket::new(bucket))), settings.clone()).await;
+        let shelves = of("gs://indexes").await.unwrap();
+        assert_eq!(shelves.given.unwrap().get(&domain("gs://b", "x/.domain.json")).await, None);
+        assert!(matches!(of("gs://No Bucket").await, Err(StoreError::Unsupported { .. })));
+    }
+
     #[tokio::test]
     async fn a_folder_keeps_one_description_of_each_file() {
         let dir = tempfile::tempdir().unwrap();
         let shelf = Folder::at(dir.path().join("not/there/yet"));
         let (one, other) = (domain("s3://b", "x/.domain.json"), domain("s3://b", "y/.domain.json"));
+        assert!(!shelf.looked.is_completed());
         assert_eq!(shelf.get(&one).await, None);
+        assert!(shelf.looked.is_completed());
         for bytes in [&b"first"[..], b"second"] {
             shelf.put(&one, Bytes::from_static(bytes)).await.unwrap();
             assert_eq!(shelf.get(&one).await.as_deref(), Some(bytes));

@@ -26,6 +26,8 @@ pub enum StoreError {
         location: Location,
         /// Why, as far as the store says.
         denial: Denial,
+        /// The store's own word for it (`AccessDenied`), where it has one.
+        code: Option<String>,
         /// The store's words.
         reason: String,
     },

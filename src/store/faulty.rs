@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 
-use super::permits::Permit;
+use super::permits::{Permit, Permits};
 use super::{Backend, Batch, Capabilities, Get, Listing, Meta, Object, Store, StoreError};
 use crate::model::location::Key;
 
@@ -104,9 +104,9 @@ impl Backend for Faulty {
         self.inner.list(folder, after, page, permit).await
     }
 
-    fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
+    fn list_below(&self, prefix: &str, permits: Arc<Permits>) -> BoxStream<'static, Result<Batch, StoreError>> {
         match self.check(&Key::new(format!("{prefix}*"))) {
-            Ok(()) => self.inner.list_below(prefix),
+            Ok(()) => self.inner.list_below(prefix, permits),
             Err(error) => Box::pin(futures::stream::iter([Err(error)])),
         }
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 
-use super::permits::Permit;
+use super::permits::{Permit, Permits};
 use super::{Backend, Batch, Capabilities, Get, Listing, Meta, Object, Store, StoreError, StoreSettings};
 use crate::model::location::{Bucket, ETag, Key, Location};
 
@@ -233,7 +233,7 @@ impl Backend for Memory {
         Ok(listing)
     }
 
-    fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
+    fn list_below(&self, prefix: &str, _: Arc<Permits>) -> BoxStream<'static, Result<Batch, StoreError>> {
         let state = self.state();
         let found = state.objects.iter().filter(|(key, _)| key.starts_with(prefix));
         let found: Vec<(String, Object)> = found.map(|(key, object)| (key.clone(), object.clone())).collect();

@@ -159,8 +159,6 @@ pub struct Store {
     bucket: Bucket,
     backend: Arc<dyn Backend>,
     settings: StoreSettings,
-    /// After this long the next part of a recursive listing is late.
-    deadline: Duration,
     /// After this long a request fails, whatever the backend does. `None` where the backend keeps time: it has to ask
     /// again, and the clock must stand still while that waits for its turn.
     guard: Option<Duration>,
@@ -189,9 +187,10 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     async fn list(&self, folder: &str, after: Option<&str>, page: usize, permit: Permit)
     -> Result<Listing, StoreError>;
 
-    /// All keys that begin with `prefix`, in batches; a directory is one too, with a `/` behind. Takes no permit:
-    /// whoever reads the stream makes requests between two batches, and they would wait for each other.
-    fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>>;
+    /// All keys that begin with `prefix`, in batches; a directory is one too, with a `/` behind. Each page takes a permit
+    /// of `permits` as long as its request is under way, and none is held between two of them: whoever reads the stream
+    /// makes requests of its own, and they would wait for each other. A walk through local directories takes none.
+    fn list_below(&self, prefix: &str, permits: Arc<Permits>) -> BoxStream<'static, Result<Batch, StoreError>>;
 
     /// Where it is asked for; `None` where nothing is asked over a network.
     fn whereabouts(&self) -> Option<Whereabouts> {
@@ -281,7 +280,7 @@ impl Store {
             // So long a request may be under way, and the queue stands still without anything being wrong.
             let longest = deadline.saturating_mul(FLOW);
             let permits = Permits::new(store.settings.in_flight, longest);
-            return Ok(Store { counters, deadline: longest, guard: None, permits, line: Some(line), ..store });
+            return Ok(Store { counters, guard: None, permits, line: Some(line), ..store });
         };
         let (path, at) = (path.to_owned(), bucket.clone());
         // A disk that hangs takes a thread of those that may wait.
@@ -306,7 +305,6 @@ impl Store {
             bucket: bucket.clone(),
             backend,
             settings,
-            deadline,
             guard: Some(deadline),
             permits,
             counters: Arc::default(),
@@ -418,20 +416,20 @@ impl Store {
     /// programs name folders.
     pub fn names_below(&self, prefix: &str) -> BoxStream<'_, Result<(Key, Meta), StoreError>> {
         use futures::{StreamExt, TryStreamExt, stream};
-        let deadline = self.deadline;
+        let guard = self.guard;
         let location = self.location(&Key::new(prefix));
-        let batches = self.backend.list_below(prefix);
+        let batches = self.backend.list_below(prefix, Arc::clone(&self.permits));
         stream::try_unfold(batches, move |mut batches| {
             let location = location.clone();
             async move {
-                match tokio::time::timeout(deadline, batches.next()).await {
-                    Ok(Some(batch)) => {
-                        self.counters.list();
-                        Ok(Some((stream::iter(batch?.into_iter().map(Ok)), batches)))
-                    }
-                    Ok(None) => Ok(None),
-                    Err(_) => Err(StoreError::Timeout { location, seconds: deadline.as_secs() }),
-                }
+                let late = |guard: Duration| StoreError::Timeout { location, seconds: guard.as_secs() };
+                let batch = match guard {
+                    Some(guard) => tokio::time::timeout(guard, batches.next()).await.map_err(|_| late(guard))?,
+                    None => batches.next().await,
+                };
+                let Some(batch) = batch else { return Ok(None) };
+                self.counters.list();
+                Ok(Some((stream::iter(batch?.into_iter().map(Ok)), batches)))
             }
         })
         .try_flatten()

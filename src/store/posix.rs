@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::mpsc;
 
-use super::permits::Permit;
+use super::permits::{Permit, Permits};
 use super::{Backend, Batch, Capabilities, Denial, Get, Listing, Meta, Object, StoreError};
 use crate::model::location::{Bucket, ETag, Key, Location};
 
@@ -328,7 +328,7 @@ impl Backend for Posix {
         self.blocking(folder, permit, move |tree| tree.page(&name, after.as_deref(), page)).await
     }
 
-    fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
+    fn list_below(&self, prefix: &str, _: Arc<Permits>) -> BoxStream<'static, Result<Batch, StoreError>> {
         let (tree, prefix) = (self.clone(), prefix.to_owned());
         // Two batches: one being used, one ready. The walk ends when the stream is dropped.
         let (out, batches) = mpsc::channel(2);
@@ -380,7 +380,7 @@ pub(super) fn cause(location: Location, error: &std::io::Error) -> StoreError {
         // How open(2) answers for a socket, or a device without a driver.
         Some(libc::ENXIO) => StoreError::NoObject { location, what: "a socket or a device" },
         Some(libc::EACCES | libc::EPERM) => {
-            StoreError::Forbidden { location, denial: Denial::Rights, reason: error.to_string() }
+            StoreError::Forbidden { location, denial: Denial::Rights, code: None, reason: error.to_string() }
         }
         Some(libc::ENAMETOOLONG) => StoreError::Unsupported {
             what: location.to_string(),

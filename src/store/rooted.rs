@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use super::permits::Permit;
+use super::permits::{Permit, Permits};
 use super::{Backend, Batch, Capabilities, Described, Get, Listing, Meta, Object, Put, StoreError, Whereabouts};
 use crate::model::location::{Bucket, Key};
 
@@ -73,9 +73,9 @@ impl Backend for Rooted {
         self.whole.list(folder.trim_end_matches('/'), after, page, permit).await
     }
 
-    fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
+    fn list_below(&self, prefix: &str, permits: Arc<Permits>) -> BoxStream<'static, Result<Batch, StoreError>> {
         let before = self.prefix.clone();
-        let batches = self.whole.list_below(&format!("{}{prefix}", self.prefix));
+        let batches = self.whole.list_below(&format!("{}{prefix}", self.prefix), permits);
         let inside = move |(key, meta): (Key, Meta)| Some((Key::new(key.as_str().strip_prefix(&before)?), meta));
         batches.map(move |batch| Ok(batch?.into_iter().filter_map(&inside).collect())).boxed()
     }

@@ -250,7 +250,7 @@ impl Backend for Hung {
     async fn list(&self, _: &str, _: Option<&str>, _: usize, _: Permit) -> Result<Listing, StoreError> {
         std::future::pending().await
     }
-    fn list_below(&self, _: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
+    fn list_below(&self, _: &str, _: Arc<Permits>) -> BoxStream<'static, Result<Batch, StoreError>> {
         Box::pin(futures::stream::pending())
     }
 }

@@ -34,7 +34,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::model::limits;
 use keeper::Order;
-pub use record::{Place, Record};
+pub use record::{Origins, Place, Record};
 
 /// Where records are kept, and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +43,9 @@ pub struct DiskSettings {
     pub directory: PathBuf,
     /// Bytes that all records may take on the disk.
     pub bytes: u64,
-    /// The service that buckets without a host in their name are asked for; two services may have one bucket's name.
-    pub origin: String,
+    /// The services that buckets without a host in their name are asked for, by the scheme of their URLs, where these are not
+    /// the clouds' own; two services may have one bucket's name.
+    pub origins: Origins,
 }
 
 impl DiskSettings {
@@ -106,7 +107,7 @@ pub struct DiskCache {
 #[derive(Debug)]
 struct Shelves {
     directory: PathBuf,
-    origin: String,
+    origins: Origins,
     /// Who runs this program; files of others are not believed.
     user: u32,
     /// Bytes in the queue.
@@ -128,7 +129,7 @@ impl DiskCache {
     fn with_disk(settings: &DiskSettings, disk: keeper::Disk) -> DiskCache {
         let shelves = Arc::new(Shelves {
             directory: settings.directory.clone(),
-            origin: settings.origin.clone(),
+            origins: settings.origins.clone(),
             user: nix::unistd::geteuid().as_raw(),
             queued: AtomicU64::new(0),
             hits: AtomicU64::new(0),
@@ -149,7 +150,7 @@ impl DiskCache {
         if self.late().is_some_and(|then| then.elapsed() < LEFT_ALONE) {
             return None;
         }
-        let (shelves, place) = (Arc::clone(&self.shelves), place.of(&self.shelves.origin));
+        let (shelves, place) = (Arc::clone(&self.shelves), place.of(&self.shelves.origins));
         // Many at a time wait for each other, which says nothing of the disk as long as it answers some of them.
         let before = self.answered.load(Ordering::Relaxed);
         let Ok(permit) = tokio::time::timeout(PATIENCE, Arc::clone(&self.readers).acquire_owned()).await else {
@@ -191,12 +192,12 @@ impl DiskCache {
             self.shelves.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.order(Order::Put(Box::new((place.of(&self.shelves.origin), record))));
+        self.order(Order::Put(Box::new((place.of(&self.shelves.origins), record))));
     }
 
     /// Forgets what is kept of `place`: whoever looks from now on finds nothing, until it is put again.
     pub async fn forget(&self, place: &Place) {
-        let path = self.shelves.path(name(&place.of(&self.shelves.origin)));
+        let path = self.shelves.path(name(&place.of(&self.shelves.origins)));
         // What is counted of it is counted anew when room is made.
         let _ = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
     }

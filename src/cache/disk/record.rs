@@ -15,6 +15,7 @@
 //! Numbers are little-endian. A record is exactly as long as its header says. Whatever is not, or fails its checksum, or is of
 //! another place, is no record: a disk that lies costs a request and never a byte.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -27,6 +28,9 @@ const MAGIC: &[u8; 8] = b"h5mkept1";
 pub const HEADER: usize = 48;
 /// Where the checked part begins.
 const CHECKED: usize = 12;
+
+/// Services that buckets are asked for, by the scheme of the buckets' URLs.
+pub type Origins = BTreeMap<&'static str, String>;
 
 /// What a record is of: an object, part of one, or what was made of several.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -45,8 +49,10 @@ impl Place {
         Place(format!("description\n{}\n{}", location.bucket.as_str(), location.key))
     }
 
-    /// The same as `origin` has it.
-    pub fn of(&self, origin: &str) -> Place {
+    /// The same as the service of its bucket has it.
+    pub fn of(&self, origins: &Origins) -> Place {
+        let scheme = self.0.split('\n').nth(1).and_then(|bucket| bucket.split_once("://")).map(|(scheme, _)| scheme);
+        let origin = scheme.and_then(|scheme| origins.get(scheme)).map_or("", String::as_str);
         Place(format!("{}\n{origin}", self.0))
     }
 

@@ -18,7 +18,7 @@ fn record(bytes: usize) -> Record {
 }
 
 fn settings(directory: &Path, bytes: u64) -> DiskSettings {
-    DiskSettings { directory: directory.to_owned(), bytes, origin: String::new() }
+    DiskSettings { directory: directory.to_owned(), bytes, origins: Origins::new() }
 }
 
 fn open(directory: &Path, bytes: u64) -> DiskCache {
@@ -30,7 +30,7 @@ async fn kept(cache: &DiskCache, key: &str) -> bool {
 }
 
 fn path_of(cache: &DiskCache, key: &str) -> PathBuf {
-    cache.shelves.path(name(&place(key).of("")))
+    cache.shelves.path(name(&place(key).of(&Origins::new())))
 }
 
 fn used_at(cache: &DiskCache, key: &str, seconds: u64) {
@@ -50,8 +50,12 @@ async fn what_was_kept_is_there_after_a_restart_and_of_no_other_origin() {
     assert_eq!(cache.get(&place("a")).await, Some(record(1000)));
     let counts = Counts { hits: 1, ..Counts::default() };
     assert_eq!(cache.counts(), counts);
-    let elsewhere = DiskSettings { origin: "http://other".to_owned(), ..settings(dir.path(), 1 << 20) };
+    let elsewhere =
+        DiskSettings { origins: [("s3", "http://other".to_owned())].into(), ..settings(dir.path(), 1 << 20) };
     assert!(!kept(&DiskCache::open(&elsewhere), "a").await);
+    // Where another kind of store is asked for changes nothing of this one.
+    let beside = DiskSettings { origins: [("az", "http://other".to_owned())].into(), ..settings(dir.path(), 1 << 20) };
+    assert!(kept(&DiskCache::open(&beside), "a").await);
     cache.forget(&place("a")).await;
     assert!(!kept(&cache, "a").await);
 }
@@ -176,14 +180,14 @@ async fn what_is_no_file_of_ours_is_not_read() {
     assert!(kept(&cache, "a").await);
     // Another user's.
     let foreign = Shelves { user: cache.shelves.user + 1, ..shelves(dir.path()) };
-    assert_eq!((foreign.read(&place("a").of("")), foreign.bad.load(Ordering::Relaxed)), (None, 1));
+    assert_eq!((foreign.read(&place("a").of(&Origins::new())), foreign.bad.load(Ordering::Relaxed)), (None, 1));
     assert!(path.exists());
 }
 
 fn shelves(directory: &Path) -> Shelves {
     Shelves {
         directory: directory.to_owned(),
-        origin: String::new(),
+        origins: Origins::new(),
         user: 0,
         queued: AtomicU64::new(0),
         hits: AtomicU64::new(0),

@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(30);
 const CHUNK: u64 = 100;
 
 fn disk(directory: &Path) -> Arc<DiskCache> {
-    let settings = DiskSettings { directory: directory.to_owned(), bytes: 1 << 30, origin: String::new() };
+    let settings = DiskSettings { directory: directory.to_owned(), bytes: 1 << 30, origins: Default::default() };
     Arc::new(DiskCache::open(&settings))
 }
 

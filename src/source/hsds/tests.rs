@@ -185,6 +185,7 @@ async fn a_name_that_may_not_be_looked_at_is_an_error_and_not_absent() {
                     bucket: crate::model::location::Bucket::new("test://"),
                     key: key.clone(),
                 },
+                code: None,
                 reason: "EACCES".to_owned(),
             })
         })
@@ -204,7 +205,7 @@ async fn only_a_lack_of_rights_to_list_is_remembered_of_a_file() {
                     bucket: crate::model::location::Bucket::new("test://"),
                     key: key.clone(),
                 };
-                Some(StoreError::Forbidden { denial, location, reason: "refused".to_owned() })
+                Some(StoreError::Forbidden { denial, location, code: None, reason: "refused".to_owned() })
             })
         });
         let below = Key::new("db/x/");
@@ -626,6 +627,7 @@ async fn what_is_refused_and_not_listed_is_not_there_and_what_is_listed_stays_re
                 key: key.clone(),
             },
             denial: Denial::Rights,
+            code: None,
             reason: "AccessDenied".to_owned(),
         })
     });
@@ -648,6 +650,7 @@ async fn a_file_whose_statistics_are_refused_is_read_and_once_its_root_was_grant
     let refused = |key: &Key| StoreError::Forbidden {
         location: crate::model::location::Location { bucket: crate::store::memory::Memory::bucket(), key: key.clone() },
         denial: Denial::Rights,
+        code: None,
         reason: "AccessDenied".to_owned(),
     };
     // Refused as what is absent is where nothing may be listed; absent by the second answer, as with evidence.

@@ -15,8 +15,9 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Asked, Meaning};
+use super::trouble::{Told, Trouble, TroubleKind};
 use super::weather::Weather;
-use super::wire::{Heard, Told, Trouble, TroubleKind, listen};
+use super::wire::{Heard, listen};
 use super::{Cloud, Service};
 use crate::model::location::Key;
 use crate::store::pace::Waits;
@@ -313,6 +314,12 @@ impl Cloud {
                             answer.host
                         ),
                     })),
+                    // What a HEAD does not say of an object's length, a part of it does.
+                    Err(_) if asked == Asked::Head && answer.header("content-length").is_none() => {
+                        let reason = format!("{} does not say how long objects are (no Content-Length)", answer.host);
+                        let error = StoreError::Failed { location: location(), reason };
+                        Err(Failure { unsaid: true, ..Failure::last(error) })
+                    }
                     Err(_) if asked == Asked::Part && answer.is_empty_part() => {
                         self.prove();
                         Err(Failure::last(StoreError::Range { location: location(), start: 0, end: 0 }))
@@ -377,7 +384,7 @@ impl Cloud {
             }
             Meaning::Denied(denial, reason) => {
                 let then = if service.dialect.renews(answer, denial) { Then::Renew } else { Then::Stop };
-                (StoreError::Forbidden { location, denial, reason }, then)
+                (StoreError::Forbidden { location, denial, code: answer.code.clone(), reason }, then)
             }
             Meaning::Elsewhere(region) => {
                 let place = region.as_deref().unwrap_or("another region");
@@ -396,7 +403,7 @@ impl Cloud {
             Meaning::PastEnd => (StoreError::Range { location, start: 0, end: 0 }, Then::Stop),
             Meaning::Unsaid => {
                 let reason = answer.status_line();
-                (StoreError::Forbidden { location, denial: Denial::Rights, reason }, Then::Stop)
+                (StoreError::Forbidden { location, denial: Denial::Other, code: None, reason }, Then::Stop)
             }
             Meaning::Foreign(reason) => (StoreError::Garbled { location, reason }, self.after_a_stranger(asked)),
             Meaning::Barred(reason) => (StoreError::Unreachable { location, reason }, Then::Stop),
@@ -408,7 +415,7 @@ impl Cloud {
     fn unheard(&self, asked: Asked, key: &Key, trouble: &Trouble) -> Failure {
         let then = match trouble.kind {
             TroubleKind::Connect => Then::Again(Fault::Unreachable),
-            TroubleKind::Stranger => Then::Stop,
+            TroubleKind::Stranger | TroubleKind::Unmeasured => Then::Stop,
             // Whether it was done is not known, and done twice it would fail of itself.
             TroubleKind::Late(_) | TroubleKind::Cut if asked == Asked::WriteIf => Then::Stop,
             TroubleKind::Late(given_up) => Then::Again(given_up.fault()),
@@ -430,7 +437,7 @@ impl Cloud {
             object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => {
                 StoreError::Unsupported { what: location.to_string(), reason: error.to_string() }
             }
-            _ => StoreError::Forbidden { location, denial: Denial::Credentials, reason: told(error) },
+            _ => StoreError::Forbidden { location, denial: Denial::Credentials, code: None, reason: told(error) },
         })
     }
 }

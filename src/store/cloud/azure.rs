@@ -46,8 +46,7 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
     };
     let settings = settings(access);
     let endpoint = match &access.azure.endpoint {
-        Some(endpoint) => at_account(endpoint, &name.account)
-            .ok_or_else(|| refuse(endpoint, "not the URL of a service: https://host[:port]".to_owned()))?,
+        Some(endpoint) => at_account(endpoint, &name.account).map_err(|reason| refuse(endpoint, reason))?,
         None => format!("https://{}", format_args!("{}.{DOMAIN}", name.account)),
     };
     let mut builder = MicrosoftAzureBuilder::new()
@@ -160,13 +159,39 @@ fn of(settings: &[(AzureConfigKey, String)], key: AzureConfigKey) -> Option<Stri
     settings.iter().rev().find(|(known, _)| *known == key).map(|(_, value)| value.clone())
 }
 
-/// URL of the account at `endpoint`: emulators have the account in the path, where the host is nobody's.
-fn at_account(endpoint: &str, account: &str) -> Option<String> {
+/// URL of `account` at `endpoint`, which may be the URL of another account: linked data lies in others, too. Azure has the
+/// account in the host (`ACCOUNT.blob.…`), emulators in the path.
+///
+/// # Errors
+/// A sentence, where that is not to be told.
+fn at_account(endpoint: &str, account: &str) -> Result<String, String> {
     let endpoint = endpoint.trim_end_matches('/');
-    let url = reqwest::Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-    let bare = url.path().trim_matches('/').is_empty();
-    let of_account = url.host_str()?.split('.').next() == Some(account);
-    Some(if bare && !of_account { format!("{endpoint}/{account}") } else { endpoint.to_owned() })
+    let url = reqwest::Url::parse(endpoint).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let not_a_service = || "not the URL of a service: https://host[:port]".to_owned();
+    let mut url = url.ok_or_else(not_a_service)?;
+    let host = url.host_str().ok_or_else(not_a_service)?.to_owned();
+    let path = url.path().trim_matches('/').to_owned();
+    let (first, rest) = host.split_once('.').unwrap_or((&host, ""));
+    let numbered = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    if first == account || path == account || path.ends_with(&format!("/{account}")) {
+        return Ok(endpoint.to_owned());
+    }
+    if !numbered && (rest.starts_with("blob.") || rest.starts_with("dfs.")) {
+        url.set_host(Some(&format!("{account}.{rest}"))).map_err(|_| not_a_service())?;
+        return Ok(url.as_str().trim_end_matches('/').to_owned());
+    }
+    if path.is_empty() {
+        return Ok(format!("{endpoint}/{account}"));
+    }
+    // Of an emulator at a number, or on this machine, the path is an account and nothing else.
+    if (numbered || host == "localhost") && !path.contains('/') {
+        url.set_path(account);
+        return Ok(url.as_str().to_owned());
+    }
+    Err(format!(
+        "names a path that is not account {account}, and perhaps another account's: begin with https://{host} alone, or name \
+         an endpoint that holds {account}"
+    ))
 }
 
 /// What Azure means.
@@ -187,7 +212,10 @@ impl Dialect for Azure {
                     Meaning::Foreign(format!("{} does not know the path, and does not answer like Azure", answer.host))
                 }
                 _ if answer.is_html() && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
-                _ => Meaning::of_status(answer),
+                _ => match Meaning::of_status(answer) {
+                    Meaning::Denied(Denial::Rights, _) => denied(Denial::Other, self.rights()),
+                    meaning => meaning,
+                },
             };
         };
         match code {
@@ -215,16 +243,15 @@ impl Dialect for Azure {
             | "KeyVaultAccessTokenCannotBeAcquired" => {
                 denied(Denial::Credentials, "check which credentials are used, and that they belong to this account")
             }
+            "AuthorizationFailure" | "AuthorizationPermissionMismatch" => denied(Denial::Rights, self.rights()),
             "NoAuthenticationInformation"
             | "PublicAccessNotPermitted"
-            | "AuthorizationFailure"
-            | "AuthorizationPermissionMismatch"
             | "AuthorizationProtocolMismatch"
             | "AuthorizationServiceMismatch"
             | "AuthorizationResourceTypeMismatch"
             | "AuthorizationSourceIPMismatch"
             | "InsufficientAccountPermissions"
-            | "AccountIsDisabled" => denied(Denial::Rights, self.rights()),
+            | "AccountIsDisabled" => denied(Denial::Other, self.rights()),
             "BlobArchived" | "BlobBeingRehydrated" => denied(Denial::Archived, "move it to the hot or cool tier first"),
             "BlobUsesCustomerSpecifiedEncryption"
             | "KeyVaultKeyNotFound"
@@ -239,6 +266,8 @@ impl Dialect for Azure {
             "UnsupportedHttpVerb" | "UnsupportedHeader" | "APINotImplemented" => Meaning::Unable(reason),
             // 404 with a code that is none of these does not say that the blob is what is missing.
             _ => match Meaning::of_status(answer) {
+                // Only the codes above can also mean that there is no such blob.
+                Meaning::Denied(Denial::Rights, _) => denied(Denial::Other, self.rights()),
                 Meaning::Denied(denial, _) => denied(denial, self.rights()),
                 Meaning::Absent => Meaning::Failed(reason),
                 meaning => meaning,
@@ -302,9 +331,48 @@ mod tests {
             ("http://127.0.0.1:10000", "http://127.0.0.1:10000/devstore"),
             ("https://devstore.blob.example.org/", "https://devstore.blob.example.org"),
         ] {
-            assert_eq!(at_account(endpoint, "devstore").as_deref(), Some(url));
+            assert_eq!(at_account(endpoint, "devstore").as_deref(), Ok(url));
         }
-        assert_eq!(at_account("ftp://host", "devstore"), None);
+        assert!(at_account("ftp://host", "devstore").is_err());
+    }
+
+    #[test]
+    fn an_account_that_linked_data_lies_in_is_not_asked_for_at_the_endpoint_of_another() {
+        for (endpoint, url) in [
+            ("https://home.blob.core.windows.net", "https://other.blob.core.windows.net"),
+            ("https://home.blob.core.chinacloudapi.cn:1/", "https://other.blob.core.chinacloudapi.cn:1"),
+            ("http://127.0.0.1:10000/home", "http://127.0.0.1:10000/other"),
+            ("http://localhost:10000/home", "http://localhost:10000/other"),
+            ("http://azurite:10000", "http://azurite:10000/other"),
+            ("http://proxy.example.org/x/other", "http://proxy.example.org/x/other"),
+        ] {
+            assert_eq!(at_account(endpoint, "other").as_deref(), Ok(url), "{endpoint}");
+        }
+        for endpoint in ["https://azurite:10000/home", "https://gate.example.org/azure", "http://127.0.0.1/a/home"] {
+            let reason = at_account(endpoint, "other").unwrap_err();
+            assert!(reason.contains("account other"), "{endpoint}: {reason}");
+        }
+    }
+
+    #[test]
+    fn only_codes_for_a_lack_of_rights_may_hide_absence() {
+        let azure = Azure { anonymous: false };
+        let denial = |status, code: &str| {
+            let document = format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
+            let answer = Answer::new(Asked::Get, "h".to_owned(), status, HeaderMap::new(), document.as_bytes());
+            match azure.meaning(&answer) {
+                Meaning::Denied(denial, _) => denial,
+                meaning => panic!("{code}: {meaning:?}"),
+            }
+        };
+        for code in ["AuthorizationFailure", "AuthorizationPermissionMismatch"] {
+            assert_eq!(denial(403, code), Denial::Rights, "{code}");
+        }
+        for code in ["AccountIsDisabled", "AuthorizationSourceIPMismatch", "InsufficientAccountPermissions", "Odd", ""]
+        {
+            assert_eq!(denial(403, code), Denial::Other, "{code}");
+        }
+        assert_eq!(denial(401, "ExpiredAuthenticationToken"), Denial::Expired);
     }
 
     #[test]

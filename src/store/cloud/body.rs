@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, Asked};
 use super::attempts::{Failure, Then, told};
+use super::wire::up_to;
 use super::{Cloud, Service, meta};
 use crate::model::location::{ETag, Key};
 use crate::store::pace::{Awaited, Waits};
@@ -90,7 +91,8 @@ impl Cloud {
             if_match: if_match.as_ref().map(|tag| tag.as_str().to_owned()),
             ..GetOptions::default()
         };
-        let heard = self.hear(service, asked, key, waits, service.objects.get_opts(path, options)).await;
+        let request = up_to(get.at_most, service.objects.get_opts(path, options));
+        let heard = self.hear(service, asked, key, waits, request).await;
         let (result, answer) = match heard {
             Ok(heard) => heard,
             Err(failure) if half.is_some() && matches!(failure.then, Then::Again(_)) => {

@@ -40,11 +40,14 @@ const REMEDY: &str = "this bucket may not be listed, and then it also refuses wh
 pub struct Granted {
     /// First key that was granted, by [`scope`].
     keys: Mutex<HashMap<String, Key>>,
-    /// Evidence by the object it rests on: when it was gathered, and whether absence is refused like lack of rights.
+    /// Evidence by the object it rests on: when it was gathered, and how absence is refused, if it is.
     evidence: Mutex<HashMap<Key, Evidence>>,
 }
 
-type Evidence = Arc<tokio::sync::Mutex<Option<(Instant, bool)>>>;
+type Evidence = Arc<tokio::sync::Mutex<Option<(Instant, Option<Refusal>)>>>;
+
+/// A refusal that may hide absence: the service's code for it, where it has one.
+type Refusal = Option<String>;
 
 impl Granted {
     fn keys(&self) -> MutexGuard<'_, HashMap<String, Key>> {
@@ -95,9 +98,7 @@ impl Granted {
 impl Cloud {
     /// `error`, which a request for `key` failed of, or that there is no such object.
     pub(super) async fn absent_or(&self, key: &Key, error: StoreError, permits: Arc<Permits>) -> StoreError {
-        if !is_refused(&error) {
-            return error;
-        }
+        let Some(refusal) = refused(&error) else { return error };
         let Some(granted) = &self.granted else { return self.remedied(error) };
         let Some(known) = granted.beside(key) else {
             tracing::debug!(%key, "refused, and nothing beside it was ever granted: not taken for missing");
@@ -105,25 +106,22 @@ impl Cloud {
         };
         let evidence = granted.evidence(&known);
         let mut evidence = evidence.lock().await;
-        let fresh = evidence.filter(|(then, _)| then.elapsed() < BELIEVED);
-        let proven = match fresh {
-            Some((_, proven)) => proven,
-            None => {
-                let began = Instant::now();
-                let proven = self.refuses_absence(key, &known, permits).await;
-                *evidence = Some((began, proven));
-                proven
-            }
+        let fresh = evidence.take().filter(|(then, _)| then.elapsed() < BELIEVED);
+        let (began, of_absence) = match fresh {
+            Some(fresh) => fresh,
+            None => (Instant::now(), self.refusal_of_absence(key, &known, permits).await),
         };
-        if proven { StoreError::NotFound { location: self.location(key) } } else { error }
+        let same = of_absence.as_ref() == Some(&refusal);
+        *evidence = Some((began, of_absence));
+        if same { StoreError::NotFound { location: self.location(key) } } else { error }
     }
 
     /// The same refusal, with what helps where it may be due to a listing that is denied.
     fn remedied(&self, error: StoreError) -> StoreError {
         match error {
-            StoreError::Forbidden { location, denial, reason } if self.unlisted.load(Ordering::Relaxed) => {
+            StoreError::Forbidden { location, denial, code, reason } if self.unlisted.load(Ordering::Relaxed) => {
                 let reason = format!("{reason}; {REMEDY}");
-                StoreError::Forbidden { location, denial, reason }
+                StoreError::Forbidden { location, denial, code, reason }
             }
             error => error,
         }
@@ -133,19 +131,19 @@ impl Cloud {
     pub(super) fn note_listing<T>(&self, listed: Result<T, StoreError>) -> Result<T, StoreError> {
         match &listed {
             Ok(_) => self.unlisted.store(false, Ordering::Relaxed),
-            Err(error) if is_refused(error) => self.unlisted.store(true, Ordering::Relaxed),
+            Err(error) if refused(error).is_some() => self.unlisted.store(true, Ordering::Relaxed),
             Err(_) => {}
         }
         listed
     }
 
-    /// Whether a key that nobody made is refused for lack of rights, and `known` granted.
-    async fn refuses_absence(&self, key: &Key, known: &Key, permits: Arc<Permits>) -> bool {
+    /// How a key that nobody made is refused for lack of rights; `None` where it is not, or where `known` is not granted.
+    async fn refusal_of_absence(&self, key: &Key, known: &Key, permits: Arc<Permits>) -> Option<Refusal> {
         let (folder, _) = key.as_str().rsplit_once('/').unwrap_or_default();
         let slash = if folder.is_empty() { "" } else { "/" };
         let nobodys = Key::new(format!("{folder}{slash}.h5mount-no-such-object-{:016x}", fastrand::u64(..)));
         let (absent, there) = tokio::join!(self.first_byte(&nobodys, &permits), self.first_byte(known, &permits));
-        let refused = absent.is_err_and(|error| is_refused(&error));
+        let of_absence = absent.err().and_then(|error| refused(&error));
         // An empty object has no first byte, but its end is told only to those who may read it.
         let granted = matches!(there, Ok(()) | Err(StoreError::Range { .. }));
         if let (Err(error), Some(memory)) = (&there, &self.granted)
@@ -153,11 +151,11 @@ impl Cloud {
         {
             tracing::debug!(%error, "what was granted before is refused now: nothing is taken for missing");
             // Where listing is denied, what was deleted is refused as well.
-            if error.is_not_found() || is_refused(error) {
+            if error.is_not_found() || refused(error).is_some() {
                 memory.forget(known);
             }
         }
-        refused && granted
+        of_absence.filter(|_| granted)
     }
 
     async fn first_byte(&self, key: &Key, permits: &Arc<Permits>) -> Result<(), StoreError> {
@@ -193,8 +191,12 @@ fn scope(key: &Key) -> &str {
     }
 }
 
-fn is_refused(error: &StoreError) -> bool {
-    matches!(error, StoreError::Forbidden { denial: Denial::Rights, .. })
+/// The refusal that may hide absence: each kind of service has codes for that, which alone are [`Denial::Rights`].
+fn refused(error: &StoreError) -> Option<Refusal> {
+    match error {
+        StoreError::Forbidden { denial: Denial::Rights, code, .. } => Some(code.clone()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use object_store::{
 };
 
 use super::answer::{Answer, Asked, Dialect, Meaning, html};
-use super::wire::{Line, Told, Wire, no_retries};
+use super::trouble::Told;
+use super::wire::{Line, Wire, no_retries};
 use super::{CAPABILITIES, Service};
 use crate::model::location::Bucket;
 use crate::store::credentials::google::{Way, tokens};
@@ -39,8 +40,11 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
         .with_http_connector(wire.clone())
         .with_retry(no_retries());
     if let Some(endpoint) = &access.google.endpoint {
-        if !reqwest::Url::parse(endpoint).is_ok_and(|url| url.has_host()) {
+        let Some(url) = reqwest::Url::parse(endpoint).ok().filter(reqwest::Url::has_host) else {
             return Err(refuse(endpoint, "not the URL of a service: https://host[:port]".to_owned()));
+        };
+        if super::names_bucket(&url, name) {
+            return Err(refuse(endpoint, super::BUCKET_TWICE.to_owned()));
         }
         builder = builder.with_base_url(endpoint);
     }
@@ -239,7 +243,10 @@ impl Dialect for Gcs {
                     Meaning::Foreign(format!("{} does not know the path, and does not answer like Google", answer.host))
                 }
                 _ if answer.is_html() && answer.status < 500 && answer.status != 407 => Meaning::Foreign(html(answer)),
+                // Google says with a HEAD not why it refuses.
+                403 if answer.asked == Asked::Head => Meaning::Unsaid,
                 _ => match Meaning::of_status(answer) {
+                    Meaning::Denied(Denial::Rights, _) => denied(Denial::Other, self.rights()),
                     Meaning::Denied(denial, _) => denied(denial, self.rights()),
                     meaning => meaning,
                 },
@@ -250,11 +257,14 @@ impl Dialect for Gcs {
             "NoSuchBucket" => Meaning::NoBucket,
             "PreconditionFailed" => Meaning::Changed,
             "InvalidRange" => Meaning::PastEnd,
-            "AccessDenied" | "Forbidden" | "AccountProblem" | "InvalidSecurity" => {
-                denied(Denial::Rights, self.rights())
+            "AccessDenied" if reason.contains("Cloud KMS") || reason.contains("cryptoKey") => {
+                denied(Denial::Encryption, "the key that the object is encrypted with is not yours to use")
             }
+            // What it says of an object that is not there, to whom it would not list.
+            "AccessDenied" | "Forbidden" => denied(Denial::Rights, self.rights()),
+            "AccountProblem" | "InvalidSecurity" => denied(Denial::Other, self.rights()),
             "UserProjectMissing" | "UserProjectAccountProblem" | "UserProjectInconsistent" => denied(
-                Denial::Rights,
+                Denial::Other,
                 "the bucket's owner does not pay for requests, and no other project can be named here",
             ),
             "ExpiredToken" => denied(Denial::Expired, "sign in again"),
@@ -271,6 +281,7 @@ impl Dialect for Gcs {
                 denied(Denial::Encryption, "the key that the object is encrypted with is disabled, or not yours to use")
             }
             _ => match Meaning::of_status(answer) {
+                Meaning::Denied(Denial::Rights, _) => denied(Denial::Other, self.rights()),
                 Meaning::Denied(denial, _) => denied(denial, self.rights()),
                 meaning => meaning,
             },
@@ -313,6 +324,29 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+
+    #[test]
+    fn only_codes_for_a_lack_of_rights_may_hide_absence() {
+        let google = Gcs { anonymous: false };
+        let meaning = |asked, document: &str| {
+            google.meaning(&Answer::new(asked, "h".to_owned(), 403, HeaderMap::new(), document.as_bytes()))
+        };
+        let denial = |code: &str, message: &str| {
+            let document = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+            match meaning(Asked::Get, &document) {
+                Meaning::Denied(denial, _) => denial,
+                meaning => panic!("{code}: {meaning:?}"),
+            }
+        };
+        assert_eq!(denial("AccessDenied", "x does not have storage.objects.list access"), Denial::Rights);
+        assert_eq!(denial("AccessDenied", "Permission denied on Cloud KMS key"), Denial::Encryption);
+        assert_eq!(denial("ExpiredToken", "m"), Denial::Expired);
+        for code in ["AccountProblem", "InvalidSecurity", "UserProjectMissing", "Odd", ""] {
+            assert_eq!(denial(code, "m"), Denial::Other, "{code}");
+        }
+        // The reason is asked for.
+        assert_eq!(meaning(Asked::Head, ""), Meaning::Unsaid);
+    }
 
     #[test]
     fn a_404_is_absence_only_where_google_says_it_of_the_object() {

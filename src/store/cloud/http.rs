@@ -23,9 +23,10 @@ use object_store::{
 
 use super::Service;
 use super::answer::{Answer, Asked, Dialect, Meaning, html};
-use super::wire::{Told, Wire, no_retries};
+use super::trouble::Told;
+use super::wire::{Wire, no_retries};
 use crate::model::location::Bucket;
-use crate::store::{Access, Capabilities, Credentials, StoreError};
+use crate::store::{Access, Capabilities, Credentials, Denial, StoreError};
 
 /// Redirects of one request that are followed: a catalogue sends to a mirror, that to its disk, and nobody needs more.
 const REDIRECTS: usize = 5;
@@ -241,6 +242,9 @@ impl Dialect for Web {
             405 | 501 => Meaning::Unable(format!("{} does not know this kind of request", answer.host)),
             _ => match Meaning::of_status(answer) {
                 Meaning::Denied(denial, reason) => {
+                    // Most have no codes. What has one is a bucket behind a web server, and then this one means it.
+                    let other = answer.code.as_deref().is_some_and(|code| code != "AccessDenied");
+                    let denial = if denial == Denial::Rights && other { Denial::Other } else { denial };
                     Meaning::Denied(denial, format!("{reason}; web servers are asked without credentials"))
                 }
                 meaning => meaning,

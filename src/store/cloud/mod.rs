@@ -18,6 +18,7 @@ mod region;
 mod s3;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod weather;
 pub(super) mod wire;
 mod write;
@@ -117,7 +118,7 @@ pub(super) struct Cloud {
     unlisted: AtomicBool,
     /// Whether its entity tags are digests.
     digests: body::Digests,
-    /// Folders that were said to hold keys which cannot be shown.
+    /// Listings that were said to leave out keys.
     odd: Mutex<HashSet<String>>,
 }
 
@@ -240,6 +241,14 @@ impl Cloud {
     }
 }
 
+/// Whether an endpoint ends with the bucket that is to be asked for there.
+fn names_bucket(endpoint: &reqwest::Url, bucket: &str) -> bool {
+    endpoint.path().trim_end_matches('/').rsplit('/').next() == Some(bucket)
+}
+
+/// What to do about that.
+const BUCKET_TWICE: &str = "ends with the bucket, which SOURCE names: leave the bucket out of --endpoint";
+
 /// What is known of an object, in whole seconds: see [`listing`].
 fn meta(found: &object_store::ObjectMeta) -> Meta {
     let seconds = u64::try_from(found.last_modified.timestamp()).unwrap_or(0);
@@ -303,8 +312,8 @@ impl Backend for Arc<Cloud> {
         self.level(folder, after, page, permit).await
     }
 
-    fn list_below(&self, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
-        Arc::clone(self).below(prefix)
+    fn list_below(&self, prefix: &str, permits: Arc<Permits>) -> BoxStream<'static, Result<Batch, StoreError>> {
+        Arc::clone(self).below(prefix, permits)
     }
 
     fn whereabouts(&self) -> Option<Whereabouts> {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use futures::FutureExt;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::list::PaginatedListOptions;
+use tokio::task::JoinHandle;
 
 use super::answer::Asked;
 use super::attempts::Failure;
@@ -13,15 +14,15 @@ use super::listing::{Page, speakable};
 use super::{Cloud, Service};
 use crate::model::location::Key;
 use crate::store::pace::Waits;
-use crate::store::permits::Permit;
-use crate::store::{Batch, Listing, StoreError};
+use crate::store::permits::{Permit, Permits, Stands};
+use crate::store::{Batch, Listing, StoreError, Urgency};
 
 /// Keys in a page; S3 gives no more, and the others are not asked for more.
 const KEYS: usize = 1000;
 /// Pages one after another that hold nothing, before a listing is given up. Services send such where much was deleted, of
 /// some thousand keys each; a listing that goes round in circles never ends.
 const EMPTY: u32 = 1000;
-/// Folders whose odd keys are remembered as told.
+/// Listings whose odd keys are remembered as told.
 const TOLD: usize = 10_000;
 
 impl Cloud {
@@ -43,7 +44,7 @@ impl Cloud {
             page_token: token,
             ..PaginatedListOptions::default()
         };
-        let found = self.page(&key, options, Some(permit)).await?;
+        let found = self.page(&key, options, permit).await?;
         let empty = self.count_empty(&key, &found, empty)?;
         if found.objects.is_empty() && found.folders.is_empty() && found.next.is_none() && after.is_none() {
             // A bucket may be empty and yet be there.
@@ -52,7 +53,7 @@ impl Cloud {
             }
         }
         let mut listing = Listing::default();
-        let (mut through, mut odd) = (None::<&str>, 0);
+        let (mut through, mut odd) = (None::<&str>, Odd::default());
         for name in found.folders.iter().chain(found.objects.iter().map(|(key, _)| key)) {
             through = through.max(name.strip_prefix(&prefix));
         }
@@ -61,17 +62,17 @@ impl Cloud {
             let name = folder.strip_prefix(&prefix).and_then(|name| name.strip_suffix('/'));
             match name.filter(|_| speakable(folder.trim_end_matches('/'))) {
                 Some(name) if !name.is_empty() => listing.folders.push(name.to_owned()),
-                _ => odd += 1,
+                _ => odd.note(&folder),
             }
         }
         for (key, meta) in found.objects {
             match key.strip_prefix(&prefix) {
                 Some("") => {}
                 Some(name) if speakable(&key) => listing.objects.push((name.to_owned(), meta)),
-                _ => odd += 1,
+                _ => odd.note(&key),
             }
         }
-        self.tell_odd(folder, odd);
+        self.tell_odd(folder.to_owned(), &odd);
         listing.folders.sort_unstable();
         listing.objects.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         listing.next = found.next.map(|token| mark(empty, &token));
@@ -79,58 +80,16 @@ impl Cloud {
         Ok(listing)
     }
 
-    /// Everything below a prefix. The page after the one that is being used is already asked for.
-    pub(super) fn below(self: Arc<Self>, prefix: &str) -> BoxStream<'static, Result<Batch, StoreError>> {
-        enum State {
-            Start,
-            Asked(tokio::task::JoinHandle<Result<Page, StoreError>>),
-            Done,
-        }
-        /// Ends the request that nobody waits for any more.
-        struct Ahead(State);
-        impl Drop for Ahead {
-            fn drop(&mut self) {
-                if let State::Asked(task) = &self.0 {
-                    task.abort();
-                }
-            }
-        }
-        let prefix: Arc<str> = Arc::from(prefix);
-        let ask = move |cloud: Arc<Cloud>, token: Option<String>| {
-            let prefix = Arc::clone(&prefix);
-            tokio::spawn(async move {
-                let options =
-                    PaginatedListOptions { max_keys: Some(KEYS), page_token: token, ..PaginatedListOptions::default() };
-                cloud.page(&Key::new(&*prefix), options, None).await
-            })
-        };
-        stream::try_unfold((self, Ahead(State::Start), ask, 0), |(cloud, mut ahead, ask, empty)| async move {
-            let task = match &mut ahead.0 {
-                State::Start => {
-                    ahead.0 = State::Asked(ask(Arc::clone(&cloud), None));
-                    let State::Asked(task) = &mut ahead.0 else { return Ok(None) };
-                    task
-                }
-                State::Asked(task) => task,
-                State::Done => return Ok(None),
-            };
-            let page = task.await.unwrap_or_else(|stopped| {
-                Err(StoreError::Failed { location: cloud.location(&Key::new("")), reason: stopped.to_string() })
-            })?;
-            let empty = cloud.count_empty(&Key::new(""), &page, empty)?;
-            ahead.0 = match page.next {
-                Some(token) => State::Asked(ask(Arc::clone(&cloud), Some(token))),
-                None => State::Done,
-            };
-            let all = page.objects.len();
-            let shown = page.objects.into_iter().filter(|(key, _)| speakable(key));
-            let batch: Batch = shown.map(|(key, meta)| (Key::new(key), meta)).collect();
-            if batch.len() < all {
-                tracing::debug!(left_out = all - batch.len(), "folder marks and keys that cannot be read");
-            }
-            Ok(Some((batch, (cloud, ahead, ask, empty))))
-        })
-        .boxed()
+    /// Everything below a prefix. The page after the one that is being used is already asked for, when it is its turn.
+    pub(super) fn below(
+        self: Arc<Self>,
+        prefix: &str,
+        permits: Arc<Permits>,
+    ) -> BoxStream<'static, Result<Batch, StoreError>> {
+        let (prefix, odd) = (Key::new(prefix), Odd::default());
+        let below = Below { cloud: self, prefix, permits, next: Next::Begin, empty: 0, odd };
+        stream::try_unfold(below, |mut below| async move { Ok(below.batch().await?.map(|batch| (batch, below))) })
+            .boxed()
     }
 
     /// How many pages that hold nothing came one after another, `before` this one and with it.
@@ -144,17 +103,12 @@ impl Cloud {
     }
 
     /// One page, asked for until it comes. `prefix` is a beginning of keys, not a key.
-    async fn page(
-        &self,
-        prefix: &Key,
-        options: PaginatedListOptions,
-        permit: Option<Permit>,
-    ) -> Result<Page, StoreError> {
+    async fn page(&self, prefix: &Key, options: PaginatedListOptions, permit: Permit) -> Result<Page, StoreError> {
         let ask = |service: Arc<Service>, waits| {
             let options = options.clone();
             async move { self.page_once(&service, prefix, options, waits).await }.boxed()
         };
-        let asked = self.ask(prefix, permit, ask).await;
+        let asked = self.ask(prefix, Some(permit), ask).await;
         self.note_listing(asked)
     }
 
@@ -188,20 +142,106 @@ impl Cloud {
         Ok(page)
     }
 
-    /// Says once for each folder that it holds keys which are not shown.
-    fn tell_odd(&self, folder: &str, odd: usize) {
-        if odd == 0 {
-            return;
-        }
+    /// Says once for each listing that it leaves out keys.
+    fn tell_odd(&self, listing: String, odd: &Odd) {
+        let Some(first) = &odd.first else { return };
         let mut told = self.odd.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if told.len() < TOLD && told.insert(folder.to_owned()) {
+        if told.len() < TOLD && !told.contains(&listing) {
             tracing::warn!(
                 bucket = self.bucket.as_str(),
-                folder,
-                left_out = odd,
+                %listing,
+                left_out = odd.number,
+                %first,
                 "keys with an empty segment, `.`, `..` or control characters are left out of the listing"
             );
+            told.insert(listing);
         }
+    }
+}
+
+/// Everything below a prefix, page by page.
+struct Below {
+    cloud: Arc<Cloud>,
+    prefix: Key,
+    permits: Arc<Permits>,
+    next: Next,
+    /// Pages that held nothing, one after another.
+    empty: u32,
+    odd: Odd,
+}
+
+enum Next {
+    Begin,
+    Asked(JoinHandle<Result<Page, StoreError>>),
+    End,
+}
+
+impl Below {
+    /// The next page; `None` after the last.
+    async fn batch(&mut self) -> Result<Option<Batch>, StoreError> {
+        if matches!(self.next, Next::Begin) {
+            self.ask(None);
+        }
+        let Next::Asked(task) = &mut self.next else { return Ok(None) };
+        let asked = task.await;
+        self.next = Next::End;
+        let page = asked.unwrap_or_else(|stopped| {
+            Err(StoreError::Failed { location: self.cloud.location(&self.prefix), reason: stopped.to_string() })
+        })?;
+        self.empty = self.cloud.count_empty(&self.prefix, &page, self.empty)?;
+        if let Some(token) = page.next {
+            self.ask(Some(token));
+        }
+        let mut batch = Batch::new();
+        for (key, meta) in page.objects {
+            if speakable(&key) {
+                batch.push((Key::new(key), meta));
+            } else if !key.strip_suffix('/').is_some_and(speakable) {
+                self.odd.note(&key);
+            }
+        }
+        Ok(Some(batch))
+    }
+
+    fn ask(&mut self, token: Option<String>) {
+        let (cloud, prefix, permits) = (Arc::clone(&self.cloud), self.prefix.clone(), Arc::clone(&self.permits));
+        self.next = Next::Asked(tokio::spawn(async move {
+            let late = |Stands(waited): Stands| {
+                let location = cloud.location(&prefix);
+                StoreError::Timeout { location, seconds: waited.as_secs() }
+            };
+            // Each page is needed before the next, so somebody waits for every one of them. The place is given back when
+            // the page is there, whether or not anybody has come for it.
+            let permit = permits.turn(Urgency::Demand).await.map_err(late)?;
+            let options =
+                PaginatedListOptions { max_keys: Some(KEYS), page_token: token, ..PaginatedListOptions::default() };
+            cloud.page(&prefix, options, permit).await
+        }));
+    }
+}
+
+impl Drop for Below {
+    /// Nobody waits for it any more.
+    fn drop(&mut self) {
+        if let Next::Asked(task) = &self.next {
+            task.abort();
+        }
+        self.cloud.tell_odd(format!("{}*", self.prefix), &self.odd);
+    }
+}
+
+/// Keys that cannot be shown.
+#[derive(Debug, Default)]
+struct Odd {
+    number: usize,
+    /// The first, its control characters escaped.
+    first: Option<String>,
+}
+
+impl Odd {
+    fn note(&mut self, key: &str) {
+        self.number += 1;
+        self.first.get_or_insert_with(|| key.escape_debug().to_string());
     }
 }
 

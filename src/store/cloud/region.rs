@@ -4,7 +4,8 @@ use http::{Method, Request};
 
 use super::answer::{Answer, Asked};
 use super::attempts::Attempts;
-use super::wire::{Heard, TroubleKind, Wire, listen};
+use super::trouble::TroubleKind;
+use super::wire::{Heard, Wire, listen};
 use crate::model::location::{Bucket, Key, Location};
 use crate::store::StoreError;
 use crate::store::retry::Fault;
@@ -43,7 +44,7 @@ pub async fn find(
                 let error = trouble.at(bucket, &key);
                 match trouble.kind {
                     TroubleKind::Connect => (error, Fault::Unreachable),
-                    TroubleKind::Stranger => return Err(error),
+                    TroubleKind::Stranger | TroubleKind::Unmeasured => return Err(error),
                     TroubleKind::Late(given_up) => (error, given_up.fault()),
                     TroubleKind::Cut => (error, Fault::Cut),
                 }

@@ -61,8 +61,14 @@ impl Door {
         };
         if let Some(endpoint) = &mut door.endpoint {
             let url = endpoint.trim_end_matches('/').to_owned();
-            if !url.starts_with("http://") && !url.starts_with("https://") || reqwest::Url::parse(&url).is_err() {
+            let parsed = reqwest::Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+            let Some(parsed) = parsed else {
                 return refuse(endpoint, "not the URL of a service: https://host[:port]");
+            };
+            // Some services lie below a path. But one that ends with the bucket would be asked for an object of its name, and
+            // some take that for an empty list.
+            if super::names_bucket(&parsed, name) {
+                return refuse(endpoint, super::BUCKET_TWICE);
             }
             *endpoint = url;
         }
@@ -310,6 +316,23 @@ mod tests {
         let wire = Wire::new(&Line::new(&Access::default()).unwrap(), Arc::default());
         let bucket = Bucket::new(format!("s3://{name}"));
         Door::new(&bucket, &access, &wire, Duration::from_secs(1)).unwrap().url(region)
+    }
+
+    #[test]
+    fn an_endpoint_may_have_a_path_but_not_the_buckets() {
+        let wire = Wire::new(&Line::new(&Access::default()).unwrap(), Default::default());
+        let url = |endpoint: &str| {
+            let s3 = Reach { endpoint: Some(endpoint.to_owned()), ..Reach::default() };
+            let access = Access { s3, ..Access::default() };
+            let door = Door::new(&Bucket::new("s3://box"), &access, &wire, Duration::ZERO);
+            door.map(|door| door.url("r")).map_err(|error| error.to_string())
+        };
+        assert_eq!(url("https://h/storage/v1/s3").as_deref(), Ok("https://h/storage/v1/s3/box"));
+        assert_eq!(url("https://h/boxes/").as_deref(), Ok("https://h/boxes/box"));
+        for endpoint in ["https://h/box", "http://h:9000/x/box/"] {
+            let error = url(endpoint).unwrap_err();
+            assert!(error.contains("leave the bucket out of --endpoint"), "{error}");
+        }
     }
 
     #[test]

@@ -5,13 +5,13 @@
 //! there was one. Nothing is retried and no redirect is followed here: that is decided by
 //! [`attempts`](super::attempts), which knows the deadline.
 
-use std::error::Error;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap};
 use http_body_util::BodyExt;
 use object_store::ClientOptions;
 use object_store::client::{
@@ -21,8 +21,8 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, Asked};
 use super::listing::Page;
+use super::trouble::{Told, Trouble, TroubleKind, cut, late, only_tls, sentence, trouble, untrusted};
 use super::weather::{GivenUp, Weather};
-use crate::model::location::{Bucket, Key, Location};
 use crate::store::access::Proxies;
 use crate::store::counters::Counters;
 use crate::store::credentials::Aws;
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// For a look at what somebody speaks who does not speak HTTP; a handshake takes three times the way there.
 const PROBE: Duration = Duration::from_secs(2);
 /// To connect, name and handshake included. A lost first packet is sent again after 1 s, and once more after 3 s.
-const CONNECT: Duration = Duration::from_secs(4);
+pub const CONNECT: Duration = Duration::from_secs(4);
 /// An idle connection is closed before the service does it: S3 and most proxies wait for about a minute, some for 20 s.
 const IDLE: Duration = Duration::from_secs(15);
 /// Idle connections that are kept: as many as there are requests in flight.
@@ -53,29 +53,6 @@ pub enum Heard {
     Trouble(Trouble),
 }
 
-/// Why there was no answer, or only half of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// By cause.
-    pub kind: TroubleKind,
-    /// One sentence: what happened, and what to do.
-    pub reason: String,
-}
-
-/// Why there was no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TroubleKind {
-    /// No such host, or no connection to it.
-    Connect,
-    /// Its certificate is not trusted, or it speaks TLS where plain HTTP was asked for, or the other way round. Asking again
-    /// does not help.
-    Stranger,
-    /// Nothing came in time.
-    Late(GivenUp),
-    /// The connection ended before the answer did.
-    Cut,
-}
-
 /// The task that asks, and what it hears.
 #[derive(Debug)]
 struct Asking {
@@ -86,6 +63,13 @@ struct Asking {
 
 tokio::task_local! {
     static ASKING: Arc<Asking>;
+    static AT_MOST: u64;
+}
+
+/// Runs `request`, of whose answer no more than `at_most` bytes are kept here, should it have to be read whole to know how
+/// long it is.
+pub async fn up_to<T>(at_most: u64, request: impl Future<Output = T>) -> T {
+    AT_MOST.scope(at_most, request).await
 }
 
 /// Runs `request`, which goes through a [`Wire`] in this task, and brings back what was heard last. `waits` bounds the
@@ -124,7 +108,7 @@ impl Line {
 }
 
 /// A client for HTTP as `access` wants it: its certificates, its proxies, no redirects followed.
-fn client(access: &Access) -> Result<reqwest::Client, StoreError> {
+pub(super) fn client(access: &Access) -> Result<reqwest::Client, StoreError> {
     static PROVIDER: Once = Once::new();
     // One implementation of TLS for the process; whoever comes first is fine.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
@@ -296,14 +280,20 @@ impl Wire {
             _ if !status.is_success() => ERROR_BYTES,
             Asked::List => PAGE_BYTES,
             _ => {
-                let mut answer = Answer::new(asked, host.clone(), status.as_u16(), parts.headers.clone(), b"");
+                let (headers, body) = match self.measured(asked, &host, &parts, body, waits).await {
+                    Ok(measured) => measured,
+                    Err((trouble, kind)) => return fail(trouble, kind),
+                };
+                let mut answer = Answer::new(asked, host, status.as_u16(), headers.clone(), b"");
                 answer.closes |= parts.version == http::Version::HTTP_10;
-                let body = body.map_err(move |error| cut(&host, error));
-                let answered = HttpResponse::from_parts(parts, HttpResponseBody::new(body));
+                let mut answered = HttpResponse::from_parts(parts, body);
+                *answered.headers_mut() = headers;
                 return (Ok(answered), Some(Heard::Answer(Box::new(answer))));
             }
         };
-        let document = match self.read(body, limit, waits).await {
+        // Lists take as long as there is to do; what is usual for objects says nothing of them.
+        let awaited = if asked == Asked::List { Awaited::Other } else { Awaited::Part };
+        let document = match self.read(body, limit, waits, awaited).await {
             Ok(document) => document,
             Err(Broken::Late(given_up)) => return fail(late(&host, given_up), HttpErrorKind::Timeout),
             Err(Broken::Cut(error)) => return fail(trouble(&host, error), HttpErrorKind::Interrupted),
@@ -326,10 +316,70 @@ impl Wire {
         (Ok(HttpResponse::from_parts(parts, passed.into())), Some(Heard::Answer(Box::new(answer))))
     }
 
+    /// Headers that say how long the body is, and the body.
+    ///
+    /// Where no `Content-Length` says it, `Content-Range` does, of a part. Of a whole object nothing may, but its chunks
+    /// have an end that no cut looks like: it is read whole here, and its length is what came.
+    async fn measured(
+        &self,
+        asked: Asked,
+        host: &str,
+        parts: &http::response::Parts,
+        body: reqwest::Body,
+        waits: Waits,
+    ) -> Result<(HeaderMap, HttpResponseBody), (Trouble, HttpErrorKind)> {
+        let mut headers = parts.headers.clone();
+        let name = host.to_owned();
+        let passed = |body: reqwest::Body| HttpResponseBody::new(body.map_err(move |error| cut(&name, error)));
+        let unmeasured = |reason: String| {
+            let kind = TroubleKind::Unmeasured;
+            (Trouble { kind, reason }, HttpErrorKind::Decode)
+        };
+        let part = parts.status == http::StatusCode::PARTIAL_CONTENT;
+        match asked {
+            _ if headers.contains_key(header::CONTENT_LENGTH) => Ok((headers, passed(body))),
+            Asked::Part => {
+                if let Some(length) = part_length(&headers).filter(|_| part) {
+                    headers.insert(header::CONTENT_LENGTH, length.into());
+                }
+                // Anything else is no part, whatever its length.
+                Ok((headers, passed(body)))
+            }
+            Asked::Get if is_chunked(&headers) => {
+                let at_most = AT_MOST.try_with(|at_most| *at_most).unwrap_or(PAGE_BYTES as u64);
+                let limit = usize::try_from(at_most).unwrap_or(usize::MAX);
+                match self.read(body, limit, waits, Awaited::Part).await {
+                    Ok(bytes) => {
+                        headers.insert(header::CONTENT_LENGTH, bytes.len().into());
+                        headers.remove(header::TRANSFER_ENCODING);
+                        Ok((headers, bytes.into()))
+                    }
+                    Err(Broken::Late(given_up)) => Err((late(host, given_up), HttpErrorKind::Timeout)),
+                    Err(Broken::Cut(error)) => Err((trouble(host, error), HttpErrorKind::Interrupted)),
+                    Err(Broken::Long) => Err(unmeasured(format!(
+                        "{host} sends more than the {at_most} bytes that are read, and does not say how many"
+                    ))),
+                }
+            }
+            Asked::Get => Err(unmeasured(format!(
+                "{host} sends objects without saying how long they are (neither Content-Length nor chunks), so that one that \
+                 is cut short would look whole: have the server, or the proxy in between, send Content-Length"
+            ))),
+            // Of a bucket, a HEAD needs no length.
+            Asked::Head | Asked::List | Asked::Write | Asked::WriteIf => Ok((headers, passed(body))),
+        }
+    }
+
     /// A whole document, each part in time.
-    async fn read(&self, mut body: reqwest::Body, limit: usize, waits: Waits) -> Result<Bytes, Broken> {
+    async fn read(
+        &self,
+        mut body: reqwest::Body,
+        limit: usize,
+        waits: Waits,
+        awaited: Awaited,
+    ) -> Result<Bytes, Broken> {
         let mut document = BytesMut::new();
-        while let Some(frame) = self.weather.wait(Awaited::Part, &waits, body.frame()).await.map_err(Broken::Late)? {
+        while let Some(frame) = self.weather.wait(awaited, &waits, body.frame()).await.map_err(Broken::Late)? {
             let Ok(part) = frame.map_err(Broken::Cut)?.into_data() else { continue };
             if document.len() + part.len() > limit {
                 return Err(Broken::Long);
@@ -352,6 +402,22 @@ impl Wire {
     }
 }
 
+/// Bytes of the part that an answer says it has.
+fn part_length(headers: &HeaderMap) -> Option<u64> {
+    let (part, _) = headers.get(header::CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = part.split_once('-')?;
+    let (first, last) = (first.trim().parse::<u64>().ok()?, last.trim().parse::<u64>().ok()?);
+    last.checked_sub(first)?.checked_add(1)
+}
+
+/// Whether the body comes in chunks of HTTP, of which the last says that it is.
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let codings = headers.get(header::TRANSFER_ENCODING).and_then(|codings| codings.to_str().ok());
+    codings
+        .and_then(|codings| codings.rsplit(',').next())
+        .is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked"))
+}
+
 async fn to_reqwest(request: HttpRequest) -> Result<reqwest::Request, String> {
     let (parts, body) = request.into_parts();
     // A body of one piece has a length that the service sees; of several, too, once they are one.
@@ -370,116 +436,4 @@ enum Broken {
     Late(GivenUp),
     Long,
     Cut(reqwest::Error),
-}
-
-/// A sentence as an error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Told(pub String);
-
-fn late(host: &str, given_up: GivenUp) -> Trouble {
-    let reason = format!("{host} did not answer within {} s", given_up.after.as_secs_f32());
-    Trouble { kind: TroubleKind::Late(given_up), reason }
-}
-
-fn only_tls(host: &str) -> Trouble {
-    let reason = format!("{host} speaks TLS and was asked in plain HTTP: begin its URL with https://");
-    Trouble { kind: TroubleKind::Stranger, reason }
-}
-
-fn cut(host: &str, error: reqwest::Error) -> HttpError {
-    HttpError::new(HttpErrorKind::Interrupted, Told(trouble(host, error).reason))
-}
-
-/// What went wrong between us and `host`.
-fn trouble(host: &str, error: reqwest::Error) -> Trouble {
-    // The URL may hold a signature.
-    let error = &error.without_url();
-    if let Some(why) = untrusted(error) {
-        let reason = format!(
-            "the certificate of {host} is not trusted ({why}): name the file of its authority with --ca-bundle, or set \
-             this machine's clock if the certificate seems too new or too old"
-        );
-        return Trouble { kind: TroubleKind::Stranger, reason };
-    }
-    let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
-    match tls {
-        Some(rustls::Error::InvalidMessage(_)) => {
-            let reason =
-                format!("{host} does not speak TLS: begin its URL with http://, if it may be asked in plain HTTP");
-            return Trouble { kind: TroubleKind::Stranger, reason };
-        }
-        Some(error @ (rustls::Error::AlertReceived(_) | rustls::Error::PeerIncompatible(_))) => {
-            let reason = format!("{host} and this program find no way to speak TLS with each other ({error})");
-            return Trouble { kind: TroubleKind::Stranger, reason };
-        }
-        _ => {}
-    }
-    let detail = causes(error).last().map_or_else(|| error.to_string(), |cause| cause.to_string());
-    if error.is_connect() {
-        let reason =
-            format!("no connection to {host} ({detail}): check the network, the endpoint and the proxy variables");
-        return Trouble { kind: TroubleKind::Connect, reason };
-    }
-    if error.is_timeout() {
-        let kind = TroubleKind::Late(GivenUp { after: CONNECT, guess: false });
-        return Trouble { kind, reason: format!("{host} did not answer in time") };
-    }
-    Trouble { kind: TroubleKind::Cut, reason: format!("{host} broke off the connection ({detail})") }
-}
-
-/// Why a certificate is not trusted, where that is what happened.
-fn untrusted(error: &reqwest::Error) -> Option<String> {
-    causes(error).find_map(|cause| match cause.downcast_ref::<rustls::Error>() {
-        Some(rustls::Error::InvalidCertificate(reason)) => Some(format!("{reason:?}")),
-        _ => None,
-    })
-}
-
-/// An error of the client as one sentence without its URL, which may hold a signature.
-fn sentence(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    causes(&error).last().map_or_else(|| "unknown".to_owned(), |cause| cause.to_string())
-}
-
-/// An error and what caused it, also where `std::io::Error` hides it.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| {
-        let error: &'a (dyn Error + 'static) = *error;
-        match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner as &(dyn Error + 'static)),
-            None => error.source(),
-        }
-    })
-}
-
-impl Trouble {
-    /// What it means for the object at `key`.
-    pub fn at(&self, bucket: &Bucket, key: &Key) -> StoreError {
-        let location = Location { bucket: bucket.clone(), key: key.clone() };
-        let reason = self.reason.clone();
-        match self.kind {
-            TroubleKind::Connect | TroubleKind::Stranger => StoreError::Unreachable { location, reason },
-            TroubleKind::Late(given_up) => StoreError::Timeout { location, seconds: given_up.after.as_secs() },
-            TroubleKind::Cut => StoreError::Garbled { location, reason },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn no_trouble_tells_a_url() {
-        let client = client(&Access::default()).unwrap();
-        // Nothing listens at port 1; and what is no URL of a service is refused before a name is looked for.
-        for url in ["http://127.0.0.1:1/x?X-Amz-Signature=secret", "ftp://127.0.0.1/x?X-Amz-Signature=secret"] {
-            for tell in [|error| trouble("host", error).reason, sentence as fn(reqwest::Error) -> String] {
-                let error = client.get(url).send().await.unwrap_err();
-                let told = tell(error);
-                assert!(!told.is_empty() && !told.contains("secret"), "{told}");
-            }
-        }
-    }
 }

@@ -46,7 +46,7 @@ impl Fault {
     /// What the fault means for a request for the object at `location`. Never that it is not there.
     pub(in crate::store) fn at(self, location: Location) -> StoreError {
         match self {
-            Fault::Refused { denial, reason } => StoreError::Forbidden { location, denial, reason },
+            Fault::Refused { denial, reason } => StoreError::Forbidden { location, denial, code: None, reason },
             Fault::Unreachable { reason } => StoreError::Unreachable { location, reason },
         }
     }

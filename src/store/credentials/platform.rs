@@ -74,6 +74,7 @@ impl Platform {
         StoreError::Forbidden {
             location: Location { bucket: bucket.clone(), key: Key::new("") },
             denial: Denial::Credentials,
+            code: None,
             reason: format!("no credentials found. Looked at: {places}"),
         }
     }

@@ -1,6 +1,8 @@
 //! A bucket through a real connection to a server that does what a test wants.
 
 mod faults;
+mod lengths;
+mod listings;
 mod policies;
 mod refusals;
 mod server;
@@ -38,6 +40,37 @@ fn settings(access: Access) -> StoreSettings {
 
 async fn store(server: &Server) -> Store {
     Store::open_with(&Bucket::new("s3://bucket"), settings(access(server))).await.unwrap()
+}
+
+/// What is logged, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Lines of this level.
+    fn told(&self, level: &str) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned();
+        text.lines().filter(|line| line.trim_start().starts_with(level)).map(str::to_owned).collect()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What this thread logs from now on, until the guard is dropped.
+fn listened() -> (Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let writer = Mutex::new(log.clone());
+    let lines = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).without_time().finish();
+    (log, tracing::subscriber::set_default(lines))
 }
 
 #[derive(Debug)]

@@ -114,3 +114,30 @@ async fn other_refusals_are_never_absence() {
         assert!(matches!(error, StoreError::Forbidden { .. }), "{error}");
     }
 }
+
+#[tokio::test]
+async fn what_is_refused_with_another_code_than_absence_is_not_absent() {
+    // Azure: what is not there lacks a permission, and one blob is closed by the network's rules.
+    let refusal = |code: &str| {
+        let body = format!("<Error><Code>{code}</Code><Message>told</Message></Error>");
+        Reply::new(403, body).with("x-ms-request-id", "1")
+    };
+    let there = S3::of(&[(META, b"{}"), (CHUNK, b"x")]);
+    let server = Server::start(move |request, _| {
+        let path = request.path().replacen("/account/", "/", 1);
+        let answer = there.answer(&Request { target: path.clone(), ..request.clone() });
+        match path.as_str() {
+            "/bucket/db/R/d/D/0_0" => refusal("AuthorizationFailure"),
+            _ if answer.status == 404 => refusal("AuthorizationPermissionMismatch"),
+            _ => answer.with("x-ms-request-id", "1"),
+        }
+    })
+    .await;
+    let azure = Reach { credentials: Credentials::Anonymous, ..at(&server.url) };
+    let access = Access { missing_as_403: true, azure, ..Access::default() };
+    let store = Store::open_with(&Bucket::new("az://account/bucket"), settings(access)).await.unwrap();
+    store.get(&Key::new(META)).await.unwrap();
+    assert!(store.get(&Key::new("db/R/d/D/9_9")).await.unwrap_err().is_not_found());
+    let error = store.get(&Key::new(CHUNK)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Forbidden { denial: Denial::Rights, .. }), "{error}");
+}

@@ -177,6 +177,7 @@ async fn a_request_whose_token_has_expired_is_repeated_once_with_a_new_one() {
         error: StoreError::Forbidden {
             location: cloud.location(&key),
             denial: Denial::Expired,
+            code: None,
             reason: "old".to_owned(),
         },
         then: attempts::Then::Renew,

@@ -64,6 +64,19 @@ pub struct Reply {
     pub stall: Duration,
     /// Of the body, so many bytes are sent at a time, and so long after each other.
     pub drip: Option<(usize, Duration)>,
+    /// How its length is told.
+    pub length: Length,
+}
+
+/// How the length of a body is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// By a header.
+    Stated,
+    /// By chunks, of which the last is empty.
+    Chunks,
+    /// By the end of the connection.
+    Unsaid,
 }
 
 impl Reply {
@@ -76,6 +89,7 @@ impl Reply {
             hang: false,
             stall: Duration::ZERO,
             drip: None,
+            length: Length::Stated,
         }
     }
 
@@ -102,6 +116,10 @@ impl Reply {
         Reply { drip: Some((bytes, apart)), ..self }
     }
 
+    pub fn told_by(self, length: Length) -> Reply {
+        Reply { length, ..self }
+    }
+
     pub fn stall(self, stall: Duration) -> Reply {
         Reply { stall, ..self }
     }
@@ -112,7 +130,15 @@ pub struct Server {
     pub url: String,
     log: Arc<Mutex<Vec<Request>>>,
     connections: Arc<AtomicUsize>,
+    gauge: Arc<Gauge>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// Requests that came and are not answered yet.
+#[derive(Default)]
+struct Gauge {
+    now: AtomicUsize,
+    most: AtomicUsize,
 }
 
 type Handler = Arc<dyn Fn(&Request, usize) -> Reply + Send + Sync>;
@@ -125,20 +151,26 @@ impl Server {
         let log = Arc::<Mutex<Vec<Request>>>::default();
         let (answer, kept): (Handler, _) = (Arc::new(answer), Arc::clone(&log));
         let connections = Arc::<AtomicUsize>::default();
-        let counted = Arc::clone(&connections);
+        let gauge = Arc::<Gauge>::default();
+        let (counted, gauged) = (Arc::clone(&connections), Arc::clone(&gauge));
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 counted.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(stream, Arc::clone(&answer), Arc::clone(&kept)));
+                tokio::spawn(serve(stream, Arc::clone(&answer), Arc::clone(&kept), Arc::clone(&gauged)));
             }
         });
-        Server { url, log, connections, task }
+        Server { url, log, connections, gauge, task }
     }
 
     /// How many connections were made so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many requests waited for their answers at a time, at most.
+    pub fn most_at_a_time(&self) -> usize {
+        self.gauge.most.load(Ordering::SeqCst)
     }
 
     /// What was asked so far.
@@ -153,7 +185,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(stream: TcpStream, answer: Handler, log: Arc<Mutex<Vec<Request>>>) {
+async fn serve(stream: TcpStream, answer: Handler, log: Arc<Mutex<Vec<Request>>>, gauge: Arc<Gauge>) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream).await {
         let number = {
@@ -162,16 +194,26 @@ async fn serve(stream: TcpStream, answer: Handler, log: Arc<Mutex<Vec<Request>>>
             log.len() - 1
         };
         let reply = answer(&request, number);
+        gauge.most.fetch_max(gauge.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         tokio::time::sleep(reply.stall).await;
+        gauge.now.fetch_sub(1, Ordering::SeqCst);
         let mut head = format!("HTTP/1.1 {} X\r\n", reply.status);
-        if !reply.headers.iter().any(|(name, _)| *name == "content-length") {
-            head += &format!("content-length: {}\r\n", reply.body.len());
+        let said = reply.headers.iter().any(|(name, _)| *name == "content-length");
+        match reply.length {
+            Length::Stated if said => {}
+            Length::Stated => head += &format!("content-length: {}\r\n", reply.body.len()),
+            Length::Chunks => head += "transfer-encoding: chunked\r\n",
+            Length::Unsaid => head += "connection: close\r\n",
         }
         for (name, value) in &reply.headers {
             head += &format!("{name}: {value}\r\n");
         }
         head += "\r\n";
-        let body = if request.method == "HEAD" { &[] } else { &reply.body[..reply.cut.unwrap_or(reply.body.len())] };
+        let whole = match reply.length {
+            Length::Chunks => chunked(&reply.body),
+            Length::Stated | Length::Unsaid => reply.body.clone(),
+        };
+        let body = if request.method == "HEAD" { &[] } else { &whole[..reply.cut.unwrap_or(whole.len())] };
         let sent = match reply.drip {
             None => stream.write_all(&[head.as_bytes(), body].concat()).await,
             Some((bytes, apart)) => {
@@ -186,10 +228,23 @@ async fn serve(stream: TcpStream, answer: Handler, log: Arc<Mutex<Vec<Request>>>
         if reply.hang {
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
-        if sent.is_err() || reply.cut.is_some() {
+        if sent.is_err() || reply.cut.is_some() || reply.length == Length::Unsaid {
             return;
         }
     }
+}
+
+/// In two chunks and the end.
+fn chunked(body: &[u8]) -> Vec<u8> {
+    let (one, other) = body.split_at(body.len() / 2);
+    let mut sent = Vec::new();
+    for piece in [one, other].into_iter().filter(|piece| !piece.is_empty()) {
+        sent.extend(format!("{:x}\r\n", piece.len()).bytes());
+        sent.extend(piece);
+        sent.extend(b"\r\n");
+    }
+    sent.extend(b"0\r\n\r\n");
+    sent
 }
 
 async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {

@@ -145,6 +145,25 @@ fn check_passes_a_sound_store_and_names_every_fault() {
 }
 
 #[test]
+fn check_says_where_a_file_ends_that_is_cut_off() {
+    let demo = Demo::new();
+    let sample =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hdf5/good/HDFGroup__h5serv/test/test_files/sample.h5");
+    let whole = std::fs::read(sample).unwrap();
+    let (end, cut) = (whole.len(), whole.len() - 100);
+    std::fs::write(demo.store.join("home/demo/whole.h5"), &whole).unwrap();
+    std::fs::write(demo.store.join("home/demo/other.nc"), "CDF\x01 and so on").unwrap();
+    assert_eq!(json(&["check", &demo.path("home/demo")]).0, 0);
+    std::fs::write(demo.store.join("home/demo/cut.h5"), &whole[..cut]).unwrap();
+    let (code, told) = json(&["check", &demo.path("home/demo")]);
+    let [fault] = told["faults"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    assert_eq!((code, &fault["file"], &fault["cause"]), (1, &"home/demo/cut.h5".into(), &"damaged".into()));
+    let reason = format!("it is cut off: it ends at byte {cut} and should end at byte {end}");
+    assert_eq!(fault["reason"], reason);
+    assert!(told["notes"].as_array().unwrap().iter().all(|note| !note.as_str().unwrap().contains("cut.h5")), "{told}");
+}
+
+#[test]
 fn explain_names_the_chunks_of_a_read() {
     let demo = Demo::new();
     let file = demo.path("home/demo/weather.nc");

@@ -33,6 +33,12 @@ pub struct Check {
 }
 
 const NOTES: &str = "\
+Examples:
+  h5mount check /data/hsds/bucket/home/ann
+      all files of a folder and below
+  h5mount check --json s3://lab/home/ann/run7.h5
+      one file, for a script
+
 Every object that describes a file is read, and every chunk that the store keeps, or that lies in another file, is read \
 and decoded. Exits 1 if there was a fault. Other objects of the store (plain files) are not read. Notes are no faults: \
 objects that no dataset reads are left over from deleted or shrunk data.
@@ -41,7 +47,8 @@ JSON: {source, files, objects, chunks, bytes (plain), faults, notes}. A fault ha
 store's object), chunk (number in the dataset's grid, for chunks), cause, reason. Causes: forbidden (the store \
 refuses it), unreachable (no answer, or none that can be used: try again), unreadable (it is not there, or the disk \
 fails), undecodable, changed, chunk_table, initializer, elements (variable-length data or references that mean \
-nothing), too_large, description (JSON that means nothing), layout (no place in the presented file).";
+nothing), too_large, description (JSON that means nothing), damaged (an HDF5 file as a whole: where it \
+ends and should end, or the structure and the byte), layout (no place in the presented file).";
 
 /// Chunks read at the same time, and told of in their order, so that two runs can be compared: enough to keep all decoders busy while others wait for the disk.
 const AT_ONCE: usize = 32;
@@ -171,7 +178,14 @@ impl Checker<'_> {
             Err(error) => return self.fault(unreadable_file(path, &error)),
         };
         if let (Body::Object { .. }, Some(shown)) = (&contents.body, contents.facts.get("shown")) {
-            self.report.notes.push(format!("{path}: not looked into, shown {shown}"));
+            // One that is damaged as a whole is a fault, one that is of another kind is as it should be.
+            for problem in &contents.problems {
+                let (file, path, key) = (path.to_owned(), problem.path.clone(), problem.key.clone());
+                self.fault(Fault { file, path, key, chunk: None, cause: "damaged", reason: problem.reason.clone() })?;
+            }
+            if contents.problems.is_empty() {
+                self.report.notes.push(format!("{path}: not looked into, shown {shown}"));
+            }
             return Ok(());
         }
         self.report.objects += contents.hierarchy.objects.len() as u64;

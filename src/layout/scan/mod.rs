@@ -46,7 +46,8 @@ const DRIVER_INFO: u8 = 0x14;
 const CACHE_IMAGE: u8 = 0x18;
 /// Bit of the status of a superblock of version 3: a writer has it open, or ended without closing it.
 const OPEN_FOR_WRITING: u32 = 1;
-const STRUCTURE: &str = "file";
+/// What errors call that are about the file as a whole.
+pub const STRUCTURE: &str = "file";
 
 /// A file, read.
 #[derive(Debug)]
@@ -243,13 +244,17 @@ fn begin(bytes: &dyn Bytes) -> Result<Start, FormatError> {
     if superblock.version >= 3 && superblock.status & OPEN_FOR_WRITING != 0 {
         return unsupported("it is open for writing, or was not closed");
     }
-    let end = superblock.end_of_file.saturating_add(superblock.base);
-    if superblock.end_of_file != UNDEFINED_ADDRESS && end > bytes.len() {
-        return unsupported(&format!("it is cut off: {} bytes of {end}", bytes.len()));
-    }
+    // Its superblock tells where all of them end, so this comes first.
     if superblock.driver_info != UNDEFINED_ADDRESS {
         return unsupported("it is one of several files that make one");
     }
+    let end = superblock.end_of_file.saturating_add(superblock.base);
+    let cut = (superblock.end_of_file != UNDEFINED_ADDRESS && end > bytes.len()).then(|| FormatError {
+        kind: Kind::Truncated,
+        structure: STRUCTURE,
+        at: bytes.len(),
+        reason: format!("it is cut off: it ends at byte {} and should end at byte {end}", bytes.len()),
+    });
     let space = Space::new(bytes, superblock.base, superblock.sizes);
     let mut start = Start {
         context: Context {
@@ -262,7 +267,11 @@ fn begin(bytes: &dyn Bytes) -> Result<Start, FormatError> {
         superblock,
     };
     if start.superblock.extension != UNDEFINED_ADDRESS {
-        let extension = object_header::decode::decode(&space, start.superblock.extension)?;
+        let extension = match object_header::decode::decode(&space, start.superblock.extension) {
+            // Where the end is missing, that is what is wrong.
+            Err(error) if error.needs().is_none() => return Err(cut.unwrap_or(error)),
+            extension => extension?,
+        };
         if extension.find(DRIVER_INFO).is_some() {
             return unsupported("it is one of several files that make one");
         }
@@ -277,5 +286,5 @@ fn begin(bytes: &dyn Bytes) -> Result<Start, FormatError> {
             start.page = space.page_size.filter(|_| space.paged);
         }
     }
-    Ok(start)
+    cut.map_or(Ok(start), Err)
 }

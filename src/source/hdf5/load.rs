@@ -10,7 +10,7 @@ use super::chunks::Hdf5Chunks;
 use super::reading::{HEAD, plan};
 use super::{Hdf5Files, identity};
 use crate::format::{FormatError, Kind, superblock};
-use crate::layout::scan::{Addresses, Fault, Scan, Scanned};
+use crate::layout::scan::{Addresses, Fault, STRUCTURE as WHOLE, Scan, Scanned};
 use crate::model::chunk::Container;
 use crate::model::extents::Extents;
 use crate::model::hierarchy::Hierarchy;
@@ -44,11 +44,11 @@ pub(super) async fn load(store: &Store, key: &Key, size: u64, files: Hdf5Files) 
         Err(error) if matches!(error.kind, Kind::Signature | Kind::Needs(_)) => {
             return Ok(reading.untouched("it is no HDF5 file".to_owned()));
         }
-        Err(error) => return Ok(reading.untouched(error.to_string())),
+        Err(error) => return Ok(reading.unread(&error)),
     }
     let scanned = match reading.scan().await? {
         Ok(scanned) => scanned,
-        Err(error) => return Ok(reading.untouched(why(&error))),
+        Err(error) => return Ok(reading.unread(&error)),
     };
     let unsupported = |fault: &&Fault| fault.error.kind == Kind::Unsupported;
     if files == Hdf5Files::Auto {
@@ -193,6 +193,16 @@ impl Reading<'_> {
         }
     }
 
+    /// The file as it is, because of what is wrong with it as a whole; damage is a problem, too.
+    fn unread(self, error: &FormatError) -> Contents {
+        let (reason, key) = (why(error), self.key.to_string());
+        let mut contents = self.untouched(reason.clone());
+        if is_damage(error) {
+            contents.problems.push(Problem { path: "/".to_owned(), key, reason });
+        }
+        contents
+    }
+
     fn laid_out(self, scanned: Scanned) -> Contents {
         let Scanned { hierarchy, placements, addresses, faults, facts } = scanned;
         let paths = Paths::of_hierarchy(&hierarchy);
@@ -230,10 +240,19 @@ fn place(path: &str, what: &str) -> String {
     end_of_path(format!("{path}{what}"))
 }
 
-/// Why a file is shown as it is: what is not supported by itself, what is damaged with the structure and the byte.
+/// Whether the bytes of a file are at fault, and not what is read of them here.
+fn is_damage(error: &FormatError) -> bool {
+    match error.kind {
+        Kind::Truncated | Kind::Signature | Kind::Checksum | Kind::Value | Kind::Cycle => true,
+        Kind::Unsupported | Kind::Version | Kind::Limit | Kind::Needs(_) | Kind::Unencodable => false,
+    }
+}
+
+/// Why a file is shown as it is: what is said of the whole by itself, what is damaged with the structure and the byte.
 fn why(error: &FormatError) -> String {
     match error.kind {
         Kind::Unsupported => error.reason.clone(),
+        Kind::Truncated if error.structure == WHOLE => error.reason.clone(),
         _ => error.to_string(),
     }
 }

@@ -74,16 +74,20 @@ async fn what_is_no_hdf5_file_or_is_cut_off_is_shown_as_it_is() {
     memory.put("classic.nc", "CDF\x01 and so on");
     memory.put("empty.h5", "");
     let whole = sample(OLD);
+    let cut = whole.len() as u64 - 100;
     memory.put("cut.h5", whole[..whole.len() - 100].to_vec());
     let source = source(&memory, Hdf5Files::Auto);
     for (name, size, reason) in [
-        ("classic.nc", 14, "as it is: it is no HDF5 file"),
-        ("empty.h5", 0, "as it is: it is no HDF5 file"),
-        ("cut.h5", whole.len() as u64 - 100, "as it is: it is cut off"),
+        ("classic.nc", 14, "it is no HDF5 file".to_owned()),
+        ("empty.h5", 0, "it is no HDF5 file".to_owned()),
+        ("cut.h5", cut, format!("it is cut off: it ends at byte {cut} and should end at byte {}", cut + 100)),
     ] {
         let contents = source.open(name).await.unwrap();
         let shown = &contents.facts["shown"];
-        assert!(shown.starts_with(reason), "{name}: {shown}");
+        assert_eq!(*shown, format!("as it is: {reason}"), "{name}");
+        let problems: Vec<String> = contents.problems.iter().map(|problem| problem.reason.clone()).collect();
+        // What is of another kind is as it should be; what lacks its end is not.
+        assert_eq!(problems, if name == "cut.h5" { vec![reason] } else { Vec::new() }, "{name}");
         assert!(matches!(&contents.body, Body::Object { size: found, .. } if *found == size), "{:?}", contents.body);
         assert_eq!(source.still_holds(&contents.fingerprint).await.unwrap(), Freshness::Unchanged, "{name}");
     }

@@ -19,7 +19,10 @@ import pytest
 
 SUBSET = mounting.REPOSITORY / "tests" / "data" / "hdf5"
 DEEPDIFF = mounting.REPOSITORY / "tools" / "h5deepdiff.py"
-SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5", ".nc", ".nc4")
+SUFFIXES = tuple(
+    ".h5 .hdf5 .hdf .he5 .nc .nc4 .mat .jld2 .nxs .nexus .nxspe .h5oina .emd .cgns .med .silo .exo .h5m .h5ad .h5mu .loom"
+    " .cool .mcool .scool .biom .fast5 .nwb .snirf .ims .h5md .sofa .bag".split()
+)
 PATIENCE = 120  # seconds for one comparison; the largest takes a few
 
 # Categories of h5deepdiff that may differ, by the end of the file's path.

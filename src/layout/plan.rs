@@ -2,7 +2,7 @@
 //!
 //! The file begins with superblock and extension; then come the object headers in the order of the hierarchy, dense
 //! links and attributes, the chunk indexes, the heaps of attributes and fill values, the raw data of one dataset after
-//! the other, the heap windows, and a guard page. An empty page keeps structures and data apart: whoever reads ahead of
+//! the other, the heap windows, and a guard page. A user block stands before it all, and addresses count from its end. An empty page keeps structures and data apart: whoever reads ahead of
 //! the one comes no nearer to the other. Without the guard page a writer that frees the last chunk would cut the file there.
 //! Lengths of metadata depend on no address, addresses only on the lengths before them, and the heaps' contents on
 //! header addresses, so one pass forward places everything.
@@ -34,6 +34,9 @@ use super::window;
 /// Free sections below this are never reused by a writer: everything it frees stays untouched, and what it writes below
 /// the end of our file is a rewrite of the same chunk or structure.
 const FREE_SPACE_THRESHOLD: u64 = 1 << 62;
+
+/// The first place behind the start of a file at which HDF5 looks for a superblock.
+const LEAST_USER_BLOCK: usize = 512;
 
 /// Number of the metadata blob among those of an image.
 const METADATA: u8 = 0;
@@ -110,26 +113,37 @@ impl<'a> Planner<'a> {
         let guard = self.pages.raw(PAGE).map_err(full)?;
         add(&mut self.regions, guard, RegionKind::Zero);
         let len = self.pages.end();
+        let user_block = user_block(&self.inventory.hierarchy.user_block);
+        let base = user_block.len() as u64;
 
         let mut metadata = Blob::new(0, metadata_end);
         let mut heaps = Blob::new(heaps_start, heaps_end - heaps_start);
         heaps.write(heaps_start, &heap);
         drop(heap);
         let root = self.headers.first().copied().unwrap_or_default();
-        metadata.write(0, &Superblock { extension: extension_address, end_of_file: len, root }.encode());
+        metadata.write(0, &Superblock { base, extension: extension_address, end_of_file: len, root }.encode());
         metadata.write(extension_address, &extension);
         for number in 0..self.headers.len() {
             self.write_object(ObjectId(number as u32), &mut metadata, &mut heaps)?;
         }
         #[cfg(test)]
         super::tests::check_pieces(&self.pages);
+        let mut regions = self.regions;
+        // The user block and the metadata behind it are one region.
+        for region in regions.iter_mut().skip(1) {
+            region.start += base;
+        }
+        let metadata = match user_block.is_empty() {
+            true => metadata.freeze(),
+            false => [&user_block[..], &metadata.freeze()].concat().into(),
+        };
         Ok(Image {
-            len,
+            len: len + base,
             headers: self.headers,
             datasets: self.datasets,
-            regions: self.regions,
-            blobs: [metadata.freeze(), heaps.freeze()],
-            metadata_len: self.metadata_len,
+            regions,
+            blobs: [metadata, heaps.freeze()],
+            metadata_len: self.metadata_len + base,
             omissions: self.inventory.omissions,
         })
     }
@@ -348,6 +362,15 @@ impl<'a> Planner<'a> {
             IndexError::Format(error) => self.unencodable(id, error),
         }
     }
+}
+
+/// A user block up to the next place at which HDF5 looks for a superblock.
+fn user_block(bytes: &[u8]) -> Vec<u8> {
+    let mut block = bytes.to_vec();
+    if !block.is_empty() {
+        block.resize(block.len().next_power_of_two().max(LEAST_USER_BLOCK), 0);
+    }
+    block
 }
 
 /// The superblock extension: how space in the file is handed out.

@@ -1,5 +1,7 @@
 //! A file's objects: groups, datasets, committed datatypes, and the links and attributes that hang on them.
 
+use bytes::Bytes;
+
 use super::dataspace::Dataspace;
 use super::datatype::Datatype;
 use super::elements::Elements;
@@ -16,6 +18,9 @@ pub struct ObjectId(pub u32);
 pub struct Hierarchy {
     /// The objects.
     pub objects: Vec<Object>,
+    /// What stands before everything else in the file and is no part of it: the header of a MATLAB file, or text. HDF5
+    /// looks for a file's beginning at 0, 512, 1024, 2048 … and nowhere else.
+    pub user_block: Bytes,
 }
 
 impl Hierarchy {

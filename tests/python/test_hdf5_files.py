@@ -49,3 +49,26 @@ def test_chunks_of_several_megabytes_here_and_there(shown):
             assert file[name][2, 700, 33] == values[2, 700, 33]
             assert (file[name][:, 10, 10] == values[:, 10, 10]).all()
             assert (file[name][()] == values).all()
+
+
+@pytest.mark.parametrize("size", [512, 8192])
+def test_a_user_block_stands_before_the_file(shown, size):
+    """As MATLAB writes one: its bytes and its size stay, and all is found behind it."""
+    folder, show = shown
+    values = np.random.default_rng(7).integers(0, 1000, (50, 300))
+    with h5py.File(folder / "run.mat", "w", userblock_size=size) as file:
+        file.create_dataset("x", data=values, chunks=(7, 90), compression="gzip")
+        file.create_dataset("plain", data=values)
+        file.create_dataset("text", data=[b"ab", b"c" * 100], dtype=h5py.string_dtype())
+        file["ref"] = file["x"].ref
+    text = b"MATLAB 7.3 MAT-file, by hand".ljust(size, b" ")
+    with open(folder / "run.mat", "r+b") as file:
+        file.write(text)
+    point = show("run.mat")
+    with open(point, "rb") as file:
+        assert file.read(size) == text
+    with h5py.File(point, "r") as file:
+        assert file.userblock_size == size
+        assert (file["x"][()] == values).all() and (file["plain"][()] == values).all()
+        assert list(file["text"][()]) == [b"ab", b"c" * 100]
+        assert file[file["ref"][()]] == file["x"]

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use ::bytes::Bytes as Plain;
+
 use super::group::{DraftLink, DraftTarget};
 use super::object::{Context, Draft, DraftAttribute, DraftKind, DraftType};
 use super::placement::Placement;
@@ -32,6 +34,7 @@ pub(super) fn assemble(
     root: u64,
     mut drafts: HashMap<u64, Result<Draft, FormatError>>,
     context: Context,
+    user_block: Plain,
     facts: FileFacts,
     sizes: Sizes,
 ) -> Result<Scanned, FormatError> {
@@ -59,7 +62,7 @@ pub(super) fn assemble(
         faults: Vec::new(),
         placements: Vec::new(),
     };
-    let mut hierarchy = Hierarchy { objects: Vec::with_capacity(order.addresses.len()) };
+    let mut hierarchy = Hierarchy { objects: Vec::with_capacity(order.addresses.len()), user_block };
     for address in drafts.keys().copied().collect::<Vec<_>>() {
         if let Some(Err(_)) = drafts.get(&address)
             && let Some(Err(error)) = drafts.remove(&address)

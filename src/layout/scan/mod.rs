@@ -142,6 +142,7 @@ pub struct Scan {
 #[derive(Debug)]
 struct Start {
     superblock: StoredSuperblock,
+    user_block: Plain,
     page: Option<u64>,
     context: Context,
 }
@@ -222,7 +223,8 @@ impl Scan {
             page: start.page,
             headers_first: false,
         };
-        assemble::assemble(start.superblock.root, self.drafts, start.context, facts, start.superblock.sizes)
+        let user_block = start.user_block;
+        assemble::assemble(start.superblock.root, self.drafts, start.context, user_block, facts, start.superblock.sizes)
     }
 
     fn pend(&mut self, address: u64) {
@@ -250,6 +252,10 @@ fn begin(bytes: &dyn Bytes) -> Result<Start, FormatError> {
     if superblock.driver_info != UNDEFINED_ADDRESS {
         return unsupported("it is one of several files that make one");
     }
+    // No more than what was searched for the superblock.
+    let user_block = bytes.get(0..superblock.base);
+    let user_block =
+        user_block.map_err(|missing| fault(Kind::Needs(missing), "bytes of the user block are wanted".to_owned()))?;
     let space = Space::new(bytes, superblock.base, superblock.sizes);
     let mut start = Start {
         context: Context {
@@ -259,6 +265,7 @@ fn begin(bytes: &dyn Bytes) -> Result<Start, FormatError> {
             budget: VALUES.saturating_add(bytes.len().saturating_mul(2)),
         },
         page: None,
+        user_block: Plain::copy_from_slice(user_block),
         superblock,
     };
     if start.superblock.extension != UNDEFINED_ADDRESS {

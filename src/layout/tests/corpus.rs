@@ -88,7 +88,7 @@ impl Builder {
     pub(super) fn build(self) -> Hierarchy {
         let mut objects = vec![object(ObjectKind::Group(self.root))];
         objects.extend(self.objects);
-        Hierarchy { objects }
+        Hierarchy { objects, ..Hierarchy::default() }
     }
 }
 

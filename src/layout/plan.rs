@@ -16,13 +16,13 @@ use crate::format::message::file_space_info;
 use crate::format::object_header::{Message, ObjectHeader, message_flags};
 use crate::format::superblock::{SUPERBLOCK_LEN, Superblock};
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
-use crate::model::hierarchy::{Hierarchy, ObjectId};
+use crate::model::hierarchy::{DataLayout, Hierarchy, ObjectId};
 use crate::model::limits::FILE_BYTES;
 
 use super::blob::Blob;
 use super::dense::Dense;
 use super::error::{LayoutError, Omission};
-use super::header::{Places, attribute_bodies, attribute_lens, link_bodies, link_lens, object_header};
+use super::header::{Places, attribute_bodies, attribute_lens, link_bodies, link_lens, object_header, raw_names};
 use super::heap::HeapWriter;
 use super::image::{Image, Piece, PlacedDataset, Region, RegionKind};
 use super::index::{IndexError, PlacedIndex};
@@ -53,6 +53,10 @@ pub fn plan(hierarchy: &Hierarchy, options: &PresentOptions) -> Result<Image, La
 struct PlacedObject {
     links: Option<Dense>,
     attributes: Option<Dense>,
+    /// Heap of the names of raw files.
+    names: u64,
+    /// Heap object that says what a virtual dataset is made of.
+    mapping: Option<(u64, u32)>,
     /// Values in file form of those attributes that hold addresses, by the number of the attribute.
     values: Vec<(usize, Vec<u8>)>,
     header_len: u64,
@@ -165,6 +169,12 @@ impl<'a> Planner<'a> {
         for number in 0..self.headers.len() {
             let id = ObjectId(number as u32);
             let Some(shown) = self.inventory.objects.get(number).and_then(Option::as_ref) else { continue };
+            if let ShownKind::Dataset(dataset) = &shown.kind
+                && let DataLayout::External(parts) = &dataset.dataset.layout
+            {
+                let len = raw_names(0, parts).0.len() as u64;
+                self.placed[number].names = self.pages.block(len).map_err(|_| self.too_long(id))?;
+            }
             if !shown.dense_links && !shown.dense_attributes {
                 continue;
             }
@@ -236,6 +246,15 @@ impl<'a> Planner<'a> {
                 };
                 if let Some(dataset) = self.datasets.get_mut(number).and_then(Option::as_mut) {
                     dataset.fill = Some(Bytes::from(value));
+                }
+            }
+            if let ShownKind::Dataset(dataset) = &shown.kind
+                && let DataLayout::Virtual(mapping) = &dataset.dataset.layout
+                && !mapping.is_empty()
+            {
+                match heap.push(mapping) {
+                    Ok(place) => self.placed[number].mapping = Some(place),
+                    Err(error) => wrong("", format!("what it is made of: {error}; it reads as fill values")),
                 }
             }
             for (attribute, value) in shown.attributes.iter().enumerate() {
@@ -320,6 +339,12 @@ impl<'a> Planner<'a> {
         if let Some(dataset) = self.datasets.get(number).and_then(Option::as_ref) {
             places.fill = dataset.fill.as_deref().map(Cow::Borrowed);
             places.data = dataset.index.as_ref().map_or(dataset.base, PlacedIndex::header);
+        }
+        (places.names, places.mapping) = (placed.names, placed.mapping);
+        if let ShownKind::Dataset(dataset) = &shown.kind
+            && let DataLayout::External(parts) = &dataset.dataset.layout
+        {
+            metadata.write(placed.names, &raw_names(placed.names, parts).0);
         }
         let unencodable = |error| self.unencodable(id, error);
         let header = object_header(shown, &places).map_err(unencodable)?.encode().map_err(unencodable)?;

@@ -199,4 +199,20 @@ pub enum DataLayout {
     Contiguous,
     /// Chunks of this shape, in elements; one extent a dimension, none of them 0.
     Chunked(Vec<u64>),
+    /// None here: elements are those of other datasets, of this file or others. Which ones, HDF5 says in bytes that mean
+    /// the same in every file (specification III.F); a reader's library follows them.
+    Virtual(Bytes),
+    /// None here: elements lie in raw files, one part behind the other. A reader's library follows them.
+    External(Vec<RawPart>),
+}
+
+/// A part of a raw file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RawPart {
+    /// Name of the file.
+    pub file: Name,
+    /// First byte in it.
+    pub offset: u64,
+    /// Bytes of it; `u64::MAX` for all that is there.
+    pub size: u64,
 }

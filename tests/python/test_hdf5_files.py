@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 
 import h5py
 import mounting
@@ -72,3 +74,52 @@ def test_a_user_block_stands_before_the_file(shown, size):
         assert (file["x"][()] == values).all() and (file["plain"][()] == values).all()
         assert list(file["text"][()]) == [b"ab", b"c" * 100]
         assert file[file["ref"][()]] == file["x"]
+
+
+def test_virtual_datasets_find_their_sources_through_the_mount(shown):
+    """Sources beside the file and in it; one that is missing, and what no source covers, give the fill value."""
+    folder, show = shown
+    (folder / "parts").mkdir()
+    values = np.arange(40, dtype="i4").reshape(4, 10)
+    for number in range(3):
+        with h5py.File(folder / "parts" / ("%d.h5" % number), "w") as file:
+            file.create_dataset("x", data=values[number], chunks=(4,), compression="gzip")
+    with h5py.File(folder / "all.h5", "w", libver="latest") as file:
+        file["own"] = values[3]
+        layout = h5py.VirtualLayout(shape=(5, 10), dtype="i4")
+        for number in range(2):
+            layout[number] = h5py.VirtualSource("parts/%d.h5" % number, "x", shape=(10,))
+        layout[2] = h5py.VirtualSource("parts/missing.h5", "x", shape=(10,))
+        layout[3] = h5py.VirtualSource(".", "own", shape=(10,))
+        file.create_virtual_dataset("all", layout, fillvalue=-7)
+    with h5py.File(show("all.h5"), "r") as file:
+        assert file["all"].is_virtual and len(file["all"].virtual_sources()) == 4
+        expected = np.full((5, 10), -7)
+        expected[[0, 1, 3]] = values[[0, 1, 3]]
+        assert (file["all"][()] == expected).all()
+
+
+def test_raw_files_are_found_through_the_mount(shown):
+    """Elements in raw files, which libhdf5 looks for where it is told to."""
+    folder, show = shown
+    values = np.arange(100, dtype="<i2")
+    (folder / "a.raw").write_bytes(b"head" + values[:60].tobytes())
+    (folder / "b.raw").write_bytes(values[60:].tobytes())
+    with h5py.File(folder / "raw.h5", "w") as file:
+        parts = [("a.raw", 4, 120), ("b.raw", 0, h5py.h5f.UNLIMITED)]
+        file.create_dataset("x", shape=(100,), dtype="<i2", external=parts)
+        file["beside"] = 5
+    point = show("raw.h5")
+    read = "import h5py, sys; f = h5py.File(sys.argv[1]); print(f['x'].external, f['x'][()].sum(), f['beside'][()])"
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", read, str(path)],
+            env=dict(os.environ, HDF5_EXTFILE_PREFIX="${ORIGIN}"),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for path in (folder / "raw.h5", point)
+    ]
+    assert told[0] == told[1] and " 4950 5" in told[0]

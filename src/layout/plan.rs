@@ -309,7 +309,11 @@ impl<'a> Planner<'a> {
             let (chunks, elements) = (shown.storage.chunks(), shown.storage.chunk_elements());
             if shown.datatype.needs_heap() && chunks > 0 {
                 windowed.push(number);
-                strides.push((window::wanted_stride(shown.datatype, elements), chunks));
+                let stride = match self.inventory.hierarchy.chunk_values {
+                    Some(bytes) => window::stride_of_values(bytes),
+                    None => window::wanted_stride(shown.datatype, elements),
+                };
+                strides.push((stride, chunks));
             }
         }
         window::fit(&mut strides);

@@ -21,6 +21,9 @@ pub struct Hierarchy {
     /// What stands before everything else in the file and is no part of it: the header of a MATLAB file, or text. HDF5
     /// looks for a file's beginning at 0, 512, 1024, 2048 … and nowhere else.
     pub user_block: Bytes,
+    /// Bytes that all values of variable length of one chunk take at most, those inside each other counted each, where
+    /// whoever reads them keeps to a limit; `None` for that of HSDS, which has one for each value.
+    pub chunk_values: Option<u64>,
 }
 
 impl Hierarchy {

@@ -123,3 +123,19 @@ def test_raw_files_are_found_through_the_mount(shown):
         for path in (folder / "raw.h5", point)
     ]
     assert told[0] == told[1] and " 4950 5" in told[0]
+
+
+def test_values_of_many_megabytes(shown):
+    """Strings and sequences that are longer than any of HSDS, in attributes too."""
+    folder, show = shown
+    long = np.array(["x" * 3_000_000, "", "y" * 1_200_000 + "z"], dtype=object)
+    numbers = np.arange(700_000)
+    with h5py.File(folder / "long.h5", "w") as file:
+        file.create_dataset("text", data=long, dtype=h5py.string_dtype(), chunks=(2,))
+        rows = file.create_dataset("rows", shape=(2,), dtype=h5py.vlen_dtype("i8"))
+        rows[1] = numbers
+        file.attrs.create("note", "n" * 2_000_000, dtype=h5py.string_dtype())
+    with h5py.File(show("long.h5"), "r") as file:
+        assert (file["text"].asstr()[()] == long).all()
+        assert (file["rows"][1] == numbers).all() and len(file["rows"][0]) == 0
+        assert file.attrs["note"] == "n" * 2_000_000

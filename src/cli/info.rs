@@ -321,7 +321,7 @@ async fn dataset(
         shape: shape(&dataset.dataspace),
         chunk: match &dataset.layout {
             crate::model::hierarchy::DataLayout::Chunked(extents) => Some(extents.clone()),
-            crate::model::hierarchy::DataLayout::Contiguous => None,
+            _ => None,
         },
         filters: filters(&dataset.filters),
         chunks: recipe.map_or(0, |recipe| recipe.grid.total()),

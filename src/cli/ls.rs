@@ -288,6 +288,11 @@ impl Lister<'_> {
             let chunk = match &dataset.layout {
                 DataLayout::Contiguous => "one piece".to_owned(),
                 DataLayout::Chunked(extents) => format!("chunks of {extents:?}"),
+                DataLayout::Virtual(_) => "made of other datasets".to_owned(),
+                DataLayout::External(parts) => match &parts[..] {
+                    [part] => format!("in the raw file {}", plain(&part.file.to_string())),
+                    parts => format!("in {} parts of raw files", parts.len()),
+                },
             };
             let filters = filters(&dataset.filters);
             let filters = if filters.is_empty() { String::new() } else { format!(", filters: {}", filters.join(", ")) };

@@ -118,6 +118,7 @@ mod tests {
                 group(&[("c", hard(1)), ("rel", soft("c"))]),
                 group(&[]),
             ],
+            ..Hierarchy::default()
         };
         let paths = Paths::of_hierarchy(&hierarchy);
         assert_eq!((paths.of(ObjectId(2)).as_str(), paths.of(ObjectId(1)).as_str()), ("/a/b", "/a"));

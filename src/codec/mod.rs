@@ -5,19 +5,26 @@
 //! Everything here is a function of its arguments, and every length that stored bytes claim is checked against a limit
 //! before memory is taken for it.
 
+mod bits;
 mod bitshuffle;
-pub mod bitshuffle_lz4;
+pub mod bitshuffle_packed;
 pub mod blosc;
+pub mod bzip2;
 pub mod deflate;
 mod error;
 pub mod fletcher32;
 pub mod lz4;
 pub mod lzf;
+pub mod nbit;
+pub mod scale_offset;
 pub mod shuffle;
 #[cfg(test)]
 mod tests;
+pub mod zstd;
 
 use bytes::Bytes;
+
+use bitshuffle_packed::Packing;
 
 pub use error::CodecError;
 
@@ -41,7 +48,7 @@ pub fn decode(pipeline: &Pipeline, stored: Bytes, raw_len: Option<u64>, limit: u
     let bounds = bounds(&pipeline.steps, raw_len.unwrap_or(limit));
     let mut bytes = stored;
     for (step, &bound) in pipeline.steps.iter().zip(&bounds) {
-        bytes = undo(*step, bytes, raw_len, bound)?;
+        bytes = undo(step, bytes, raw_len, bound)?;
     }
     let found = bytes.len() as u64;
     match raw_len {
@@ -60,11 +67,16 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
         .map(|step| {
             let output = bound;
             bound = match step {
-                Decode::Unshuffle { .. } => bound,
+                Decode::Unshuffle { .. } | Decode::Bitshuffle { .. } => bound,
                 Decode::Fletcher32 | Decode::TrimFletcher32 => bound.saturating_add(fletcher32::BYTES as u64),
                 Decode::Deflate
                 | Decode::BloscOrDeflate { .. }
                 | Decode::BitshuffleLz4 { .. }
+                | Decode::BitshuffleZstd { .. }
+                | Decode::Zstd
+                | Decode::Bzip2
+                | Decode::Nbit(_)
+                | Decode::ScaleOffset(_)
                 | Decode::Lz4
                 | Decode::Lzf => bound.saturating_mul(2).saturating_add(INNER_SLACK),
             };
@@ -76,12 +88,12 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
 }
 
 /// One step towards plain bytes; the result has at most `bound` bytes where the step decompresses.
-fn undo(step: Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Result<Bytes, CodecError> {
+fn undo(step: &Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Result<Bytes, CodecError> {
     match step {
         Decode::Deflate => inflated(&stored, raw_len, bound).map(Bytes::from),
         Decode::Lz4 => lz4::decode(&stored, bound).map(Bytes::from),
         Decode::Lzf => lzf::decode(&stored, bound).map(Bytes::from),
-        Decode::Unshuffle { element } => Ok(unshuffled(stored, element)),
+        Decode::Unshuffle { element } => Ok(unshuffled(stored, *element)),
         Decode::Fletcher32 => fletcher32::decode(stored),
         Decode::TrimFletcher32 => Ok(match raw_len {
             Some(plain) if stored.len() as u64 == plain.saturating_add(fletcher32::BYTES as u64) => {
@@ -99,14 +111,32 @@ fn undo(step: Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Result
             }
             Some(&first) => Err(CodecError::Unrecognised { first }),
         },
-        Decode::BitshuffleLz4 { element } => match raw_len {
-            // Stored as it is, or by chance as long: a compressed chunk begins with its plain length, and decodes.
-            Some(plain) if stored.len() as u64 == plain && !stored.starts_with(&plain.to_be_bytes()) => Ok(stored),
-            Some(plain) if stored.len() as u64 == plain => {
-                Ok(bitshuffle_lz4::decode(&stored, element, bound).map_or(stored, Bytes::from))
-            }
-            _ => bitshuffle_lz4::decode(&stored, element, bound).map(Bytes::from),
-        },
+        Decode::Zstd => zstd::decode(&stored, bound).map(Bytes::from),
+        Decode::Bzip2 => bzip2::decode(&stored, bound).map(Bytes::from),
+        Decode::Nbit(parameters) => nbit::decode(&stored, parameters, bound).map(Bytes::from),
+        Decode::ScaleOffset(parameters) => scale_offset::decode(&stored, parameters, bound).map(Bytes::from),
+        Decode::Bitshuffle { element, block } => {
+            bitshuffle_packed::decode_unpacked(&stored, *element, *block).map(Bytes::from)
+        }
+        Decode::BitshuffleLz4 { element } => bits_unpacked(stored, *element, Packing::Lz4, raw_len, bound),
+        Decode::BitshuffleZstd { element } => bits_unpacked(stored, *element, Packing::Zstd, raw_len, bound),
+    }
+}
+
+/// A chunk of the bitshuffle filter, packed or, where that did not pay, as it is.
+fn bits_unpacked(
+    stored: Bytes,
+    element: u32,
+    packing: Packing,
+    raw_len: Option<u64>,
+    bound: u64,
+) -> Result<Bytes, CodecError> {
+    let unpacked = |stored: &Bytes| bitshuffle_packed::decode(stored, element, packing, bound);
+    match raw_len {
+        // Stored as it is, or by chance as long: a compressed chunk begins with its plain length, and decodes.
+        Some(plain) if stored.len() as u64 == plain && !stored.starts_with(&plain.to_be_bytes()) => Ok(stored),
+        Some(plain) if stored.len() as u64 == plain => Ok(unpacked(&stored).map_or(stored, Bytes::from)),
+        _ => unpacked(&stored).map(Bytes::from),
     }
 }
 

@@ -5,9 +5,11 @@
 
 use std::borrow::Cow;
 
+use crate::format::heap::local;
 use crate::format::message::attribute::{self, AttributeType};
 use crate::format::message::attribute_info::{self, AttributeInfo};
-use crate::format::message::data_layout::{self, Chunked, Contiguous};
+use crate::format::message::data_layout::{self, Chunked, Contiguous, Virtual};
+use crate::format::message::external_files::{self, ExternalSlot};
 use crate::format::message::fill_value::{self, FillValue};
 use crate::format::message::filter_pipeline::{self, FilterEntry};
 use crate::format::message::link::{self, LinkBody};
@@ -17,7 +19,7 @@ use crate::format::object_header::{MESSAGE_LEN, Message, ObjectHeader, message_f
 use crate::format::{FormatError, UNDEFINED_ADDRESS, dataspace, datatype};
 use crate::model::datatype::Datatype;
 use crate::model::hierarchy::{
-    Allocation, Attribute, DataLayout, FillTime, Link, LinkTarget, ObjectId, Storing, TypeUse,
+    Allocation, Attribute, DataLayout, FillTime, Link, LinkTarget, ObjectId, RawPart, Storing, TypeUse,
 };
 use crate::model::limits::RANK;
 use crate::model::name::Name;
@@ -39,6 +41,10 @@ pub(super) struct Places<'a> {
     pub(super) attributes: Option<(u64, u64)>,
     /// Address of a dataset's index, or of its data where it has none; undefined where there is no data.
     pub(super) data: u64,
+    /// Heap of the names of raw files, where a dataset's elements lie in such.
+    pub(super) names: u64,
+    /// Heap object that says of which datasets a virtual one is made; `None` where it is made of none.
+    pub(super) mapping: Option<(u64, u32)>,
     /// The fill value in file form.
     pub(super) fill: Option<Cow<'a, [u8]>>,
     /// Value of each attribute in file form.
@@ -57,6 +63,8 @@ impl<'a> Places<'a> {
             links: shown.dense_links.then_some((0, 0)),
             attributes: shown.dense_attributes.then_some((0, 0)),
             data: 0,
+            names: 0,
+            mapping: None,
             fill,
             values: shown.attributes.iter().map(|attribute| Cow::Borrowed(attribute.value.bytes.as_ref())).collect(),
         }
@@ -215,6 +223,17 @@ fn dataset_messages(
     let storing = storing.unwrap_or(usual);
     messages.push(message(fill_value::KIND, message_flags::CONSTANT, FillValue { value, storing }.body()?));
     let body = match (&storage.index, &dataset.layout) {
+        (_, DataLayout::Virtual(_)) => {
+            let (heap, index) = places.mapping.unwrap_or((UNDEFINED_ADDRESS, 0));
+            Virtual { heap, index }.body()
+        }
+        (_, DataLayout::External(parts)) => {
+            let (_, offsets) = raw_names(places.names, parts);
+            let slot = |(part, name): (&RawPart, u64)| ExternalSlot { name, offset: part.offset, size: part.size };
+            let slots: Vec<_> = parts.iter().zip(offsets).map(slot).collect();
+            messages.push(message(external_files::KIND, 0, external_files::body(places.names, &slots)));
+            Contiguous { address: UNDEFINED_ADDRESS, size: storage.chunk_len }.body()
+        }
         (Index::Contiguous, _) | (_, DataLayout::Contiguous) => {
             Contiguous { address: places.data, size: storage.chunk_len }.body()
         }
@@ -241,6 +260,11 @@ fn dataset_messages(
         messages.push(message(filter_pipeline::KIND, message_flags::CONSTANT, filter_pipeline::body(&entries)?));
     }
     Ok(())
+}
+
+/// The heap at `address` of the names of raw files, and where each stands in it.
+pub(super) fn raw_names(address: u64, parts: &[RawPart]) -> (Vec<u8>, Vec<u64>) {
+    local::encode(address, parts.iter().map(|part| part.file.as_bytes()))
 }
 
 fn datatype_message(datatype: &Datatype) -> Result<Message, FormatError> {

@@ -96,8 +96,8 @@ impl<'a> HeapWriter<'a> {
         self.headers.get(id.0 as usize).copied().filter(|&header| header != 0)
     }
 
-    /// Address of the collection and index in it.
-    fn push(&mut self, data: &[u8]) -> Result<(u64, u32), PlaceError> {
+    /// Puts an object into the heap: address of the collection and index in it.
+    pub(super) fn push(&mut self, data: &[u8]) -> Result<(u64, u32), PlaceError> {
         let len = global::object_len(data.len() as u64);
         let grown = |open: &CollectionBuilder| global::collection_len(open.objects_len() + len);
         if !self.open.is_empty() && (grown(&self.open) > COLLECTION_LEN || self.open.count() >= global::MAX_OBJECTS) {

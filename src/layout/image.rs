@@ -76,9 +76,9 @@ pub struct Image {
     /// Header address of every object, 0 where it is not shown.
     pub(super) headers: Vec<u64>,
     pub(super) datasets: Vec<Option<Box<PlacedDataset>>>,
-    /// Ascending, without gaps; the first starts at 0.
+    /// Ascending, without gaps; the first starts at 0 and takes in the user block.
     pub(super) regions: Vec<Region>,
-    /// Metadata, and heaps of attributes.
+    /// Metadata behind the user block, and heaps of attributes.
     pub(super) blobs: [Bytes; 2],
     pub(super) metadata_len: u64,
     pub(super) omissions: Vec<Omission>,
@@ -157,13 +157,13 @@ impl Image {
         Ok(Window { chunk: chunk.into(), heap: heap.finish().into() })
     }
 
-    /// Bytes of all metadata of the file, chunk indexes included.
+    /// Bytes of all metadata of the file, user block and chunk indexes included.
     pub fn metadata_len(&self) -> u64 {
         self.metadata_len
     }
 
     /// Where the metadata lie that are kept as bytes: headers with all they lead to but data, and heaps of attributes.
-    /// Chunk indexes are made when they are asked for. Each begins and ends on a page.
+    /// Chunk indexes are made when they are asked for. Each begins and ends on a page, counted from the end of a user block.
     pub fn kept(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.regions.iter().filter_map(|region| match region.kind {
             RegionKind::Metadata(Piece::Blob(number)) => {

@@ -80,7 +80,7 @@ pub(super) struct Inventory<'a> {
     pub(super) omissions: Vec<Omission>,
     /// Omissions past [`OMISSIONS`], only counted.
     more: u64,
-    hierarchy: &'a Hierarchy,
+    pub(super) hierarchy: &'a Hierarchy,
     /// Of each object the first link that leads to it: group and number of the link.
     parents: OnceCell<Vec<Option<(u32, u32)>>>,
 }

@@ -2,7 +2,7 @@
 //!
 //! The file begins with superblock and extension; then come the object headers in the order of the hierarchy, dense
 //! links and attributes, the chunk indexes, the heaps of attributes and fill values, the raw data of one dataset after
-//! the other, the heap windows, and a guard page. An empty page keeps structures and data apart: whoever reads ahead of
+//! the other, the heap windows, and a guard page. A user block stands before it all, and addresses count from its end. An empty page keeps structures and data apart: whoever reads ahead of
 //! the one comes no nearer to the other. Without the guard page a writer that frees the last chunk would cut the file there.
 //! Lengths of metadata depend on no address, addresses only on the lengths before them, and the heaps' contents on
 //! header addresses, so one pass forward places everything.
@@ -16,13 +16,13 @@ use crate::format::message::file_space_info;
 use crate::format::object_header::{Message, ObjectHeader, message_flags};
 use crate::format::superblock::{SUPERBLOCK_LEN, Superblock};
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
-use crate::model::hierarchy::{Hierarchy, ObjectId};
+use crate::model::hierarchy::{DataLayout, Hierarchy, ObjectId};
 use crate::model::limits::FILE_BYTES;
 
 use super::blob::Blob;
 use super::dense::Dense;
 use super::error::{LayoutError, Omission};
-use super::header::{Places, attribute_bodies, attribute_lens, link_bodies, link_lens, object_header};
+use super::header::{Places, attribute_bodies, attribute_lens, link_bodies, link_lens, object_header, raw_names};
 use super::heap::HeapWriter;
 use super::image::{Image, Piece, PlacedDataset, Region, RegionKind};
 use super::index::{IndexError, PlacedIndex};
@@ -34,6 +34,9 @@ use super::window;
 /// Free sections below this are never reused by a writer: everything it frees stays untouched, and what it writes below
 /// the end of our file is a rewrite of the same chunk or structure.
 const FREE_SPACE_THRESHOLD: u64 = 1 << 62;
+
+/// The first place behind the start of a file at which HDF5 looks for a superblock.
+const LEAST_USER_BLOCK: usize = 512;
 
 /// Number of the metadata blob among those of an image.
 const METADATA: u8 = 0;
@@ -50,6 +53,10 @@ pub fn plan(hierarchy: &Hierarchy, options: &PresentOptions) -> Result<Image, La
 struct PlacedObject {
     links: Option<Dense>,
     attributes: Option<Dense>,
+    /// Heap of the names of raw files.
+    names: u64,
+    /// Heap object that says what a virtual dataset is made of.
+    mapping: Option<(u64, u32)>,
     /// Values in file form of those attributes that hold addresses, by the number of the attribute.
     values: Vec<(usize, Vec<u8>)>,
     header_len: u64,
@@ -110,26 +117,37 @@ impl<'a> Planner<'a> {
         let guard = self.pages.raw(PAGE).map_err(full)?;
         add(&mut self.regions, guard, RegionKind::Zero);
         let len = self.pages.end();
+        let user_block = user_block(&self.inventory.hierarchy.user_block);
+        let base = user_block.len() as u64;
 
         let mut metadata = Blob::new(0, metadata_end);
         let mut heaps = Blob::new(heaps_start, heaps_end - heaps_start);
         heaps.write(heaps_start, &heap);
         drop(heap);
         let root = self.headers.first().copied().unwrap_or_default();
-        metadata.write(0, &Superblock { extension: extension_address, end_of_file: len, root }.encode());
+        metadata.write(0, &Superblock { base, extension: extension_address, end_of_file: len, root }.encode());
         metadata.write(extension_address, &extension);
         for number in 0..self.headers.len() {
             self.write_object(ObjectId(number as u32), &mut metadata, &mut heaps)?;
         }
         #[cfg(test)]
         super::tests::check_pieces(&self.pages);
+        let mut regions = self.regions;
+        // The user block and the metadata behind it are one region.
+        for region in regions.iter_mut().skip(1) {
+            region.start += base;
+        }
+        let metadata = match user_block.is_empty() {
+            true => metadata.freeze(),
+            false => [&user_block[..], &metadata.freeze()].concat().into(),
+        };
         Ok(Image {
-            len,
+            len: len + base,
             headers: self.headers,
             datasets: self.datasets,
-            regions: self.regions,
-            blobs: [metadata.freeze(), heaps.freeze()],
-            metadata_len: self.metadata_len,
+            regions,
+            blobs: [metadata, heaps.freeze()],
+            metadata_len: self.metadata_len + base,
             omissions: self.inventory.omissions,
         })
     }
@@ -151,6 +169,12 @@ impl<'a> Planner<'a> {
         for number in 0..self.headers.len() {
             let id = ObjectId(number as u32);
             let Some(shown) = self.inventory.objects.get(number).and_then(Option::as_ref) else { continue };
+            if let ShownKind::Dataset(dataset) = &shown.kind
+                && let DataLayout::External(parts) = &dataset.dataset.layout
+            {
+                let len = raw_names(0, parts).0.len() as u64;
+                self.placed[number].names = self.pages.block(len).map_err(|_| self.too_long(id))?;
+            }
             if !shown.dense_links && !shown.dense_attributes {
                 continue;
             }
@@ -224,6 +248,15 @@ impl<'a> Planner<'a> {
                     dataset.fill = Some(Bytes::from(value));
                 }
             }
+            if let ShownKind::Dataset(dataset) = &shown.kind
+                && let DataLayout::Virtual(mapping) = &dataset.dataset.layout
+                && !mapping.is_empty()
+            {
+                match heap.push(mapping) {
+                    Ok(place) => self.placed[number].mapping = Some(place),
+                    Err(error) => wrong("", format!("what it is made of: {error}; it reads as fill values")),
+                }
+            }
             for (attribute, value) in shown.attributes.iter().enumerate() {
                 if value.value.places.is_empty() {
                     continue;
@@ -276,7 +309,11 @@ impl<'a> Planner<'a> {
             let (chunks, elements) = (shown.storage.chunks(), shown.storage.chunk_elements());
             if shown.datatype.needs_heap() && chunks > 0 {
                 windowed.push(number);
-                strides.push((window::wanted_stride(shown.datatype, elements), chunks));
+                let stride = match self.inventory.hierarchy.chunk_values {
+                    Some(bytes) => window::stride_of_values(bytes),
+                    None => window::wanted_stride(shown.datatype, elements),
+                };
+                strides.push((stride, chunks));
             }
         }
         window::fit(&mut strides);
@@ -306,6 +343,12 @@ impl<'a> Planner<'a> {
         if let Some(dataset) = self.datasets.get(number).and_then(Option::as_ref) {
             places.fill = dataset.fill.as_deref().map(Cow::Borrowed);
             places.data = dataset.index.as_ref().map_or(dataset.base, PlacedIndex::header);
+        }
+        (places.names, places.mapping) = (placed.names, placed.mapping);
+        if let ShownKind::Dataset(dataset) = &shown.kind
+            && let DataLayout::External(parts) = &dataset.dataset.layout
+        {
+            metadata.write(placed.names, &raw_names(placed.names, parts).0);
         }
         let unencodable = |error| self.unencodable(id, error);
         let header = object_header(shown, &places).map_err(unencodable)?.encode().map_err(unencodable)?;
@@ -348,6 +391,15 @@ impl<'a> Planner<'a> {
             IndexError::Format(error) => self.unencodable(id, error),
         }
     }
+}
+
+/// A user block up to the next place at which HDF5 looks for a superblock.
+fn user_block(bytes: &[u8]) -> Vec<u8> {
+    let mut block = bytes.to_vec();
+    if !block.is_empty() {
+        block.resize(block.len().next_power_of_two().max(LEAST_USER_BLOCK), 0);
+    }
+    block
 }
 
 /// The superblock extension: how space in the file is handed out.

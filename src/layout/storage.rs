@@ -113,6 +113,8 @@ impl Storage {
         let elements = dataset.dataspace.elements().ok_or("it has more elements than fit 64 bits")?;
         let (chunk, max_dims) = match (&dataset.layout, &dataset.dataspace) {
             (DataLayout::Chunked(chunk), Dataspace::Simple { max_dims, .. }) => (chunk, max_dims),
+            // Nothing of it lies in this file.
+            (DataLayout::Virtual(_) | DataLayout::External(_), _) => return Self::elsewhere(size, elements),
             // A scalar or nothing at all cannot be chunked, whatever the store says.
             _ => return Self::contiguous(dims, size, elements),
         };
@@ -149,6 +151,13 @@ impl Storage {
         let grid = grid.ok_or("its extent has no grid")?;
         let (filters, framing, index) = (Vec::new(), None, Index::Contiguous);
         Ok(Storage { element_size, grid, chunk_len: len, slot: len, filters, framing, index })
+    }
+
+    fn elsewhere(element_size: u32, elements: u64) -> Result<Storage, String> {
+        let chunk_len = elements.checked_mul(element_size.into()).ok_or("its bytes pass 64 bits")?;
+        let grid = Grid::new(&[0], &[1]).ok_or("no grid has no chunk")?;
+        let (filters, framing, index) = (Vec::new(), None, Index::Contiguous);
+        Ok(Storage { element_size, grid, chunk_len, slot: 0, filters, framing, index })
     }
 
     /// Number of chunks that exist.

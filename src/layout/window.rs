@@ -14,6 +14,8 @@ const STORED_VALUE: u64 = 1_000_000;
 const EXPANSION: u64 = 8;
 /// Header and padding of one heap object.
 const OBJECT_OVERHEAD: u64 = 32;
+/// Bytes of what leads to a heap object: a region reference has 12.
+const LEAST_LINK: u64 = 12;
 /// A collection that the next object does not fit is closed with up to half of it unused.
 const WASTE: u64 = 2;
 /// Bytes of all windows of a file; libhdf5 and the kernel count in signed 64 bits, and the raw data want their part.
@@ -23,6 +25,14 @@ pub(crate) const WINDOW_BYTES: u64 = 1 << 60;
 pub(crate) fn wanted_stride(datatype: &Datatype, elements: u64) -> u64 {
     let bytes = element_bound(datatype).saturating_mul(elements).saturating_mul(WASTE);
     round_up(bytes.saturating_add(PAGE), PAGE).min(WINDOW_BYTES)
+}
+
+/// Bytes of a window for values that take at most `bytes` together, whatever they are.
+pub(crate) fn stride_of_values(bytes: u64) -> u64 {
+    // Each object is led to by at least as many bytes of another value or of the chunk.
+    let objects = bytes / LEAST_LINK;
+    let bytes = bytes.saturating_add(objects.saturating_mul(OBJECT_OVERHEAD)).saturating_mul(WASTE);
+    round_up(bytes.min(WINDOW_BYTES - PAGE).saturating_add(PAGE), PAGE)
 }
 
 /// Cuts strides (bytes a window, number of windows) such that all windows together keep to [`WINDOW_BYTES`]. The number
@@ -114,6 +124,16 @@ mod tests {
         let nested = Datatype::Sequence(Box::new(string()));
         // 200,000 strings of one byte are a stored value of a million bytes.
         assert!(wanted_stride(&nested, 1) >= 200_000 * (16 + 24) + 16);
+    }
+
+    #[test]
+    fn a_window_holds_what_all_values_take_together() {
+        // One value; and as many of a byte as lead to one another.
+        assert!(stride_of_values(3_000_000) >= 3_000_000 + OBJECT_OVERHEAD);
+        let many = 1_000_000;
+        assert!(stride_of_values(many * (LEAST_LINK + 1)) >= many * (OBJECT_OVERHEAD + 1));
+        assert_eq!(stride_of_values(u64::MAX), WINDOW_BYTES);
+        assert_eq!(stride_of_values(0), PAGE);
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! A file's objects: groups, datasets, committed datatypes, and the links and attributes that hang on them.
 
+use bytes::Bytes;
+
 use super::dataspace::Dataspace;
 use super::datatype::Datatype;
 use super::elements::Elements;
@@ -16,6 +18,12 @@ pub struct ObjectId(pub u32);
 pub struct Hierarchy {
     /// The objects.
     pub objects: Vec<Object>,
+    /// What stands before everything else in the file and is no part of it: the header of a MATLAB file, or text. HDF5
+    /// looks for a file's beginning at 0, 512, 1024, 2048 … and nowhere else.
+    pub user_block: Bytes,
+    /// Bytes that all values of variable length of one chunk take at most, those inside each other counted each, where
+    /// whoever reads them keeps to a limit; `None` for that of HSDS, which has one for each value.
+    pub chunk_values: Option<u64>,
 }
 
 impl Hierarchy {
@@ -194,4 +202,20 @@ pub enum DataLayout {
     Contiguous,
     /// Chunks of this shape, in elements; one extent a dimension, none of them 0.
     Chunked(Vec<u64>),
+    /// None here: elements are those of other datasets, of this file or others. Which ones, HDF5 says in bytes that mean
+    /// the same in every file (specification III.F); a reader's library follows them.
+    Virtual(Bytes),
+    /// None here: elements lie in raw files, one part behind the other. A reader's library follows them.
+    External(Vec<RawPart>),
+}
+
+/// A part of a raw file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RawPart {
+    /// Name of the file.
+    pub file: Name,
+    /// First byte in it.
+    pub offset: u64,
+    /// Bytes of it; `u64::MAX` for all that is there.
+    pub size: u64,
 }

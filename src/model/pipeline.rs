@@ -1,5 +1,7 @@
 //! Filters: what a dataset says was done to its chunks, and what undoes it.
 
+use std::sync::Arc;
+
 /// A filter as the presented file may declare it (specification IV.A.2.l).
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub enum Filter {
@@ -19,7 +21,7 @@ pub enum Filter {
 }
 
 /// One step from stored bytes towards plain bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub enum Decode {
     /// Inflate one zlib stream; what follows its end is ignored.
     Deflate,
@@ -42,6 +44,26 @@ pub enum Decode {
         /// Bytes of an element.
         element: u32,
     },
+    /// As [`BitshuffleLz4`](Self::BitshuffleLz4), with a zstd frame a block.
+    BitshuffleZstd {
+        /// Bytes of an element.
+        element: u32,
+    },
+    /// HDF5's bitshuffle without compression: blocks one behind another.
+    Bitshuffle {
+        /// Bytes of an element.
+        element: u32,
+        /// Elements of a block; 0 for 8 KiB of them.
+        block: u32,
+    },
+    /// One zstd frame (id 32015).
+    Zstd,
+    /// One bzip2 stream (id 307).
+    Bzip2,
+    /// N-bit (id 5), with the filter's parameters.
+    Nbit(Arc<[u32]>),
+    /// Scale-offset (id 6), with the filter's parameters.
+    ScaleOffset(Arc<[u32]>),
     /// HDF5's LZ4 (id 32004): u64 BE length, u32 BE block bytes, then blocks.
     Lz4,
     /// LZF as h5py writes it (id 32000).

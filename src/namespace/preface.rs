@@ -39,10 +39,16 @@ impl Version {
         image.into_iter().flat_map(|image| {
             let data = data_start(image);
             // The kernel takes a read behind pages that it has for the next of a scan: one page is left out before the data.
-            let data = if data < image.len() { data.saturating_sub(PAGE) } else { data };
+            let data = if data < image.len() { data.saturating_sub(PAGE) / PAGE * PAGE } else { data };
             let parts: Vec<_> = match data <= ALL {
                 true => once(0..data).collect(),
-                false => image.kept().map(|part| part.start..part.end.min(part.start + KEPT).min(data)).collect(),
+                // A user block may part structures from pages.
+                false => image
+                    .kept()
+                    .map(|part| {
+                        part.start.next_multiple_of(PAGE)..part.end.min(part.start + KEPT).min(data) / PAGE * PAGE
+                    })
+                    .collect(),
             };
             let parts = parts.into_iter().flat_map(pieces);
             parts.map_while(|range| Some(Piece { at: range.start, bytes: synthesized(image, range)? }))

@@ -127,7 +127,7 @@ impl Source for Fake {
             decode: Pipeline::default(),
         };
         Ok(Contents {
-            hierarchy: Hierarchy { objects: vec![object] },
+            hierarchy: Hierarchy { objects: vec![object], ..Hierarchy::default() },
             chunks: Arc::new(Map { name: path.to_owned(), recipe }),
             body: Body::Bytes { dataset: ObjectId(0), len: LEN },
             fingerprint: self.fingerprint(path, state),

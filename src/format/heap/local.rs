@@ -3,8 +3,31 @@
 use crate::format::FormatError;
 use crate::format::bytes::Space;
 use crate::format::cursor::Cursor;
+use crate::format::fields::Fields;
 
 const STRUCTURE: &str = "local heap";
+/// Where the free list would begin, in a heap that has none.
+const NONE_FREE: u64 = 1;
+/// Texts begin at multiples of this; the first of them is empty.
+const ALIGNMENT: usize = 8;
+
+/// A heap of these texts, as it stands at `address`, and where each text begins in its data.
+pub fn encode<'t>(address: u64, texts: impl Iterator<Item = &'t [u8]>) -> (Vec<u8>, Vec<u64>) {
+    let (mut data, mut offsets) = (vec![0; ALIGNMENT], Vec::new());
+    for text in texts {
+        offsets.push(data.len() as u64);
+        data.extend_from_slice(text);
+        data.push(0);
+        data.resize(data.len().next_multiple_of(ALIGNMENT), 0);
+    }
+    let mut heap = b"HEAP\0\0\0\0".to_vec();
+    heap.put_u64(data.len() as u64);
+    heap.put_u64(NONE_FREE);
+    // The data follow at once.
+    heap.put_u64(address.saturating_add(heap.len() as u64 + 8));
+    heap.extend_from_slice(&data);
+    (heap, offsets)
+}
 
 /// The data of the heap at `address`.
 pub fn decode<'a>(space: &Space<'a>, address: u64) -> Result<LocalHeap<'a>, FormatError> {
@@ -31,5 +54,24 @@ impl<'a> LocalHeap<'a> {
         let mut data = self.data;
         data.skip(usize::try_from(offset).unwrap_or(usize::MAX))?;
         data.text()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::bytes::Sizes;
+
+    #[test]
+    fn texts_are_read_as_they_were_written() {
+        let texts = [&b"a.raw"[..], b"", b"folder/longer name.raw"];
+        let (heap, offsets) = encode(16, texts.into_iter());
+        let file = [&[0xff; 16][..], &heap].concat();
+        let file = file.as_slice();
+        let space = Space::new(&file, 0, Sizes::EIGHT);
+        let read = decode(&space, 16).unwrap();
+        assert_eq!(offsets, [8, 16, 24]);
+        assert_eq!(offsets.iter().map(|&at| read.text(at).unwrap()).collect::<Vec<_>>(), texts);
+        assert_eq!(encode(0, std::iter::empty()).0.len(), 40);
     }
 }

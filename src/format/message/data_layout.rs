@@ -38,6 +38,25 @@ impl Contiguous {
     }
 }
 
+/// Elements in other datasets: where the heap object lies that says in which.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Virtual {
+    /// Address of the heap collection; undefined where no dataset is named.
+    pub heap: u64,
+    /// Index of the object in it.
+    pub index: u32,
+}
+
+impl Virtual {
+    /// The message's body.
+    pub fn body(&self) -> Vec<u8> {
+        let mut out = vec![4, 3];
+        out.put_u64(self.heap);
+        out.put_u32(self.index);
+        out
+    }
+}
+
 /// How chunks are found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChunkIndexKind {

@@ -2,6 +2,7 @@
 
 use crate::format::FormatError;
 use crate::format::cursor::Cursor;
+use crate::format::fields::Fields;
 
 /// Type of the message in an object header.
 pub const KIND: u8 = 0x07;
@@ -24,6 +25,22 @@ pub struct ExternalFiles {
     pub heap: u64,
     /// The parts, one behind the other.
     pub slots: Vec<ExternalSlot>,
+}
+
+/// The body of the message for these parts, whose names stand in the heap at `heap`.
+pub fn body(heap: u64, slots: &[ExternalSlot]) -> Vec<u8> {
+    // As many as fit a message are far fewer than 65536.
+    let count = u16::try_from(slots.len()).unwrap_or(u16::MAX);
+    let mut out = vec![1, 0, 0, 0];
+    out.put_bytes(&count.to_le_bytes());
+    out.put_bytes(&count.to_le_bytes());
+    out.put_u64(heap);
+    for slot in slots {
+        out.put_u64(slot.name);
+        out.put_u64(slot.offset);
+        out.put_u64(slot.size);
+    }
+    out
 }
 
 /// A message's body.

@@ -191,7 +191,7 @@ impl File {
         };
         self.put(SUPERBLOCK_LEN as u64, &extension.encode().unwrap());
         self.raw(PAGE);
-        let superblock = Superblock { extension: SUPERBLOCK_LEN as u64, end_of_file: self.end(), root };
+        let superblock = Superblock { base: 0, extension: SUPERBLOCK_LEN as u64, end_of_file: self.end(), root };
         self.put(0, &superblock.encode());
         self.bytes
     }

@@ -27,11 +27,12 @@ pub(super) fn targets(draft: &Draft) -> impl DoubleEndedIterator<Item = u64> + '
     })
 }
 
-/// The hierarchy of all that was read.
+/// The hierarchy of all that was read; `hierarchy` is what is known of the file but for its objects.
 pub(super) fn assemble(
     root: u64,
     mut drafts: HashMap<u64, Result<Draft, FormatError>>,
     context: Context,
+    mut hierarchy: Hierarchy,
     facts: FileFacts,
     sizes: Sizes,
 ) -> Result<Scanned, FormatError> {
@@ -59,7 +60,7 @@ pub(super) fn assemble(
         faults: Vec::new(),
         placements: Vec::new(),
     };
-    let mut hierarchy = Hierarchy { objects: Vec::with_capacity(order.addresses.len()) };
+    hierarchy.objects.reserve_exact(order.addresses.len());
     for address in drafts.keys().copied().collect::<Vec<_>>() {
         if let Some(Err(_)) = drafts.get(&address)
             && let Some(Err(error)) = drafts.remove(&address)

@@ -1,19 +1,27 @@
 //! Datasets: where their elements lie, found through any of the layouts and chunk indexes.
 
+use bytes::Bytes;
+
 use super::object::Reader;
 use super::placement::{ChunkAt, Place, Placement};
+use crate::format::bytes::Sizes;
 use crate::format::cursor::Cursor;
 use crate::format::datatype::decode::StoredType;
+use crate::format::heap::{global, local};
 use crate::format::index::element::{self, StoredChunk};
 use crate::format::index::{btree1, btree2, extensible_array, fixed_array};
 use crate::format::message::data_layout::decode::{StoredChunks, StoredIndex, StoredLayout};
+use crate::format::message::external_files;
 use crate::format::message::filter_pipeline::StoredFilter;
+use crate::format::object_header::MESSAGE_LEN;
+use crate::format::object_header::decode::StoredMessage;
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
 use crate::model::dataspace::Dataspace;
 use crate::model::datatype::Datatype;
 use crate::model::grid::Grid;
-use crate::model::hierarchy::DataLayout;
+use crate::model::hierarchy::{DataLayout, RawPart};
 use crate::model::limits;
+use crate::model::name::Name;
 
 /// Bytes of elements of one dataset: half of a presented file's, so that it has room for padding and heaps.
 const LARGEST: u64 = limits::FILE_BYTES / 4;
@@ -43,7 +51,10 @@ impl<'a> Reader<'_, '_, 'a> {
         }
         let place = match layout {
             StoredLayout::Chunked(chunks) => return self.chunked(described, chunks, at),
-            StoredLayout::Virtual { .. } => return Err(at.fault(Kind::Unsupported, "a virtual dataset")),
+            StoredLayout::Virtual { heap, index } => {
+                let mapping = self.mapping(*heap, *index, at)?;
+                return Ok((DataLayout::Virtual(mapping), nowhere(described, at)?));
+            }
             StoredLayout::Compact(range) => {
                 let end = range.start.saturating_add(bytes);
                 if end > range.end {
@@ -73,6 +84,44 @@ impl<'a> Reader<'_, '_, 'a> {
         let placement =
             Placement { grid, raw_len: bytes, filters: Vec::new(), plain_edges: false, place, stored, datatype };
         Ok((DataLayout::Contiguous, placement))
+    }
+
+    /// What says of which datasets a virtual one is made.
+    fn mapping(&self, heap: u64, index: u32, at: &Cursor<'a>) -> Result<Bytes, FormatError> {
+        if heap == UNDEFINED_ADDRESS || heap == 0 {
+            return Ok(Bytes::new());
+        }
+        // It holds one length, in the width of its file.
+        if self.space.sizes().lengths != Sizes::EIGHT.lengths {
+            return Err(at.fault(Kind::Unsupported, "a virtual dataset in a file with short lengths"));
+        }
+        let collection = global::decode::decode(self.space, heap)?;
+        let object = u16::try_from(index).ok().and_then(|index| collection.objects.get(&index));
+        let object = object.ok_or_else(|| at.bad(format!("no object {index} in the heap collection at {heap}")))?;
+        Ok(Bytes::copy_from_slice(object.rest()))
+    }
+
+    /// A dataset whose elements lie in raw files.
+    pub(super) fn external(
+        &self,
+        described: Described,
+        message: &StoredMessage<'a>,
+    ) -> Result<(DataLayout, Placement), FormatError> {
+        let at = &message.body;
+        if described.datatype.needs_placement() {
+            return Err(at.fault(Kind::Unsupported, "addresses of this file in other, raw files"));
+        }
+        let files = external_files::decode(&mut { message.body })?;
+        let names = local::decode(self.space, files.heap)?;
+        let part = |slot: &external_files::ExternalSlot| {
+            let file = Name::new(names.text(slot.name)?);
+            Ok(RawPart { file, offset: slot.offset, size: slot.size })
+        };
+        let parts = files.slots.iter().map(part).collect::<Result<Vec<_>, FormatError>>()?;
+        if external_files::body(0, &files.slots).len() > MESSAGE_LEN {
+            return Err(at.fault(Kind::Unsupported, format!("elements in {} parts of raw files", parts.len())));
+        }
+        Ok((DataLayout::External(parts), nowhere(described, at)?))
     }
 
     fn chunked(
@@ -151,6 +200,14 @@ impl<'a> Reader<'_, '_, 'a> {
         let placement = Placement { raw_len, filters, plain_edges: chunks.plain_edges, place, stored, datatype, grid };
         Ok((DataLayout::Chunked(chunks.chunk.clone()), placement))
     }
+}
+
+/// A placement without any element.
+fn nowhere(described: Described, at: &Cursor<'_>) -> Result<Placement, FormatError> {
+    let Described { stored, datatype, .. } = described;
+    let grid = Grid::new(&[0], &[1]).ok_or_else(|| at.bad("an extent without a grid"))?;
+    let (filters, place) = (Vec::new(), Place::Nowhere);
+    Ok(Placement { grid, raw_len: 0, filters, plain_edges: false, place, stored, datatype })
 }
 
 /// The numbering of an array index: C order over the largest extents, with one dimension in front.

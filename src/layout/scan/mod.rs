@@ -111,7 +111,7 @@ impl Addresses {
         file: &dyn Bytes,
     ) -> Result<Elements, (BadChunk, Vec<Range<u64>>)> {
         let space = Space::new(file, self.base, self.sizes);
-        let mut budget = VALUES.saturating_add(file.len().saturating_mul(2));
+        let mut budget = values_of(file.len());
         let count = placement.grid.chunk_elements().unwrap_or(u64::MAX);
         let mut object = |address| self.objects.get(&address).copied();
         let data = Cursor::new("chunk", plain, 0, self.sizes);
@@ -143,6 +143,8 @@ pub struct Scan {
 #[derive(Debug)]
 struct Start {
     superblock: StoredSuperblock,
+    /// What is known of it but for its objects.
+    hierarchy: Hierarchy,
     page: Option<u64>,
     context: Context,
 }
@@ -223,7 +225,8 @@ impl Scan {
             page: start.page,
             headers_first: false,
         };
-        assemble::assemble(start.superblock.root, self.drafts, start.context, facts, start.superblock.sizes)
+        let Start { superblock, hierarchy, context, .. } = start;
+        assemble::assemble(superblock.root, self.drafts, context, hierarchy, facts, superblock.sizes)
     }
 
     fn pend(&mut self, address: u64) {
@@ -231,6 +234,11 @@ impl Scan {
             self.pending.push(address);
         }
     }
+}
+
+/// Bytes that values of a file of `len` bytes may take: those of its attributes, and those of any of its chunks.
+fn values_of(len: u64) -> u64 {
+    VALUES.saturating_add(len.saturating_mul(2))
 }
 
 fn fault(kind: Kind, reason: String) -> FormatError {
@@ -255,15 +263,24 @@ fn begin(bytes: &dyn Bytes) -> Result<Start, FormatError> {
         at: bytes.len(),
         reason: format!("it is cut off: it ends at byte {} and should end at byte {end}", bytes.len()),
     });
+    // No more than what was searched for the superblock.
+    let user_block = bytes.get(0..superblock.base);
+    let user_block =
+        user_block.map_err(|missing| fault(Kind::Needs(missing), "bytes of the user block are wanted".to_owned()))?;
     let space = Space::new(bytes, superblock.base, superblock.sizes);
     let mut start = Start {
         context: Context {
             shared: SharedTable::default(),
             numbers: HashMap::new(),
             types: HashMap::new(),
-            budget: VALUES.saturating_add(bytes.len().saturating_mul(2)),
+            budget: values_of(bytes.len()),
         },
         page: None,
+        hierarchy: Hierarchy {
+            user_block: Plain::copy_from_slice(user_block),
+            chunk_values: Some(values_of(bytes.len())),
+            ..Hierarchy::default()
+        },
         superblock,
     };
     if start.superblock.extension != UNDEFINED_ADDRESS {

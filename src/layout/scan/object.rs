@@ -219,9 +219,6 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
             Some(message) => message.body.bad(format!("a dataset without its {what}")),
             None => FormatError { kind: Kind::Value, structure: "dataset", at: 0, reason: what.to_owned() },
         };
-        if let Some(message) = header.find(external_files::KIND) {
-            return Err(message.body.fault(Kind::Unsupported, "elements in other, raw files"));
-        }
         let message = header.find(datatype::KIND).ok_or_else(|| missing("datatype"))?;
         let (stored, committed) = self.datatype(message.flags & SHARED != 0, message.body)?;
         let datatype = model_type(&stored, &message.body)?;
@@ -237,7 +234,10 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
         let message = header.find(data_layout::KIND).ok_or_else(|| missing("layout"))?;
         let layout = data_layout::decode::decode(&mut self.message(message)?)?;
         let described = Described { dataspace: dataspace.clone(), stored, datatype: datatype.clone(), filters };
-        let placed = self.placement(described, &layout, &message.body);
+        let placed = match (header.find(external_files::KIND), &layout) {
+            (Some(files), StoredLayout::Contiguous { .. }) => self.external(described, files),
+            _ => self.placement(described, &layout, &message.body),
+        };
         let placed = branches.value(placed)?;
         branches.end()?;
         let (layout, placement) = placed.ok_or_else(|| missing("place"))?;

@@ -13,14 +13,25 @@ mod id {
     pub const DEFLATE: u16 = 1;
     pub const SHUFFLE: u16 = 2;
     pub const FLETCHER32: u16 = 3;
+    pub const NBIT: u16 = 5;
+    pub const SCALE_OFFSET: u16 = 6;
+    pub const BZIP2: u16 = 307;
     pub const LZF: u16 = 32000;
     pub const BLOSC: u16 = 32001;
     pub const LZ4: u16 = 32004;
     pub const BITSHUFFLE: u16 = 32008;
+    pub const ZSTD: u16 = 32015;
+    /// Filters that round when a chunk is written, and do nothing when it is read.
+    pub const BIT_GROOM: u16 = 32022;
+    pub const BIT_ROUND: u16 = 32023;
 }
-/// Where a bitshuffle filter's parameters say what compresses behind it, and LZ4 among the answers.
+/// Where a bitshuffle filter's parameters say how large elements and blocks are, and what compresses behind it; and the
+/// answers.
+const BITSHUFFLE_ELEMENT: usize = 2;
+const BITSHUFFLE_BLOCK: usize = 3;
 const BITSHUFFLE_CODEC: usize = 4;
 const BITSHUFFLE_LZ4: u32 = 2;
+const BITSHUFFLE_ZSTD: u32 = 3;
 
 /// Where the elements of a dataset lie.
 #[derive(Clone, PartialEq, Debug)]
@@ -120,7 +131,9 @@ impl Placement {
         let applied = self.filters.iter().enumerate().filter(|(bit, _)| *bit >= 32 || mask & 1 << bit == 0);
         let mut steps = Vec::new();
         for (_, filter) in applied {
-            steps.push(step(filter, self.stored.size).ok_or_else(|| filter_name(filter))?);
+            if !matches!(filter.id, id::BIT_GROOM | id::BIT_ROUND) {
+                steps.push(step(filter, self.stored.size).ok_or_else(|| filter_name(filter))?);
+            }
         }
         steps.reverse();
         Ok(steps)
@@ -197,11 +210,35 @@ fn step(filter: &StoredFilter, element: u32) -> Option<Decode> {
         id::LZ4 => Some(Decode::Lz4),
         id::LZF => Some(Decode::Lzf),
         id::BLOSC => Some(Decode::BloscOrDeflate { unshuffle: None }),
-        id::BITSHUFFLE if filter.values.get(BITSHUFFLE_CODEC) == Some(&BITSHUFFLE_LZ4) => {
-            let element = filter.values.get(2).copied().unwrap_or(element);
-            Some(Decode::BitshuffleLz4 { element })
+        id::ZSTD => Some(Decode::Zstd),
+        id::BZIP2 => Some(Decode::Bzip2),
+        id::NBIT => Some(Decode::Nbit(filter.values.as_slice().into())),
+        id::SCALE_OFFSET if is_scaled_as_known(&filter.values) => {
+            Some(Decode::ScaleOffset(filter.values.as_slice().into()))
+        }
+        id::BITSHUFFLE => {
+            let element = filter.values.get(BITSHUFFLE_ELEMENT).copied().unwrap_or(element);
+            match filter.values.get(BITSHUFFLE_CODEC) {
+                None | Some(0) => {
+                    let block = filter.values.get(BITSHUFFLE_BLOCK).copied().unwrap_or(0);
+                    Some(Decode::Bitshuffle { element, block })
+                }
+                Some(&BITSHUFFLE_LZ4) => Some(Decode::BitshuffleLz4 { element }),
+                Some(&BITSHUFFLE_ZSTD) => Some(Decode::BitshuffleZstd { element }),
+                Some(_) => None,
+            }
         }
         _ => None,
+    }
+}
+
+/// Whether the scale-offset filter scaled numbers in a way that its own library undoes: integers, or floats by a power of
+/// ten.
+fn is_scaled_as_known(values: &[u32]) -> bool {
+    match values {
+        [0, _, _, 1, size, ..] => matches!(size, 4 | 8),
+        [2, _, _, 0, size, ..] => matches!(size, 1 | 2 | 4 | 8),
+        _ => false,
     }
 }
 
@@ -214,7 +251,7 @@ mod tests {
         Placement {
             grid: Grid::new(&[5, 4], &[2, 2]).unwrap(),
             raw_len: 16,
-            filters: [2, 1, 32_015].map(filter).to_vec(),
+            filters: [2, 1, 32_017].map(filter).to_vec(),
             plain_edges: false,
             place,
             stored: StoredType { version: 1, size: 4, class: StoredClass::Opaque(Vec::new()), body: Vec::new() },
@@ -229,11 +266,11 @@ mod tests {
     #[test]
     fn filters_passed_over_are_not_undone() {
         let placement = placement(Place::Nowhere);
-        assert_eq!(placement.steps(0), Err("filter 32015".to_owned()));
+        assert_eq!(placement.steps(0), Err("filter 32017".to_owned()));
         assert_eq!(placement.not_undone(), None);
         let mut written = placement.clone();
         written.place = Place::Piece(0..16);
-        assert_eq!(written.not_undone(), Some("filter 32015".to_owned()));
+        assert_eq!(written.not_undone(), Some("filter 32017".to_owned()));
         assert_eq!(placement.steps(0b100), Ok(vec![Decode::Deflate, Decode::Unshuffle { element: 4 }]));
         assert_eq!(placement.steps(0b110), Ok(vec![Decode::Unshuffle { element: 4 }]));
         assert_eq!(placement.steps(u32::MAX), Ok(vec![]));

@@ -88,7 +88,7 @@ impl Builder {
     pub(super) fn build(self) -> Hierarchy {
         let mut objects = vec![object(ObjectKind::Group(self.root))];
         objects.extend(self.objects);
-        Hierarchy { objects }
+        Hierarchy { objects, ..Hierarchy::default() }
     }
 }
 
@@ -130,7 +130,7 @@ pub(super) fn ramp(dataset: &Dataset, id: ChunkId) -> Vec<u8> {
     let dims = dataset.dataspace.dims();
     let chunk = match &dataset.layout {
         DataLayout::Chunked(chunk) => chunk.clone(),
-        DataLayout::Contiguous => dims.to_vec(),
+        _ => dims.to_vec(),
     };
     let grid = Grid::new(dims, &chunk).unwrap();
     let origin: Vec<u64> = grid.coordinates(id.number).iter().zip(&chunk).map(|(at, len)| at * len).collect();

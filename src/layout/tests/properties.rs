@@ -124,7 +124,7 @@ fn hierarchies() -> impl Strategy<Value = Hierarchy> {
             attributes.extend((0..many).map(|n| attribute(&format!("many{n}"), int32(), &[], ints([n as i32]))));
             Object { kind, attributes, attributes_tracked, modified, details: Default::default() }
         }));
-        Hierarchy { objects: all }
+        Hierarchy { objects: all, ..Hierarchy::default() }
     })
 }
 
@@ -222,6 +222,6 @@ proptest! {
 #[test]
 fn a_hierarchy_without_root_group_is_an_error() {
     assert!(plan(&Hierarchy::default(), &PresentOptions::default()).is_err());
-    let datatype = Hierarchy { objects: vec![object(ObjectKind::Datatype(int32()))] };
+    let datatype = Hierarchy { objects: vec![object(ObjectKind::Datatype(int32()))], ..Hierarchy::default() };
     assert!(plan(&datatype, &PresentOptions::default()).is_err());
 }

@@ -36,7 +36,10 @@ fn what_is_placed_on_the_spot_takes_a_moment_and_more_goes_to_another_thread() {
     };
     let links = vec![Link { name: Name::from("x"), target: LinkTarget::Hard(ObjectId(1)) }];
     let root = Group { links, tracked: false };
-    let hierarchy = Hierarchy { objects: vec![object(ObjectKind::Group(root)), object(ObjectKind::Dataset(dataset))] };
+    let hierarchy = Hierarchy {
+        objects: vec![object(ObjectKind::Group(root)), object(ObjectKind::Dataset(dataset))],
+        ..Hierarchy::default()
+    };
     let image = layout::plan(&hierarchy, &PresentOptions::default()).unwrap();
     let places = (0..count as u64).map(|at| Place {
         at: at * 16,

@@ -55,11 +55,6 @@ pub(super) async fn load(store: &Store, key: &Key, size: u64, files: Hdf5Files) 
         if scanned.facts.page.is_some() && scanned.facts.headers_first {
             return Ok(reading.untouched("it is paged already, with its metadata in front".to_owned()));
         }
-        // Whatever stands there would be lost.
-        if scanned.facts.user_block > 0 {
-            let reason = format!("it begins with a user block of {} bytes", scanned.facts.user_block);
-            return Ok(reading.untouched(reason));
-        }
         if let Some(fault) = scanned.faults.iter().find(unsupported) {
             let path = Paths::of_hierarchy(&scanned.hierarchy).of(fault.object);
             return Ok(reading.untouched(format!("{}: {}", place(&path, &fault.what), why(&fault.error))));

@@ -37,9 +37,18 @@ pub enum Hdf5Files {
     Raw,
 }
 
-/// What names of HDF5 files end in: those of the library, of netCDF and of HDF-EOS. Whether a file is one, its first
-/// bytes say; to look into every object of a folder would cost a request each.
-const SUFFIXES: [&str; 6] = ["h5", "hdf5", "hdf", "he5", "nc", "nc4"];
+/// What names of HDF5 files end in: those of the library, of netCDF and of HDF-EOS, and of formats of single sciences
+/// that are HDF5 underneath. Whether a file is one, its first bytes say; to look into every object of a folder would cost
+/// a request each.
+const SUFFIXES: [&str; 32] = [
+    "h5", "hdf5", "hdf", "he5", "nc", "nc4", // general
+    "mat", "jld2", // MATLAB from 7.3 on, Julia
+    "nxs", "nexus", "nxspe", "h5oina", "emd", // neutrons, X-rays, electrons
+    "cgns", "med", "silo", "exo", "h5m", // meshes and flows
+    "h5ad", "h5mu", "loom", "cool", "mcool", "scool", "biom", // cells and genomes
+    "fast5", "nwb", "snirf", "ims", // pores, neurons, microscopes
+    "h5md", "sofa", "bag", // molecules, acoustics, sea floors
+];
 /// Files whose keys are remembered from a listing to the opening. Each takes some hundred bytes; a file that was
 /// forgotten costs a few requests more.
 const REMEMBERED: usize = 100_000;

@@ -87,7 +87,7 @@ pub fn assemble(
     let mut assembler = Assembler { walk: Walk::from_root(root, given).map_err(error)?, netcdf, budget: VALUES_BYTES };
     let facts = assembler.facts(root);
     let count = assembler.walk.nodes.len();
-    let mut hierarchy = Hierarchy { objects: Vec::with_capacity(count) };
+    let mut hierarchy = Hierarchy { objects: Vec::with_capacity(count), ..Hierarchy::default() };
     let mut datasets = Vec::with_capacity(count);
     for at in 0..count {
         let (object, chunks) = assembler.object(ObjectId(at as u32));

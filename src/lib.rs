@@ -2,6 +2,7 @@
 //!
 //! The rooms, and who may import whom, are drawn in `docs/architecture.md` and held by `tests/architecture.rs`.
 
+pub mod advice;
 pub mod cache;
 pub mod cli;
 pub mod codec;

@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "advice",
             "config",
             "demo",
             "doctor",
@@ -40,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("source", &["layout::scan", "store", "format", "model"]),
     ("fetch", &["cache", "store", "codec", "model"]),
     ("layout", &["format", "model"]),
+    ("advice", &["model"]),
     ("cache", &["model"]),
     ("store", &["model"]),
     ("codec", &["model"]),
@@ -50,6 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Rooms, or parts of one, that take bytes, values and times and give values: no runtime, no store, no files, no clock.
 const PURE: &[&str] = &[
     "model",
+    "advice",
     "format",
     "codec",
     "layout",
@@ -74,6 +77,7 @@ const IMPURE_PARTS: &[&str] = &[
     "source/hsds/held.rs",
     "source/hdf5/mod.rs",
     "source/hdf5/load.rs",
+    "source/hdf5/survey.rs",
 ];
 
 /// What a pure room must not mention.

@@ -1,6 +1,8 @@
 //! `h5mount check`: reads and decodes everything, and names what cannot be.
 
-use std::collections::BTreeMap;
+mod hdf5;
+
+use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -43,12 +45,17 @@ Every object that describes a file is read, and every chunk that the store keeps
 and decoded. Exits 1 if there was a fault. Other objects of the store (plain files) are not read. Notes are no faults: \
 objects that no dataset reads are left over from deleted or shrunk data.
 
-JSON: {source, files, objects, chunks, bytes (plain), faults, notes}. A fault has file, path (in the file), key (of the \
+Of an HDF5 file every structure is read, checksums are compared, whatever lies on the same bytes is a fault, and bytes that no \
+structure names are summed up in a note.
+
+JSON: {source, files, objects, chunks, bytes (plain), faults, notes, hdf5}. A fault has file, path (in the file), key (of the \
 store's object), chunk (number in the dataset's grid, for chunks), cause, reason. Causes: forbidden (the store \
 refuses it), unreachable (no answer, or none that can be used: try again), unreadable (it is not there, or the disk \
 fails), undecodable, changed, chunk_table, initializer, elements (variable-length data or references that mean \
-nothing), too_large, description (JSON that means nothing), damaged (an HDF5 file as a whole: where it \
-ends and should end, or the structure and the byte), layout (no place in the presented file).";
+nothing), too_large, description (JSON that means nothing), layout (no place in the presented file); of HDF5 files \
+damaged (where it ends and should end, or the structure and the byte), checksum, overlap, unclosed, whose faults also have \
+structure, byte (in the file) and remedy. hdf5: file, structures, metadata_bytes, element_bytes, heap_bytes, unnamed_bytes, \
+unnamed_stretches, overlaps.";
 
 /// Chunks read at the same time, and told of in their order, so that two runs can be compared: enough to keep all decoders busy while others wait for the disk.
 const AT_ONCE: usize = 32;
@@ -58,7 +65,7 @@ const ASKED_FOR: u64 = 1_000_000;
 const PART: u64 = 64 << 20;
 
 /// Something that cannot be read as what it should be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Fault {
     file: String,
     path: String,
@@ -67,6 +74,13 @@ struct Fault {
     chunk: Option<u64>,
     cause: &'static str,
     reason: String,
+    /// Of HDF5 files: the structure, the byte of the file, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structure: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    byte: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<&'static str>,
 }
 
 /// All that is told at the end.
@@ -79,6 +93,9 @@ struct Report {
     bytes: u64,
     faults: Vec<Fault>,
     notes: Vec<String>,
+    /// HDF5 files, balanced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hdf5: Vec<hdf5::Account>,
 }
 
 impl Check {
@@ -153,6 +170,8 @@ struct OpenFile {
     /// `None` where the file is shown as it is, or cannot be laid out.
     image: Option<Image>,
     paths: Arc<Paths>,
+    /// Datasets whose chunks are not read.
+    packed: HashSet<ObjectId>,
 }
 
 impl Checker<'_> {
@@ -163,7 +182,8 @@ impl Checker<'_> {
             let place = format!("{}:{}{chunk}", fault.file, fault.path);
             // A reason that names the key already need not do so twice.
             let key = if fault.reason.contains(&fault.key) { String::new() } else { format!("{}: ", fault.key) };
-            let line = format!("{}: {}: {}{}\n", plain(&place), fault.cause, plain(&key), plain(&fault.reason));
+            let remedy = fault.remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
+            let line = format!("{}: {}: {}{}{remedy}\n", plain(&place), fault.cause, plain(&key), plain(&fault.reason));
             printed = self.bar.suspend(|| print(&line));
         }
         self.report.faults.push(fault);
@@ -177,35 +197,37 @@ impl Checker<'_> {
             Ok(contents) => contents,
             Err(error) => return self.fault(unreadable_file(path, &error)),
         };
-        if let (Body::Object { .. }, Some(shown)) = (&contents.body, contents.facts.get("shown")) {
-            // One that is damaged as a whole is a fault, one that is of another kind is as it should be.
-            for problem in &contents.problems {
-                let (file, path, key) = (path.to_owned(), problem.path.clone(), problem.key.clone());
-                self.fault(Fault { file, path, key, chunk: None, cause: "damaged", reason: problem.reason.clone() })?;
-            }
-            if contents.problems.is_empty() {
-                self.report.notes.push(format!("{path}: not looked into, shown {shown}"));
-            }
-            return Ok(());
-        }
+        let (mut packed, mut shown) = (HashSet::new(), true);
+        let contents = match contents.chunks.container().cloned() {
+            None => contents,
+            Some(container) => match self.look_into(path, &contents, container).await? {
+                None => return Ok(()),
+                Some(looked) => {
+                    (packed, shown) = (looked.packed, looked.laid_out);
+                    // What is wrong with it was told, with the place in the file.
+                    Contents { problems: Vec::new(), ..looked.contents }
+                }
+            },
+        };
         self.report.objects += contents.hierarchy.objects.len() as u64;
         for problem in &contents.problems {
             self.fault(Fault {
                 file: path.to_owned(),
                 path: problem.path.clone(),
                 key: problem.key.clone(),
-                chunk: None,
                 cause: "description",
                 reason: problem.reason.clone(),
+                ..Fault::default()
             })?;
         }
         let image = match contents.body {
             Body::Bytes { .. } | Body::Object { .. } => None,
-            Body::Hierarchy => self.layout(path, &contents.hierarchy)?,
+            Body::Hierarchy if shown => self.layout(path, &contents.hierarchy)?,
+            Body::Hierarchy => None,
         };
         let paths = Arc::new(Paths::of_hierarchy(&contents.hierarchy));
         let chunks = self.opened.chunks(path, &contents, &paths);
-        let file = OpenFile { path: path.to_owned(), contents, chunks, image, paths };
+        let file = OpenFile { path: path.to_owned(), contents, chunks, image, paths, packed };
         self.chunks(&file).await
     }
 
@@ -214,9 +236,9 @@ impl Checker<'_> {
             file: path.to_owned(),
             path: place.to_owned(),
             key: path.to_owned(),
-            chunk: None,
             cause: "layout",
             reason,
+            ..Fault::default()
         };
         match layout::plan(hierarchy, &PresentOptions::default()) {
             Ok(image) => {
@@ -269,15 +291,16 @@ impl Checker<'_> {
                         let (cause, reason) = (of_store(&error), error.to_string());
                         let (path, key) = ("/".to_owned(), file.path.clone());
                         let file = file.path.clone();
-                        return self.fault(Fault { file, path, key, chunk: None, cause, reason });
+                        return self.fault(Fault { file, path, key, cause, reason, ..Fault::default() });
                     }
                 }
             }
         }
-        for id in datasets(&file.contents.hierarchy).filter(|id| !by_listing || !is_listed(file, *id)) {
+        let unpacked = datasets(&file.contents.hierarchy).filter(|id| !file.packed.contains(id));
+        for id in unpacked.filter(|id| !by_listing || !is_listed(file, *id)) {
             let count = self.asked_for(file, id);
             self.bar.inc_length(count);
-            let mut checked = stream::iter(0..count)
+            let mut checked = stream::iter((0..count).filter(|&number| !is_nowhere(file, id, number)))
                 .map(|number| {
                     let id = ChunkId { dataset: id, number };
                     async move { (id, check(opened, file, id).await) }
@@ -317,6 +340,8 @@ impl Checker<'_> {
                     chunk: Some(id.number),
                     cause,
                     reason,
+                    byte: hdf5::byte_of(&file.contents, id),
+                    ..Fault::default()
                 })
             }
         }
@@ -340,6 +365,15 @@ fn is_listed(file: &OpenFile, id: ObjectId) -> bool {
     map.recipe(id).is_some_and(|recipe| {
         recipe.grid.total() > 0 && matches!(map.locate(id, &recipe.grid.coordinates(0)), ChunkSource::Object(_))
     })
+}
+
+/// Whether it is known that nothing was ever written of a chunk of an HDF5 file.
+fn is_nowhere(file: &OpenFile, dataset: ObjectId, number: u64) -> bool {
+    let map = &file.contents.chunks;
+    map.container().is_some()
+        && map
+            .recipe(dataset)
+            .is_some_and(|recipe| map.locate(dataset, &recipe.grid.coordinates(number)) == ChunkSource::Fill)
 }
 
 /// A fault of a chunk: its cause, the key where the error tells it, and the reason.
@@ -439,5 +473,5 @@ fn unreadable_file(path: &str, error: &SourceError) -> Fault {
         SourceError::Store(error) => (of_store(error), path.to_owned()),
     };
     let path = path.to_owned();
-    Fault { file: path, path: "/".to_owned(), key, chunk: None, cause, reason: error.to_string() }
+    Fault { file: path, path: "/".to_owned(), key, cause, reason: error.to_string(), ..Fault::default() }
 }

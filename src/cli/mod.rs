@@ -3,6 +3,7 @@
 //! A command is a struct of its flags with a `run`. To add one: its file, a `mod` line, and a line in [`Command`].
 //! Below stand `config` (what was typed becomes settings) and `service` (which opens and mounts stores).
 
+pub mod advise;
 pub mod check;
 pub mod demo;
 pub mod doctor;
@@ -77,6 +78,8 @@ pub enum Command {
     Demo(demo::Demo),
     /// Write what describes each file as one object, from which it opens in one step
     Index(index::Index),
+    /// Judge how a file is laid out: what reading it from far away costs, and what would mend it
+    Advise(advise::Advise),
     /// Tell which chunks and objects of the store a read touches
     Explain(explain::Explain),
     /// Fetch what a job will need of a file in a mount, many chunks at a time
@@ -96,6 +99,7 @@ impl Command {
             Command::Check(command) => command.run(log),
             Command::Demo(command) => command.run(log),
             Command::Index(command) => command.run(log),
+            Command::Advise(command) => command.run(log),
             Command::Explain(command) => command.run(log),
             Command::Warm(command) => command.run(log),
             Command::Doctor(command) => command.run(log),

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use super::cursor::Cursor;
+use super::register::{Aside, Register};
 use super::{FormatError, Kind};
 use crate::model::extents::Extents;
 
@@ -97,6 +98,22 @@ impl Sizes {
     }
 }
 
+/// How many entries nodes of the old trees have room for: half of those in a tree, and in a leaf of a group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ranks {
+    /// Half the links of a symbol table node.
+    pub leaf: u16,
+    /// Half the children of a node of a group's tree.
+    pub group: u16,
+    /// Half the children of a node of a tree of chunks.
+    pub chunk: u16,
+}
+
+impl Ranks {
+    /// What a file has that does not say (specification IV.A.2.t, and libhdf5's defaults).
+    pub const USUAL: Ranks = Ranks { leaf: 4, group: 16, chunk: 32 };
+}
+
 /// How often the bytes of a file may be taken in before a decoder is taken to run in circles. Sound files stay below
 /// two: only heap blocks and shared messages are read more than once.
 const TIMES_TAKEN_IN: u64 = 32;
@@ -108,6 +125,8 @@ pub struct Space<'a> {
     bytes: &'a dyn Bytes,
     base: u64,
     sizes: Sizes,
+    ranks: Ranks,
+    register: Option<&'a Register>,
     taken_in: Cell<u64>,
     /// What was asked for and is not at hand.
     missing: RefCell<Vec<Range<u64>>>,
@@ -116,7 +135,40 @@ pub struct Space<'a> {
 impl<'a> Space<'a> {
     /// The space of a file whose addresses count from byte `base`.
     pub fn new(bytes: &'a dyn Bytes, base: u64, sizes: Sizes) -> Self {
-        Space { bytes, base, sizes, taken_in: Cell::new(0), missing: RefCell::default() }
+        let (ranks, register, taken_in) = (Ranks::USUAL, None, Cell::new(0));
+        Space { bytes, base, sizes, ranks, register, taken_in, missing: RefCell::default() }
+    }
+
+    /// The same, with every structure noted in `register`; `ranks` tell how large nodes are.
+    pub fn noting(self, ranks: Ranks, register: Option<&'a Register>) -> Self {
+        Space { ranks, register, ..self }
+    }
+
+    /// Room of nodes of the old trees.
+    pub fn ranks(&self) -> Ranks {
+        self.ranks
+    }
+
+    /// Notes that the structure at `address` has `len` bytes, and room for `room`.
+    pub fn claim(&self, structure: &'static str, address: u64, len: u64, room: u64) {
+        if let Some(register) = self.register {
+            register.note(structure, self.base.saturating_add(address), len, room);
+        }
+    }
+
+    /// Notes a structure that only writers read.
+    pub fn aside(&self, aside: Aside) {
+        let (Aside::FreeSpace(address) | Aside::Tree(address)) = aside;
+        if let Some(register) = self.register.filter(|_| address != super::UNDEFINED_ADDRESS) {
+            register.aside(aside);
+        }
+    }
+
+    /// Notes whose the structures are that follow.
+    pub fn belongs_to(&self, owner: u64) {
+        if let Some(register) = self.register {
+            register.belongs_to(owner);
+        }
     }
 
     /// Widths of its fields.
@@ -150,8 +202,15 @@ impl<'a> Space<'a> {
         self.missing.take()
     }
 
-    /// A cursor over `len` bytes of `structure` from `address` on.
+    /// A cursor over the `len` bytes of `structure` at `address`.
     pub fn cursor(&self, structure: &'static str, address: u64, len: u64) -> Result<Cursor<'a>, FormatError> {
+        let cursor = self.within(structure, address, len)?;
+        self.claim(structure, address, len, len);
+        Ok(cursor)
+    }
+
+    /// A cursor over `len` bytes from `address` on that are a part of `structure`, or may pass its end.
+    pub fn within(&self, structure: &'static str, address: u64, len: u64) -> Result<Cursor<'a>, FormatError> {
         let at = address.saturating_add(self.base);
         let error = |kind, reason| FormatError { kind, structure, at, reason };
         let start = self.base.checked_add(address);
@@ -177,6 +236,6 @@ impl<'a> Space<'a> {
 
     /// As [`cursor`](Self::cursor), with fewer bytes where the file ends before.
     pub fn cursor_up_to(&self, structure: &'static str, address: u64, len: u64) -> Result<Cursor<'a>, FormatError> {
-        self.cursor(structure, address, len.min(self.len().saturating_sub(address)))
+        self.within(structure, address, len.min(self.len().saturating_sub(address)))
     }
 }

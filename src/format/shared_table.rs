@@ -4,12 +4,14 @@ use super::bytes::Space;
 use super::cursor::Cursor;
 use super::fields::CHECKSUM_LEN;
 use super::heap::fractal::decode::StoredHeap;
+use super::register::Aside;
 use super::{FormatError, UNDEFINED_ADDRESS};
 
 /// Type of the message in the superblock's extension that leads to the table.
 pub const KIND: u8 = 0x0f;
 
 const STRUCTURE: &str = "shared message table";
+const LIST: &str = "shared message list";
 
 /// One index of the table: which types of messages it has, and the heap they are in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,10 +38,21 @@ impl SharedTable {
         table.signature(b"SMTB")?;
         let mut indexes = Vec::new();
         for _ in 0..count {
-            table.skip(2)?; // Version and form of the index, which only a writer asks.
+            table.skip(1)?;
+            let form = table.u8()?;
             let kinds = table.u16()?;
-            table.skip(4 + 2 + 2 + 2)?;
-            table.address()?;
+            table.skip(4)?;
+            let most = u64::from(table.u16()?);
+            table.skip(2 + 2)?;
+            // The index, which only a writer asks: a list of that many places, or a tree.
+            match (form, table.address()?) {
+                (_, UNDEFINED_ADDRESS) => {}
+                (0, list) => {
+                    let place = 5 + (4 + 8).max(4 + space.sizes().offset() as u64);
+                    space.claim(LIST, list, 4 + most * place + CHECKSUM_LEN as u64, 0);
+                }
+                (_, tree) => space.aside(Aside::Tree(tree)),
+            }
             indexes.push(Index { kinds, heap: table.address()? });
         }
         Ok(SharedTable { indexes })

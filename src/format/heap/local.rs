@@ -1,12 +1,12 @@
 //! The local heap (III.D): names of an old group's links and of external files, each up to its NUL.
 
-use crate::format::FormatError;
 use crate::format::bytes::Space;
 use crate::format::cursor::Cursor;
 use crate::format::fields::Fields;
+use crate::format::{FormatError, Kind};
 
 const STRUCTURE: &str = "local heap";
-/// Where the free list would begin, in a heap that has none.
+/// Where the free list would begin, in a heap that has none, and where each other one leads from its last block.
 const NONE_FREE: u64 = 1;
 /// Texts begin at multiples of this; the first of them is empty.
 const ALIGNMENT: usize = 8;
@@ -37,18 +37,40 @@ pub fn decode<'a>(space: &Space<'a>, address: u64) -> Result<LocalHeap<'a>, Form
     header.version(0..=0)?;
     header.skip(3)?;
     let size = header.length()?;
-    header.skip(space.sizes().length())?; // Free blocks: only for writers.
+    let free = header.length()?;
     let data = header.address()?;
-    Ok(LocalHeap { data: space.cursor("local heap data segment", data, size)? })
+    Ok(LocalHeap { data: space.cursor("local heap data segment", data, size)?, free })
 }
 
 /// A local heap.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalHeap<'a> {
     data: Cursor<'a>,
+    /// Where the first free block stands, which only a writer asks.
+    free: u64,
 }
 
 impl<'a> LocalHeap<'a> {
+    /// Follows the list of free blocks, which readers do without: each must lie in the heap.
+    pub fn check_free(&self) -> Result<(), FormatError> {
+        let (mut at, least) = (self.free, 2 * self.data.sizes().length());
+        // No more blocks than the heap has room for, or they lead in a circle.
+        for _ in 0..=self.data.left() / least {
+            if at == NONE_FREE || at == u64::MAX {
+                return Ok(());
+            }
+            let mut block = self.data;
+            block.skip(usize::try_from(at).unwrap_or(usize::MAX))?;
+            let here = block;
+            let (next, len) = (block.length()?, block.length()?);
+            if usize::try_from(len).map_or(true, |len| len > here.left()) {
+                return Err(here.bad(format!("a free block of {len} bytes at {at}, {} are left", here.left())));
+            }
+            at = next;
+        }
+        Err(self.data.fault(Kind::Cycle, "the list of free blocks has no end"))
+    }
+
     /// The text that begins at `offset`.
     pub fn text(&self, offset: u64) -> Result<&'a [u8], FormatError> {
         let mut data = self.data;

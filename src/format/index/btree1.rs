@@ -44,7 +44,12 @@ impl<'a> Walk<'_, 'a> {
         }
         let entry = self.key_len + self.space.sizes().offset();
         let start = address.saturating_add(prefix_len as u64);
-        let mut body = self.space.cursor(STRUCTURE, start, u64::from(entries) * entry as u64)?;
+        let mut body = self.space.within(STRUCTURE, start, u64::from(entries) * entry as u64)?;
+        let ranks = self.space.ranks();
+        let most = 2 * u64::from(if self.kind == GROUP { ranks.group } else { ranks.chunk });
+        // A last key stands behind the last child.
+        let bytes = |entries: u64| prefix_len as u64 + entries * entry as u64 + self.key_len as u64;
+        self.space.claim(STRUCTURE, address, prefix_len as u64 + body.left() as u64, bytes(most));
         let mut branches = Branches::default();
         for _ in 0..entries {
             let key = body.part(self.key_len)?;

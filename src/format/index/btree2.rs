@@ -29,6 +29,8 @@ pub mod kind {
     pub const CHUNK: u8 = 10;
     /// Chunks with filters.
     pub const FILTERED_CHUNK: u8 = 11;
+    /// Every type that the specification has: for whoever only wants to know whether a tree is sound.
+    pub const ALL: [u8; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 }
 
 /// Signature, version and type of a node.

@@ -48,6 +48,9 @@ pub fn decode(space: &Space<'_>, address: u64) -> Result<Vec<SymbolEntry>, Forma
     prefix.skip(1)?;
     let count = prefix.u16()?;
     let at = address.checked_add(PREFIX_LEN).ok_or_else(|| prefix.fault(Kind::Limit, "passes 64 bits"))?;
-    let mut body = space.cursor(STRUCTURE, at, SymbolEntry::len(space.sizes()) * u64::from(count))?;
+    let entry = SymbolEntry::len(space.sizes());
+    let len = entry * u64::from(count);
+    let mut body = space.within(STRUCTURE, at, len)?;
+    space.claim(STRUCTURE, address, PREFIX_LEN + len, PREFIX_LEN + 2 * u64::from(space.ranks().leaf) * entry);
     (0..count).map(|_| SymbolEntry::decode(&mut body)).collect()
 }

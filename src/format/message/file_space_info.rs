@@ -23,8 +23,12 @@ pub fn body(page_size: u64, threshold: u64) -> Vec<u8> {
 }
 
 /// How a file hands out its space.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredFileSpace {
+    /// The strategy, as `h5repack -S` calls it.
+    pub strategy: &'static str,
+    /// Addresses of managers of free space that are kept in the file.
+    pub managers: Vec<u64>,
     /// True where space is handed out in pages.
     pub paged: bool,
     /// Bytes of a page; `None` where the message is of the version that knew none.
@@ -34,10 +38,36 @@ pub struct StoredFileSpace {
 /// A message's body.
 pub fn decode(body: &mut Cursor<'_>) -> Result<StoredFileSpace, FormatError> {
     if body.version(0..=1)? == 0 {
-        return Ok(StoredFileSpace { paged: false, page_size: None });
+        let strategy = match body.u8()? {
+            1 | 2 => "FSM_AGGR",
+            3 => "AGGR",
+            _ => "NONE",
+        };
+        // Addresses of managers may follow; libhdf5 reads none of them, and files of its own tests have other bytes there.
+        return Ok(StoredFileSpace { strategy, managers: Vec::new(), paged: false, page_size: None });
     }
-    let strategy = body.u8()?;
-    body.skip(1)?;
+    let (strategy, kept) = (body.u8()?, body.u8()? != 0);
     body.length()?;
-    Ok(StoredFileSpace { paged: strategy == STRATEGY_PAGE, page_size: Some(body.length()?) })
+    let page_size = Some(body.length()?);
+    body.skip(2)?;
+    body.address()?;
+    let managers = if kept { managers(body)? } else { Vec::new() };
+    let paged = strategy == STRATEGY_PAGE;
+    let strategy = match strategy {
+        0 => "FSM_AGGR",
+        STRATEGY_PAGE => "PAGE",
+        2 => "AGGR",
+        _ => "NONE",
+    };
+    Ok(StoredFileSpace { strategy, managers, paged, page_size })
+}
+
+/// As many addresses as stand there; undefined ones are left out.
+fn managers(body: &mut Cursor<'_>) -> Result<Vec<u64>, FormatError> {
+    let mut managers = Vec::new();
+    while body.left() >= body.sizes().offset() {
+        managers.push(body.address()?);
+    }
+    managers.retain(|&address| address != UNDEFINED_ADDRESS);
+    Ok(managers)
 }

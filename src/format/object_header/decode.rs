@@ -106,7 +106,10 @@ impl<'a> Chain<'a> {
         prefix.skip(1 + 2)?; // The number of messages: the blocks' lengths say the same.
         self.header.references = prefix.u32()?;
         let len = prefix.u32()?;
-        self.messages(space.cursor(STRUCTURE, address.saturating_add(OLD_PREFIX_LEN), len.into())?)
+        let whole = OLD_PREFIX_LEN + u64::from(len);
+        let block = space.within(STRUCTURE, address.saturating_add(OLD_PREFIX_LEN), len.into())?;
+        space.claim(STRUCTURE, address, whole, whole);
+        self.messages(block)
     }
 
     fn current(&mut self, space: &Space<'a>, address: u64, mut prefix: Cursor<'a>) -> Result<(), FormatError> {

@@ -1,7 +1,7 @@
 //! Superblocks of versions 0 to 3, with what precedes them (a user block) taken into account.
 
 use super::SIGNATURE;
-use crate::format::bytes::{Bytes, Sizes, Space};
+use crate::format::bytes::{Bytes, Ranks, Sizes, Space};
 use crate::format::cursor::Cursor;
 use crate::format::index::symbol_node::SymbolEntry;
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
@@ -35,6 +35,10 @@ pub struct StoredSuperblock {
     pub extension: u64,
     /// Address of the driver information block (versions 0 and 1), or undefined.
     pub driver_info: u64,
+    /// Room of nodes of the old trees, as far as the superblock says (versions 0 and 1).
+    pub ranks: Ranks,
+    /// Its bytes.
+    pub len: u64,
 }
 
 /// Where the signature is: at byte 0, 512, or a power of two behind that.
@@ -79,7 +83,7 @@ pub fn decode(bytes: &dyn Bytes) -> Result<StoredSuperblock, FormatError> {
     };
     let mut cursor = Space::new(bytes, position, sizes).cursor(STRUCTURE, 0, len)?;
     let mut found = if version < 2 { old(&mut cursor, version)? } else { new(cursor, version)? };
-    found.position = position;
+    (found.position, found.len) = (position, len);
     // The only address that a writer counts from the start of the file.
     if found.end_of_file != UNDEFINED_ADDRESS {
         found.end_of_file = found.end_of_file.saturating_sub(found.base);
@@ -92,10 +96,12 @@ pub fn decode(bytes: &dyn Bytes) -> Result<StoredSuperblock, FormatError> {
 
 fn old(cursor: &mut Cursor<'_>, version: u8) -> Result<StoredSuperblock, FormatError> {
     let sizes = cursor.sizes();
-    cursor.skip(20)?; // Signature, versions, widths, ranks of B-trees: those stand in the nodes themselves.
+    cursor.skip(16)?; // Signature, versions, widths.
+    let mut ranks = Ranks { leaf: cursor.u16()?, group: cursor.u16()?, ..Ranks::USUAL };
     let status = cursor.u32()?;
     if version == 1 {
-        cursor.skip(4)?;
+        ranks.chunk = cursor.u16()?;
+        cursor.skip(2)?;
     }
     let base = cursor.address()?;
     cursor.skip(sizes.offset())?; // Free space: never used.
@@ -113,6 +119,8 @@ fn old(cursor: &mut Cursor<'_>, version: u8) -> Result<StoredSuperblock, FormatE
         root_entry: Some(entry),
         extension: UNDEFINED_ADDRESS,
         driver_info,
+        ranks,
+        len: 0,
     })
 }
 
@@ -136,5 +144,7 @@ fn new(cursor: Cursor<'_>, version: u8) -> Result<StoredSuperblock, FormatError>
         root_entry: None,
         extension,
         driver_info: UNDEFINED_ADDRESS,
+        ranks: Ranks::USUAL,
+        len: 0,
     })
 }

@@ -152,7 +152,7 @@ impl Assembler<'_> {
             }
         };
         for (name, error) in faults {
-            self.faults.push(Fault { object: id, what: format!("@{name}"), error });
+            self.faults.push(Fault { object: id, what: format!("@{name}"), error, left_out: true });
         }
         let attributes = attributes.into_iter().map(|attribute| self.attribute(id, attribute)).collect();
         self.placements.push(placement);
@@ -171,7 +171,7 @@ impl Assembler<'_> {
                         let error = error.cloned().unwrap_or_else(|| {
                             super::fault(Kind::Value, format!("nothing was read of the object at {address}"))
                         });
-                        self.faults.push(Fault { object: id, what: format!("/{name}"), error });
+                        self.faults.push(Fault { object: id, what: format!("/{name}"), error, left_out: true });
                         continue;
                     }
                 },
@@ -202,7 +202,7 @@ impl Assembler<'_> {
         if lost > 0 {
             let error =
                 super::fault(Kind::Value, format!("{lost} references to no object of the file are shown as null"));
-            self.faults.push(Fault { object: id, what: what.to_owned(), error });
+            self.faults.push(Fault { object: id, what: what.to_owned(), error, left_out: false });
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::format::message::link::{self, StoredLink, StoredTarget};
 use crate::format::message::link_info::StoredLinkInfo;
 use crate::format::message::symbol_table::SymbolTable;
 use crate::format::object_header::decode::StoredHeader;
+use crate::format::register::Aside;
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
 use crate::model::name::{CharacterSet, Name};
 
@@ -39,6 +40,9 @@ impl<'a> Reader<'_, '_, 'a> {
     pub(super) fn symbols(&self, table: SymbolTable) -> Result<Vec<DraftLink>, FormatError> {
         let mut branches = Branches::default();
         let heap = branches.value(local::decode(self.space, table.heap))?;
+        if let Some(heap) = heap.as_ref().filter(|_| self.context.all) {
+            self.judge_heap(heap);
+        }
         let nodes = branches.value(btree1::symbol_nodes(self.space, table.tree))?;
         let mut entries = Vec::new();
         for node in nodes.unwrap_or_default() {
@@ -65,6 +69,7 @@ impl<'a> Reader<'_, '_, 'a> {
         header: &StoredHeader<'a>,
         info: &StoredLinkInfo,
     ) -> Result<Vec<DraftLink>, FormatError> {
+        self.space.aside(Aside::Tree(info.order_index));
         let mut found = Vec::new();
         for message in header.messages.iter().filter(|message| message.kind == link::KIND) {
             found.push((link::decode(&mut { message.body })?, message.body));

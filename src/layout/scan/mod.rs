@@ -9,9 +9,12 @@
 //! the byte; the others are read. What is sound and cannot be shown laid out anew is a fault of kind
 //! [`Unsupported`](Kind::Unsupported): whoever asked may rather show the file as it is.
 
+mod asides;
 mod assemble;
 mod dataset;
 mod group;
+mod judge;
+pub mod ledger;
 mod object;
 mod placement;
 #[cfg(test)]
@@ -19,6 +22,7 @@ mod tests;
 mod types;
 mod values;
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -26,9 +30,10 @@ use ::bytes::Bytes as Plain;
 
 pub use placement::{ChunkAt, Place, Placement};
 
-use crate::format::bytes::{Bytes, Space};
+use crate::format::bytes::{Bytes, Ranks, Space};
 use crate::format::cursor::Cursor;
 use crate::format::message::file_space_info;
+use crate::format::register::{Aside, Register};
 use crate::format::shared_table::{self, SharedTable};
 use crate::format::superblock::decode::StoredSuperblock;
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS, object_header, superblock};
@@ -44,10 +49,15 @@ const VALUES: u64 = 64 << 20;
 /// Messages of the superblock's extension: a driver of several files, and metadata that were left in a cache's image.
 const DRIVER_INFO: u8 = 0x14;
 const CACHE_IMAGE: u8 = 0x18;
+/// Another message of it: how large nodes of the old trees are.
+const TREE_RANKS: u8 = 0x13;
 /// Bit of the status of a superblock of version 3: a writer has it open, or ended without closing it.
 const OPEN_FOR_WRITING: u32 = 1;
 /// What errors call that are about the file as a whole.
 pub const STRUCTURE: &str = "file";
+const SUPERBLOCK: &str = "superblock";
+/// How space is handed out where a file does not say.
+const USUAL_STRATEGY: &str = "FSM_AGGR";
 
 /// A file, read.
 #[derive(Debug)]
@@ -73,6 +83,8 @@ pub struct Fault {
     pub what: String,
     /// Why.
     pub error: FormatError,
+    /// False where it is shown all the same, with null in the place of a reference.
+    pub left_out: bool,
 }
 
 /// Facts of a file as a whole.
@@ -84,6 +96,8 @@ pub struct FileFacts {
     pub user_block: u64,
     /// Bytes of a page, where space is handed out in pages.
     pub page: Option<u64>,
+    /// How space is handed out, as `h5repack -S` calls it; files that do not say so have `FSM_AGGR`.
+    pub strategy: &'static str,
     /// All object headers lie before all elements.
     pub headers_first: bool,
 }
@@ -97,6 +111,11 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// The object with its header at an address.
+    pub fn object(&self, address: u64) -> Option<ObjectId> {
+        self.objects.get(&address).copied()
+    }
+
     /// Those of a file without objects.
     pub fn none() -> Addresses {
         Addresses { objects: HashMap::new(), base: 0, sizes: crate::format::bytes::Sizes::EIGHT }
@@ -137,6 +156,10 @@ pub struct Scan {
     drafts: HashMap<u64, Result<Draft, FormatError>>,
     /// Numbers given so far whose objects are pending or read.
     mentioned: usize,
+    /// Where structures lie, if that is wanted.
+    register: Option<Register>,
+    /// What only writers read and is still to be read here.
+    asides: Vec<(Aside, u64)>,
 }
 
 /// What a file begins with.
@@ -146,17 +169,28 @@ struct Start {
     /// What is known of it but for its objects.
     hierarchy: Hierarchy,
     page: Option<u64>,
+    strategy: &'static str,
     context: Context,
 }
 
 impl Scan {
+    /// One that notes where structures lie, and leaves out no dataset because nothing here undoes its filters.
+    pub fn noting() -> Scan {
+        Scan { register: Some(Register::default()), ..Scan::default() }
+    }
+
+    /// What was noted.
+    pub fn take_register(&mut self) -> Option<Register> {
+        self.register.take()
+    }
+
     /// Reads on with what is at hand of the file. Gives the ranges that are wanted now; none when all is read.
     ///
     /// # Errors
     /// Where the file as a whole cannot be read, or only as it is.
     pub fn step(&mut self, bytes: &dyn Bytes) -> Result<Vec<Range<u64>>, FormatError> {
         if self.start.is_none() {
-            match begin(bytes) {
+            match begin(bytes, self.register.as_ref()) {
                 Ok(start) => {
                     self.pend(start.superblock.root);
                     self.start = Some(start);
@@ -165,11 +199,12 @@ impl Scan {
             }
         }
         let Some(Start { superblock, context, .. }) = &mut self.start else { return Ok(Vec::new()) };
-        let space = Space::new(bytes, superblock.base, superblock.sizes);
+        let space = Space::new(bytes, superblock.base, superblock.sizes).noting(context.ranks, self.register.as_ref());
         let mut wanting = Vec::new();
         loop {
             while let Some(address) = self.pending.pop() {
                 let budget = context.budget;
+                space.belongs_to(address);
                 match (Reader { space: &space, context }).object(address) {
                     Err(error) if error.needs().is_some() => {
                         context.budget = budget;
@@ -223,6 +258,7 @@ impl Scan {
             superblock: start.superblock.version,
             user_block: start.superblock.base,
             page: start.page,
+            strategy: start.strategy,
             headers_first: false,
         };
         let Start { superblock, hierarchy, context, .. } = start;
@@ -246,8 +282,11 @@ fn fault(kind: Kind, reason: String) -> FormatError {
 }
 
 /// Superblock and extension, and whether the file can be laid out anew at all.
-fn begin(bytes: &dyn Bytes) -> Result<Start, FormatError> {
+fn begin(bytes: &dyn Bytes, register: Option<&Register>) -> Result<Start, FormatError> {
     let superblock = superblock::decode::decode(bytes)?;
+    if let Some(register) = register {
+        register.note(SUPERBLOCK, superblock.position, superblock.len, superblock.len);
+    }
     let unsupported = |reason: &str| Err(fault(Kind::Unsupported, reason.to_owned()));
     if superblock.version >= 3 && superblock.status & OPEN_FOR_WRITING != 0 {
         return unsupported("it is open for writing, or was not closed");
@@ -267,15 +306,20 @@ fn begin(bytes: &dyn Bytes) -> Result<Start, FormatError> {
     let user_block = bytes.get(0..superblock.base);
     let user_block =
         user_block.map_err(|missing| fault(Kind::Needs(missing), "bytes of the user block are wanted".to_owned()))?;
-    let space = Space::new(bytes, superblock.base, superblock.sizes);
+    let space = Space::new(bytes, superblock.base, superblock.sizes).noting(superblock.ranks, register);
     let mut start = Start {
         context: Context {
             shared: SharedTable::default(),
             numbers: HashMap::new(),
             types: HashMap::new(),
             budget: values_of(bytes.len()),
+            ranks: superblock.ranks,
+            all: register.is_some(),
+            reads: 0,
+            judged: RefCell::default(),
         },
         page: None,
+        strategy: USUAL_STRATEGY,
         hierarchy: Hierarchy {
             user_block: Plain::copy_from_slice(user_block),
             chunk_values: Some(values_of(bytes.len())),
@@ -298,9 +342,17 @@ fn begin(bytes: &dyn Bytes) -> Result<Start, FormatError> {
         if let Some(message) = extension.find(shared_table::KIND) {
             start.context.shared = SharedTable::decode(&space, &mut { message.body })?;
         }
+        if let Some(message) = extension.find(TREE_RANKS) {
+            let mut body = message.body;
+            body.version(0..=0)?;
+            let (chunk, group, leaf) = (body.u16()?, body.u16()?, body.u16()?);
+            start.context.ranks = Ranks { leaf, group, chunk };
+        }
         if let Some(message) = extension.find(file_space_info::KIND) {
-            let space = file_space_info::decode(&mut { message.body })?;
-            start.page = space.page_size.filter(|_| space.paged);
+            let info = file_space_info::decode(&mut { message.body })?;
+            start.page = info.page_size.filter(|_| info.paged);
+            start.strategy = info.strategy;
+            info.managers.iter().for_each(|&manager| space.aside(Aside::FreeSpace(manager)));
         }
     }
     cut.map_or(Ok(start), Err)

@@ -1,5 +1,6 @@
 //! One object of a file: its header, and all that the header leads to but other objects.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::dataset::Described;
@@ -7,7 +8,7 @@ use super::group::{DraftLink, name_of};
 use super::placement::Placement;
 use super::types;
 use super::values::Values;
-use crate::format::bytes::{Branches, Space};
+use crate::format::bytes::{Branches, Ranks, Space};
 use crate::format::cursor::Cursor;
 use crate::format::datatype::decode::StoredType;
 use crate::format::heap::fractal::decode::StoredHeap;
@@ -21,6 +22,7 @@ use crate::format::message::{
 };
 use crate::format::object_header::decode::{StoredHeader, StoredMessage};
 use crate::format::object_header::{self, ATTRIBUTE_ORDER_INDEXED, ATTRIBUTE_ORDER_TRACKED, message_flags::SHARED};
+use crate::format::register::Aside;
 use crate::format::shared_table::SharedTable;
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS, dataspace, datatype};
 use crate::model::dataspace::Dataspace;
@@ -84,6 +86,14 @@ pub(super) struct Context {
     pub(super) types: HashMap<u64, StoredType>,
     /// Bytes that values may still take.
     pub(super) budget: u64,
+    /// Room of nodes of the old trees.
+    pub(super) ranks: Ranks,
+    /// No dataset is left out because nothing here undoes its filters, and what other readers refuse is judged.
+    pub(super) all: bool,
+    /// The object that is read.
+    pub(super) reads: u64,
+    /// What a reader may pass over and libhdf5 does not, with the address of the object's header.
+    pub(super) judged: RefCell<Vec<(u64, FormatError)>>,
 }
 
 impl Context {
@@ -104,6 +114,10 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
     /// The object whose header is at `address`.
     pub(super) fn object(&mut self, address: u64) -> Result<Draft, FormatError> {
         let header = object_header::decode::decode(self.space, address)?;
+        if self.context.all {
+            self.context.reads = address;
+            self.judge(address, &header);
+        }
         // What else it leads to is looked for even where some of it is not at hand, so that all is asked for at once.
         let (mut branches, mut faults) = (Branches::default(), Vec::new());
         let attributes = self.attributes(&header, &mut faults);
@@ -242,7 +256,7 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
         branches.end()?;
         let (layout, placement) = placed.ok_or_else(|| missing("place"))?;
         // Bytes that nobody can undo must not be taken for elements.
-        if let Some(filter) = placement.not_undone() {
+        if let Some(filter) = placement.not_undone().filter(|_| !self.context.all) {
             let reason = format!("its chunks went through {filter}, which is not undone here");
             return Err(message.body.fault(Kind::Unsupported, reason));
         }
@@ -269,7 +283,7 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
         }
         // Read again where it stands: heaps are found from the bytes of the file.
         let start = body.position().saturating_sub(self.space.base()).saturating_sub(value.len() as u64);
-        let data = self.space.cursor("fill value", start, value.len() as u64)?;
+        let data = self.space.within("fill value", start, value.len() as u64)?;
         self.values(stored, datatype, data, 1).map(Some)
     }
 
@@ -300,6 +314,7 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
         }
         if let Some(message) = header.find(attribute_info::KIND) {
             let info = attribute_info::StoredAttributeInfo::decode(&mut { message.body })?;
+            self.space.aside(Aside::Tree(info.order_index));
             if info.heap != UNDEFINED_ADDRESS {
                 self.dense_attributes(&info, &mut bodies)?;
             }

@@ -149,7 +149,7 @@ impl Placement {
     }
 
     /// A filter that some chunk went through and that nothing here undoes.
-    pub(super) fn not_undone(&self) -> Option<String> {
+    pub fn not_undone(&self) -> Option<String> {
         let masks = match &self.place {
             Place::Nowhere => Vec::new(),
             Place::Listed(chunks) => {

@@ -28,11 +28,11 @@ const TOGETHER: usize = 64;
 const PROBLEMS: usize = 10_000;
 
 /// What a file is read from, and what was read of it.
-struct Reading<'a> {
-    store: &'a Store,
-    key: &'a Key,
-    meta: Meta,
-    held: Extents,
+pub(super) struct Reading<'a> {
+    pub(super) store: &'a Store,
+    pub(super) key: &'a Key,
+    pub(super) meta: Meta,
+    pub(super) held: Extents,
 }
 
 /// The file at `key`, which had `size` bytes when it was seen.
@@ -64,7 +64,7 @@ pub(super) async fn load(store: &Store, key: &Key, size: u64, files: Hdf5Files) 
 }
 
 /// The head of the file.
-async fn begin<'a>(store: &'a Store, key: &'a Key, size: u64) -> Result<Reading<'a>, SourceError> {
+pub(super) async fn begin<'a>(store: &'a Store, key: &'a Key, size: u64) -> Result<Reading<'a>, SourceError> {
     let first = match size {
         0 => Err(StoreError::Range { location: store.location(key), start: 0, end: 0 }),
         size => store.get_range(key, 0..size.min(HEAD), None).await,
@@ -115,24 +115,30 @@ impl Reading<'_> {
                 Ok(wanted) => wanted,
                 Err(error) => return Ok(Err(error)),
             };
-            let ranges = plan(&self.held, &wanted);
-            let more: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-            if self.held.held().saturating_add(more) > METADATA {
-                return Err(SourceError::Limit {
-                    key: self.key.clone(),
-                    what: format!("{} bytes of metadata", self.held.held() + more),
-                    limit: METADATA,
-                });
-            }
-            tracing::debug!(key = %self.key, objects = scan.objects(), wanted = wanted.len(), ranges = ranges.len(), more, "reads on");
-            self.read(ranges).await?;
-            for range in wanted {
-                if !self.held.join(&range) {
-                    let reason = format!("bytes {} to {} are not in it", range.start, range.end);
-                    return Err(SourceError::Invalid { key: self.key.clone(), reason });
-                }
+            tracing::debug!(key = %self.key, objects = scan.objects(), wanted = wanted.len(), "reads on");
+            self.bring(wanted).await?;
+        }
+    }
+
+    /// Makes these ranges be at hand.
+    pub(super) async fn bring(&mut self, wanted: Vec<Range<u64>>) -> Result<(), SourceError> {
+        let ranges = plan(&self.held, &wanted);
+        let more: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        if self.held.held().saturating_add(more) > METADATA {
+            return Err(SourceError::Limit {
+                key: self.key.clone(),
+                what: format!("{} bytes of metadata", self.held.held() + more),
+                limit: METADATA,
+            });
+        }
+        self.read(ranges).await?;
+        for range in wanted {
+            if !self.held.join(&range) {
+                let reason = format!("bytes {} to {} are not in it", range.start, range.end);
+                return Err(SourceError::Invalid { key: self.key.clone(), reason });
             }
         }
+        Ok(())
     }
 
     async fn read(&mut self, ranges: Vec<Range<u64>>) -> Result<(), SourceError> {
@@ -163,7 +169,7 @@ impl Reading<'_> {
         Fingerprint { objects, tells_of_chunks: true, page: None }
     }
 
-    fn container(&self) -> Container {
+    pub(super) fn container(&self) -> Container {
         Container {
             location: self.store.location(self.key),
             size: self.meta.size,
@@ -198,7 +204,7 @@ impl Reading<'_> {
         contents
     }
 
-    fn laid_out(self, scanned: Scanned) -> Contents {
+    pub(super) fn laid_out(self, scanned: Scanned) -> Contents {
         let Scanned { hierarchy, placements, addresses, faults, facts } = scanned;
         let paths = Paths::of_hierarchy(&hierarchy);
         let problems = faults.iter().take(PROBLEMS).map(|fault| Problem {
@@ -230,7 +236,7 @@ impl Reading<'_> {
 }
 
 /// A path with what follows it.
-fn place(path: &str, what: &str) -> String {
+pub(super) fn place(path: &str, what: &str) -> String {
     let path = if what.starts_with('/') { path.trim_end_matches('/') } else { path };
     end_of_path(format!("{path}{what}"))
 }

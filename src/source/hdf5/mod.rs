@@ -11,6 +11,7 @@
 mod chunks;
 mod load;
 mod reading;
+pub mod survey;
 #[cfg(test)]
 mod tests;
 

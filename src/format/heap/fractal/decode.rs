@@ -10,6 +10,7 @@ use crate::format::bytes::Space;
 use crate::format::cursor::Cursor;
 use crate::format::fields::{CHECKSUM_LEN, width_of};
 use crate::format::index::btree2;
+use crate::format::register::Aside;
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
 
 const HEADER: &str = "fractal heap header";
@@ -62,7 +63,9 @@ impl<'s, 'a> StoredHeap<'s, 'a> {
         let max_managed = header.u32()?;
         header.skip(l)?;
         let huge_tree = header.address()?;
-        header.skip(l + o + 8 * l)?; // Free space and counts: only for writers.
+        header.skip(l)?; // Free space and counts: only for writers.
+        let free = header.address()?;
+        header.skip(8 * l)?;
         let (width, start_block, max_direct) = (header.u16()?.into(), header.length()?, header.length()?);
         let (bits, _) = (header.u16()?, header.u16()?);
         let (root, rows) = (header.address()?, header.u16()?);
@@ -76,6 +79,8 @@ impl<'s, 'a> StoredHeap<'s, 'a> {
             let reason = format!("{width} blocks of {start_block} to {max_direct} bytes in a space of 2^{bits}");
             return Err(header.bad(reason));
         }
+        space.aside(Aside::FreeSpace(free));
+        space.aside(Aside::Tree(huge_tree));
         let offset_width = usize::from(bits).div_ceil(8);
         let direct_width = (max_direct.ilog2() as usize).div_ceil(8);
         Ok(StoredHeap {

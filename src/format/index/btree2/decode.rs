@@ -121,6 +121,7 @@ impl<'a> Walk<'_, 'a> {
             + pointers.saturating_mul(pointer as u64)
             + CHECKSUM_LEN as u64;
         let mut node = self.space.cursor(NODE, address, len)?;
+        self.space.claim(NODE, address, len, self.tree.node_size.into());
         if !self.seen.insert(address) {
             return Err(node.fault(Kind::Cycle, "the node stands twice in its tree"));
         }

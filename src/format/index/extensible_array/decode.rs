@@ -169,6 +169,7 @@ impl<'a> Array<'_, 'a> {
             return take(&mut block, first, entries, self.size_width, found);
         }
         let page_len = self.page * self.entry + CHECKSUM_LEN as u64;
+        self.space.claim(DATA, address, len, len.saturating_add(pages.saturating_mul(page_len)));
         let mut branches = Branches::default();
         for page in 0..pages {
             let bit = made.is_none_or(|(made, from)| {
@@ -177,7 +178,7 @@ impl<'a> Array<'_, 'a> {
             });
             if bit {
                 let at = address.saturating_add(len).saturating_add(page.saturating_mul(page_len));
-                let (first, body) = (first.saturating_add(page * self.page), self.space.cursor(PAGE, at, page_len));
+                let (first, body) = (first.saturating_add(page * self.page), self.space.within(PAGE, at, page_len));
                 let taken = body.and_then(|body| take(&mut body.checked()?, first, self.page, self.size_width, found));
                 branches.ended(taken)?;
             }

@@ -43,6 +43,9 @@ pub fn chunks(space: &Space<'_>, address: u64, found: &mut dyn FnMut(u64, Stored
     start(&mut body, client)?;
     let made = body.rest();
     let page_len = entries(page).ok_or_else(too_many)? + CHECKSUM_LEN as u64;
+    // Room for pages that were not made is there too.
+    let all = entries(count).and_then(|all| all.checked_add(len + pages * CHECKSUM_LEN as u64)).ok_or_else(too_many)?;
+    space.claim(BLOCK, block, len, all);
     let mut branches = Branches::default();
     for number in 0..pages {
         // Most significant bit first.
@@ -53,7 +56,7 @@ pub fn chunks(space: &Space<'_>, address: u64, found: &mut dyn FnMut(u64, Stored
         let first = number * page;
         let own = page.min(count - first);
         let at = number.checked_mul(page_len).and_then(|at| at.checked_add(block)?.checked_add(len));
-        let page = space.cursor(PAGE, at.ok_or_else(too_many)?, own * u64::from(entry) + CHECKSUM_LEN as u64);
+        let page = space.within(PAGE, at.ok_or_else(too_many)?, own * u64::from(entry) + CHECKSUM_LEN as u64);
         let taken = page.and_then(|page| take(&mut page.checked()?, first, own, size_width, found));
         branches.ended(taken)?;
     }

@@ -144,29 +144,4 @@ fn place(placement: &Placement, found: &mut dyn FnMut(u64, u64)) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn structure(start: u64, len: u64, room: u64) -> Structure {
-        Structure { name: "node", start, len, room, owner: 0 }
-    }
-
-    fn unnamed(structures: &[Structure], end: u64) -> Ledger {
-        balance(structures, &[], &Addresses::none(), 8..end)
-    }
-
-    #[test]
-    fn room_is_named_though_only_what_is_read_can_overlap() {
-        let ledger = unnamed(&[structure(8, 10, 30), structure(20, 10, 10), structure(50, 10, 10)], 100);
-        assert_eq!((ledger.overlapping, &ledger.unnamed[..]), (0, &[38..50, 60..100][..]));
-        assert_eq!((ledger.metadata, ledger.unnamed_bytes()), (30, 52));
-    }
-
-    #[test]
-    fn whatever_shares_a_byte_is_told() {
-        let all = [structure(8, 92, 92), structure(20, 10, 10), structure(99, 10, 10)];
-        let ledger = unnamed(&all, 100);
-        let told: Vec<_> = ledger.overlaps.iter().map(|(a, b)| (a.range.start, b.range.start)).collect();
-        assert_eq!((told, ledger.overlapping, ledger.unnamed), (vec![(8, 20), (8, 99)], 2, Vec::new()));
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use crate::model::hierarchy::ObjectKind;
 /// A file of the list: its name, its bytes, and the groups and datasets that libhdf5 finds in a sound one.
 type Sample = (String, Vec<u8>, Option<(usize, usize)>);
 
-fn samples() -> Vec<Sample> {
+pub(super) fn samples() -> Vec<Sample> {
     let subset = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hdf5");
     let folder = std::env::var_os("H5MOUNT_CORPUS").map_or(subset, PathBuf::from);
     let table = std::fs::read_to_string(folder.join("MANIFEST.tsv")).unwrap();

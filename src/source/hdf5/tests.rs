@@ -133,6 +133,34 @@ async fn files_of_the_other_source_cost_nothing_more() {
     assert_eq!(asked[0], asked[1]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_survey_names_what_is_wrong_with_a_file_as_a_whole() {
+    use survey::{Cause, survey};
+    let memory = Memory::new(Duration::from_millis(20));
+    let whole = sample(OLD);
+    memory.put("cut.h5", whole[..whole.len() - 100].to_vec());
+    memory.put("other.nc", "CDF\x01 and so on");
+    memory.put("x.h5", whole.clone());
+    memory.put("packed.h5", sample(PACKED));
+    let store = memory.store();
+    for (name, cause) in [("cut.h5", Cause::Cut), ("other.nc", Cause::Foreign)] {
+        let surveyed = survey(&store, &Key::new(name), 1 << 20).await.unwrap();
+        let causes: Vec<Cause> = surveyed.findings.iter().map(|finding| finding.cause).collect();
+        assert_eq!((causes, surveyed.contents.is_none()), (vec![cause], true), "{name}");
+    }
+    memory.asked();
+    let sound = survey(&store, &Key::new("x.h5"), whole.len() as u64).await.unwrap();
+    assert_eq!(memory.asked(), ["GET x.h5"]);
+    assert_eq!((&sound.findings[..], &sound.packed[..], sound.partial), (&[][..], &[][..], false));
+    let ledger = &sound.ledger;
+    let named = ledger.metadata + ledger.elements + sound.heaps;
+    assert!(named > 0 && named + ledger.unnamed_bytes() <= whole.len() as u64, "{ledger:?}");
+    // A filter that nothing here undoes hides no dataset from a survey.
+    let packed = survey(&store, &Key::new("packed.h5"), 0).await.unwrap();
+    assert_eq!((packed.findings.len(), packed.packed.len()), (0, 1));
+    assert_eq!(packed.contents.unwrap().hierarchy.objects.len(), 2);
+}
+
 #[test]
 fn names_tell_by_their_ends() {
     let named = |key: &str| is_named_so(&Key::new(key));

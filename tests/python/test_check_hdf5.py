@@ -1,15 +1,13 @@
 """`h5mount check` of HDF5 files: sound ones made here, and what is told of each kind of damage."""
 
 import os
+import pathlib
 import shutil
 
 import h5py
 import numpy as np
 import pytest
 from test_commands import h5mount, told
-
-# An HDF5 file of the corpus's good class has no fault, and nearly all of the others have one.
-CORPUS = os.environ.get("H5MOUNT_CORPUS")
 
 
 def checked(file):
@@ -187,3 +185,19 @@ def test_what_is_no_hdf5_file_is_no_fault(tmp_path):
     (tmp_path / "classic.nc").write_bytes(b"CDF\x01 and so on")
     code, faults, accounts, (note,) = checked(tmp_path / "classic.nc")
     assert (code, faults, accounts) == (0, [], []) and "no HDF5 file" in note
+
+
+DATA = pathlib.Path(__file__).parent.parent / "data" / "hdf5"
+
+
+def test_files_of_other_projects():
+    """Of sound ones none has a fault, of damaged ones most have, each with a structure and a byte, or a chunk."""
+    folder = pathlib.Path(os.environ.get("H5MOUNT_CORPUS", DATA))
+    folder = folder / "open" if (folder / "open").is_dir() else folder
+    code, document = told("check", "--store-root", folder, folder / "good")
+    assert (code, document["faults"]) == (0, [])
+    assert len(document["hdf5"]) >= 60 and all(account["overlaps"] == 0 for account in document["hdf5"])
+    code, document = told("check", "--store-root", folder, folder / "corrupt")
+    assert code == 1 and all("byte" in fault for fault in document["faults"] if fault["cause"] != "elements")
+    damaged = {fault["file"] for fault in document["faults"]}
+    assert len(damaged) >= 0.6 * document["files"], (len(damaged), document["files"])

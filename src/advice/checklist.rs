@@ -354,6 +354,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_file_is_written_anew_by_no_command() {
+        let domain = File { domain: true, ..file() };
+        let small = Dataset { compressed: (false, false), ..dataset(&[1000, 1000], &[10, 100]) };
+        let mends: Vec<String> = of_dataset(&domain, &small).into_iter().flat_map(|advice| advice.mend).collect();
+        assert_eq!(mends, ["write /t anew with chunks of (500, 500)", "write /t anew with shuffle and gzip"]);
+    }
+
+    #[test]
     fn words_for_a_shell_are_quoted_where_they_must_be() {
         assert_eq!(["a/b.h5", "a b", "it's", ""].map(quoted), ["a/b.h5", "'a b'", "'it'\\''s'", "''"]);
     }

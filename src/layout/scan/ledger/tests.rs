@@ -5,8 +5,10 @@ use super::*;
 use crate::format::{FormatError, Kind};
 use crate::layout::scan::{Scan, Scanned};
 
-/// All that a judge reads of a file: what it holds, its account, and what is wrong with what only writers read.
-fn judged(bytes: &[u8]) -> Result<(Scanned, Ledger, Vec<(u64, FormatError)>), FormatError> {
+/// What a file holds, its account, and what is wrong with what only writers read.
+type Judged = (Scanned, Ledger, Vec<(u64, FormatError)>);
+
+fn judged(bytes: &[u8]) -> Result<Judged, FormatError> {
     let (mut scan, mut faults) = (Scan::noting(), Vec::new());
     assert_eq!(scan.step(&bytes)?, []);
     assert_eq!(scan.step_aside(&bytes, &mut faults), []);

@@ -24,6 +24,8 @@ const SAMPLED: usize = 1000;
 const READ: u64 = 8 << 20;
 /// The largest description of a file that is looked into for where its data lie; they have some hundred bytes.
 const DESCRIPTION: u64 = 1 << 20;
+/// Bytes of an object that is read whole, where no part can be.
+const WHOLE: u64 = 4 * READ;
 /// What an object that is written and removed says.
 const WORDS: &str = "h5mount doctor was here; this may be removed\n";
 /// A tag that no object has.
@@ -43,8 +45,12 @@ pub(super) async fn look(place: &Place, store: &Store, scratch: Option<Key>, bli
     };
     let begun = Instant::now();
     let part = store.get_range(&key, 0..meta.size.min(READ), meta.etag.as_ref()).await;
-    let (read, ranges, took) = match part {
-        // As a mount does where a server knows no ranges.
+    let (read, known, took) = match part {
+        // A mount reads whole objects where a server knows no ranges.
+        Err(StoreError::Failed { .. }) if meta.size > WHOLE => {
+            look.push(ranges(place, &key));
+            return write(store, scratch, look).await;
+        }
         Err(StoreError::Failed { .. }) => {
             let begun = Instant::now();
             (store.get(&key).await, false, begun.elapsed())
@@ -54,14 +60,10 @@ pub(super) async fn look(place: &Place, store: &Store, scratch: Option<Key>, bli
     match read {
         Ok(Object { bytes, .. }) => {
             look.push(Finding::ok("read", format!("permitted ({key})")));
-            if !ranges {
-                look.push(Finding::warn(
-                    "ranges",
-                    "the server sends whole objects only",
-                    "data that lie in parts of other files cannot be read from it: use a server that knows ranges",
-                ));
+            if !known {
+                look.push(ranges(place, &key));
             }
-            look.push(conditional_get(store, &key, &meta, ranges).await);
+            look.push(conditional_get(store, &key, &meta, known).await);
             write(store, scratch, look).await;
             latency(store, &key, look).await;
             let rate = bytes.len() as f64 / took.as_secs_f64().max(1e-6) / 1e6;
@@ -72,6 +74,22 @@ pub(super) async fn look(place: &Place, store: &Store, scratch: Option<Key>, bli
             look.refused("read", &error);
             write(store, scratch, look).await;
         }
+    }
+}
+
+/// Of a server that sends whole objects where part of one is asked for. A file of HSDS is read from such, a few kinds of
+/// data apart; of any other file nothing is.
+fn ranges(place: &Place, key: &Key) -> Finding {
+    const TOPIC: &str = "ranges";
+    const SAID: &str = "the server, or a proxy in between, sends whole objects where part of one is asked for";
+    const REMEDY: &str = "use a server that knows ranges (Range, 206), or have the proxy pass them on";
+    match key.as_str() == place.path {
+        true => Finding::fail(TOPIC, format!("{SAID}: {key} cannot be read so"), REMEDY),
+        false => Finding::warn(
+            TOPIC,
+            format!("{SAID}: chunks that are read in parts, and data that lie in other files, cannot be read"),
+            REMEDY,
+        ),
     }
 }
 
@@ -141,7 +159,7 @@ async fn conditional_get(store: &Store, key: &Key, meta: &Meta, ranges: bool) ->
     }
 }
 
-/// Conditional puts, on an object of ours. Nothing of it stays.
+/// Conditional puts, on an object of ours. Nothing of it stays, or that is told.
 async fn write(store: &Store, scratch: Option<Key>, look: &mut Look) {
     const TOPIC: &str = "conditional PUT";
     let Some(key) = scratch else {
@@ -150,26 +168,38 @@ async fn write(store: &Store, scratch: Option<Key>, look: &mut Look) {
     if !store.capabilities().conditional_put {
         return look.push(Finding::warn(TOPIC, "this kind of store has none", "one writer at a time"));
     }
-    let result = conditions(store, &key).await;
+    let mut written = false;
+    let result = conditions(store, &key, &mut written).await;
     let removed = store.delete(&key).await;
-    look.push(match (result, removed) {
-        (Ok(None), Ok(())) => Finding::ok(TOPIC, "kept (an object was written and removed)"),
-        (Ok(Some(broken)), _) => Finding::warn(TOPIC, broken, "one writer at a time: nothing would tell two apart"),
-        (Err(StoreError::Forbidden { reason, .. }), _) => {
-            Finding::warn(TOPIC, format!("writing is not permitted: {reason}"), "nothing, where you only read")
+    match result {
+        Ok(None) if removed.is_ok() => look.push(Finding::ok(TOPIC, "kept (an object was written and removed)")),
+        Ok(None) => look.push(Finding::ok(TOPIC, "kept")),
+        Ok(Some(broken)) => {
+            look.push(Finding::warn(TOPIC, broken, "one writer at a time: nothing would tell two apart"));
         }
-        (Err(error), _) => return look.refused(TOPIC, &error),
-        (Ok(None), Err(error)) => {
-            let remedy = format!("remove it: {}", store.location(&key));
-            Finding::warn(TOPIC, format!("kept, and the object cannot be removed: {error}"), remedy)
+        Err(StoreError::Forbidden { reason, .. }) => {
+            let said = format!("writing is not permitted: {reason}");
+            look.push(Finding::warn(TOPIC, said, "nothing, where you only read"));
         }
-    });
+        Err(error) => look.refused(TOPIC, &error),
+    }
+    let Err(error) = removed else { return };
+    // Where nothing may be written, nothing was; of a put whose answer was lost only the store knows.
+    let there = match store.head(&key).await {
+        Ok(_) => "stays",
+        Err(StoreError::NotFound { .. }) => return,
+        Err(StoreError::Forbidden { .. }) if !written => return,
+        Err(_) => "perhaps stays",
+    };
+    let said = format!("{} {there}: it cannot be removed: {error}", store.location(&key));
+    look.push(Finding::warn("left behind", said, format!("remove it: {}", store.location(&key))));
 }
 
-/// The condition that was not kept, if any.
-async fn conditions(store: &Store, key: &Key) -> Result<Option<&'static str>, StoreError> {
+/// The condition that was not kept, if any. `written`: an object is there.
+async fn conditions(store: &Store, key: &Key, written: &mut bool) -> Result<Option<&'static str>, StoreError> {
     let bytes = Bytes::from_static(WORDS.as_bytes());
     let first = store.put(key, bytes.clone(), Put::IfAbsent).await?;
+    *written = true;
     match store.put(key, bytes.clone(), Put::IfAbsent).await {
         Err(StoreError::Exists { .. }) => {}
         Ok(_) => return Ok(Some("an object that is there is overwritten in spite of If-None-Match")),
@@ -209,4 +239,74 @@ async fn latency(store: &Store, key: &Key, look: &mut Look) {
         true => Finding::warn(TOPIC, said, "mount near the data: in its region"),
         false => Finding::ok(TOPIC, said),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+    use crate::config;
+
+    /// What is found of writing, at a web server that answers `PUT`, `DELETE` and `HEAD` with these statuses.
+    async fn written(put: u16, delete: u16, head: u16) -> Vec<(&'static str, Verdict, String)> {
+        use std::io::{BufRead, BufReader, Write};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let lines: Vec<String> =
+                    BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+                let status = match lines[0].split(' ').next().unwrap() {
+                    // Only the first is granted: nothing keeps conditions here.
+                    "PUT" => put,
+                    "DELETE" => delete,
+                    _ => head,
+                };
+                let code = if status == 404 { "NoSuchKey" } else { "AccessDenied" };
+                let error = format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
+                let body = if status < 300 || lines[0].starts_with("HEAD") { "" } else { &error };
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-length: {}\r\netag: \"e\"\r\nx-amz-request-id: 1\r\n\
+                     last-modified: Sat, 03 Feb 2024 04:05:06 GMT\r\nconnection: close\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat());
+            }
+        });
+        let place = config::place("s3://bucket", None).unwrap();
+        let options = config::AccessOptions { endpoint: Some(url), no_sign_request: Some(true), ..Default::default() };
+        let access = options.resolve(place.kind(), Default::default()).unwrap();
+        let settings = crate::store::StoreSettings { access, ..Default::default() };
+        let store = Store::open_with(&place.bucket, settings).await.unwrap();
+        let mut look = Look::default();
+        write(&store, Some(Key::new("scratch")), &mut look).await;
+        look.found().iter().map(|finding| (finding.topic, finding.verdict, finding.said.clone())).collect()
+    }
+
+    #[tokio::test]
+    async fn an_object_that_is_left_behind_is_named() {
+        for (put, delete, head, left) in [
+            (200, 204, 404, false),
+            // It may be written, and not removed; nor looked at.
+            (200, 403, 200, true),
+            (200, 403, 403, true),
+            // Nothing may be done, so nothing was.
+            (403, 403, 403, false),
+            (403, 403, 404, false),
+        ] {
+            let found = written(put, delete, head).await;
+            assert_eq!(found[0].0, "conditional PUT", "{found:?}");
+            let told = found.iter().find(|(topic, ..)| *topic == "left behind");
+            assert_eq!(told.is_some(), left, "{put} {delete} {head}: {found:?}");
+            assert!(told.is_none_or(|(_, _, said)| said.contains("s3://bucket/scratch stays") || head == 403));
+        }
+    }
+
+    #[test]
+    fn a_server_without_ranges_fails_for_a_file_that_is_read_in_parts_only() {
+        let place = |path: &str| config::place(&format!("https://host/{path}"), None).unwrap();
+        assert_eq!(ranges(&place("a.h5"), &Key::new("a.h5")).verdict, Verdict::Fail);
+        assert_eq!(ranges(&place("a.h5"), &Key::new("a.h5/.domain.json")).verdict, Verdict::Warn);
+    }
 }

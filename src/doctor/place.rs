@@ -4,6 +4,7 @@
 //! reached says nothing about rights. SOURCE is looked at first, and what lies elsewhere only after it. One cause is told
 //! once: what fails for the same reason as something before it says so and no more.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,8 +13,9 @@ use futures::StreamExt;
 use super::{Finding, Verdict, data};
 use crate::config::Place;
 use crate::model::location::Key;
+use crate::source::hdf5::is_hdf5;
 use crate::source::hsds::{HsdsSettings, HsdsSource};
-use crate::source::{Source, SourceError};
+use crate::source::{EntryKind, Source, SourceError};
 use crate::store::{Access, Credentials, Denial, Store, StoreError, StoreSettings};
 
 /// How long a question may take, its repetitions together: a person waits for the answer.
@@ -35,6 +37,12 @@ pub(super) struct Look {
 }
 
 impl Look {
+    /// What was found so far.
+    #[cfg(test)]
+    pub fn found(&self) -> &[Finding] {
+        &self.found
+    }
+
     /// One thing more.
     pub fn push(&mut self, finding: Finding) {
         self.found.push(finding);
@@ -130,8 +138,7 @@ fn service(store: &Store, answer: Option<&StoreError>, look: &mut Look) -> bool 
     }
     let Some(place) = store.whereabouts() else { return true };
     let url = place.url.unwrap_or_else(|| store.bucket().as_str().to_owned());
-    let certificate = if url.starts_with("http:") { "without TLS" } else { "its certificate is trusted" };
-    look.push(Finding::ok(TOPIC, format!("{url} answers, {certificate}")));
+    look.push(encryption(&url));
     look.push(clock(place.clock_ahead));
     if store.bucket().as_str().starts_with("s3:") {
         look.push(match place.region {
@@ -140,6 +147,22 @@ fn service(store: &Store, answer: Option<&StoreError>, look: &mut Look) -> bool 
         });
     }
     true
+}
+
+/// A service that answers, by its URL.
+fn encryption(url: &str) -> Finding {
+    const TOPIC: &str = "service";
+    let Some(rest) = url.strip_prefix("http://") else {
+        return Finding::ok(TOPIC, format!("{url} answers, its certificate is trusted"));
+    };
+    let said = format!("{url} answers in plain HTTP: nothing is encrypted, and nobody has proven who answers");
+    let host = rest.split('/').next().unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+    let here = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    match here {
+        true => Finding::ok(TOPIC, said),
+        false => Finding::warn(TOPIC, said, "name the service with https://, where it speaks that"),
+    }
 }
 
 fn clock(ahead: Option<i64>) -> Finding {
@@ -194,19 +217,27 @@ async fn inside(place: &Place, store: &Arc<Store>, access: &Access, scratch: Opt
         }
         Err(error) => look.refused("list", error),
     }
-    path(place, store, look).await;
-    schema(store, look).await;
+    let plain = path(place, store, look).await;
+    schema(place, store, plain, look).await;
     data::look(place, store, scratch, first.is_err(), look).await;
 }
 
-/// Whether it is a store of the schema.
-async fn schema(store: &Store, look: &mut Look) {
+/// Whether it is a store of the schema. `plain`: how many HDF5 files lie in SOURCE as they are.
+async fn schema(place: &Place, store: &Store, plain: Plain, look: &mut Look) {
     const TOPIC: &str = "HSDS store";
     if !store.capabilities().listing {
         return look.push(Finding::skip(TOPIC, "cannot be seen without listings"));
     }
     match store.holds_any("db").await {
         Ok(true) => look.push(Finding::ok(TOPIC, "holds db/")),
+        Ok(false) | Err(StoreError::NotFound { .. } | StoreError::Unsupported { .. }) if plain != Plain::None => {
+            let said = match plain {
+                Plain::Itself => format!("none, and none is needed: {} is a file as it is", place.path),
+                Plain::Some(files) => format!("none, and none is needed: {files} HDF5 files lie there as they are"),
+                Plain::None => String::new(),
+            };
+            look.push(Finding::ok(TOPIC, said));
+        }
         Ok(false) | Err(StoreError::NotFound { .. } | StoreError::Unsupported { .. }) => look.push(Finding::warn(
             TOPIC,
             "there is no db/ at its root",
@@ -216,8 +247,19 @@ async fn schema(store: &Store, look: &mut Look) {
     }
 }
 
+/// HDF5 files that no HSDS has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plain {
+    /// None is known of.
+    None,
+    /// SOURCE is one.
+    Itself,
+    /// SOURCE is a folder with as many, among those entries that were counted.
+    Some(usize),
+}
+
 /// Whether what was asked for is there.
-async fn path(place: &Place, store: &Arc<Store>, look: &mut Look) {
+async fn path(place: &Place, store: &Arc<Store>, look: &mut Look) -> Plain {
     const TOPIC: &str = "SOURCE";
     let mut failed = |error: SourceError| match error {
         SourceError::Store(error) => look.refused(TOPIC, &error),
@@ -227,9 +269,13 @@ async fn path(place: &Place, store: &Arc<Store>, look: &mut Look) {
         Ok(source) => source,
         Err(SourceError::NotFound { .. }) => {
             let remedy = "list what there is: h5mount ls, with the folder above";
-            return look.push(Finding::fail(TOPIC, format!("{place}: neither a folder nor a file"), remedy));
+            look.push(Finding::fail(TOPIC, format!("{place}: neither a folder nor a file"), remedy));
+            return Plain::None;
         }
-        Err(error) => return failed(error),
+        Err(error) => {
+            failed(error);
+            return Plain::None;
+        }
     };
     let entries: Vec<Result<_, SourceError>> = source.list("").take(COUNTED).collect().await;
     let count = match entries.len() {
@@ -239,7 +285,16 @@ async fn path(place: &Place, store: &Arc<Store>, look: &mut Look) {
     };
     let entries = match entries.into_iter().collect::<Result<Vec<_>, _>>() {
         Ok(entries) => entries,
-        Err(error) => return failed(error),
+        Err(error) => {
+            failed(error);
+            return Plain::None;
+        }
+    };
+    let plain = entries.iter().filter(|entry| matches!(&entry.kind, EntryKind::Plain { key, .. } if is_hdf5(key)));
+    let plain = match plain.count() {
+        0 => Plain::None,
+        _ if source.only().is_some() => Plain::Itself,
+        count => Plain::Some(count),
     };
     look.push(match source.only() {
         Some(name) => Finding::ok(TOPIC, format!("{name} is a file")),
@@ -248,12 +303,13 @@ async fn path(place: &Place, store: &Arc<Store>, look: &mut Look) {
         }
         None => Finding::ok(TOPIC, format!("a folder of {count}")),
     });
+    plain
 }
 
 /// A request that failed, and what to do.
 fn refused(topic: &'static str, error: &StoreError) -> Finding {
     let remedy = match error {
-        StoreError::Forbidden { denial: Denial::Rights, .. } => {
+        StoreError::Forbidden { denial: Denial::Rights | Denial::Other, .. } => {
             "ask the bucket's owner for the right to list and read, or ask as somebody who has it (--profile)"
         }
         StoreError::Forbidden { denial: Denial::Expired, .. } => "renew the credentials (aws sso login)",
@@ -296,6 +352,54 @@ mod tests {
         let absent = Place { path: "home/absent.h5".to_owned(), ..place };
         let found = findings(&absent, StoreSettings::default(), None).await;
         assert!(verdicts(&found).contains(&("SOURCE", Verdict::Fail)), "{found:#?}");
+    }
+
+    #[tokio::test]
+    async fn a_folder_of_plain_files_needs_no_other_root() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("files")).unwrap();
+        for name in ["a.h5", "b.nc", "notes.txt"] {
+            std::fs::write(dir.path().join("files").join(name), "x").unwrap();
+        }
+        let root = dir.path().to_str().unwrap();
+        for (source, said) in [("files", "2 HDF5 files"), ("files/a.h5", "files/a.h5 is a file")] {
+            let place = crate::config::place(&format!("{root}/{source}"), Some(root)).unwrap();
+            let found = findings(&place, StoreSettings::default(), None).await;
+            let schema = found.iter().find(|finding| finding.topic == "HSDS store").unwrap();
+            assert!(schema.verdict == Verdict::Ok && schema.said.contains(said), "{schema:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_encrypted_is_never_called_trusted() {
+        for (url, verdict, words) in [
+            ("https://a.blob.core.windows.net/c", Verdict::Ok, "certificate is trusted"),
+            ("http://127.0.0.1:10000/devstore/c", Verdict::Ok, "nothing is encrypted"),
+            ("http://[::1]:4443/b", Verdict::Ok, "nothing is encrypted"),
+            ("http://localhost/b", Verdict::Ok, "nothing is encrypted"),
+            ("http://minio.example.org:9000/b", Verdict::Warn, "nothing is encrypted"),
+            ("http://localhost.example.org/b", Verdict::Warn, "nothing is encrypted"),
+        ] {
+            let found = encryption(url);
+            assert!(found.verdict == verdict && found.said.contains(words), "{found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn emulators_are_named_by_their_urls() {
+        use crate::store::access::Reach;
+        let at = |url: &str| Reach {
+            endpoint: Some(url.to_owned()),
+            credentials: Credentials::Anonymous,
+            ..Reach::default()
+        };
+        let access = Access { azure: at("http://127.0.0.1:1"), google: at("http://127.0.0.1:2"), ..Access::default() };
+        let settings = StoreSettings { access, ..StoreSettings::default() };
+        for (bucket, url) in [("az://account/c", "http://127.0.0.1:1/account/c"), ("gs://b", "http://127.0.0.1:2/b")] {
+            let bucket = crate::model::location::Bucket::new(bucket);
+            let store = Store::open_with(&bucket, settings.clone()).await.unwrap();
+            assert_eq!(store.whereabouts().unwrap().url.as_deref(), Some(url));
+        }
     }
 
     #[test]

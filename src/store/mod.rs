@@ -9,6 +9,7 @@
 //! blocks on a FIFO, and cannot say whether a file was rewritten while it was read.
 
 pub mod access;
+mod causes;
 mod cloud;
 pub mod contract;
 pub mod counters;
@@ -46,7 +47,7 @@ pub use error::{Denial, StoreError};
 pub use patience::{Patience, Waiting};
 pub use queue::Turns;
 pub use stores::Stores;
-pub use urgency::Urgency;
+pub use urgency::{Asked, Urgency, Wanted};
 
 use crate::model::limits;
 use crate::model::location::{Bucket, ETag, Key, Location};
@@ -362,7 +363,7 @@ impl Store {
     /// An object without its bytes.
     pub async fn head(&self, key: &Key) -> Result<Meta, StoreError> {
         self.counters.head();
-        self.within("HEAD", key, Urgency::Demand, |permit| self.backend.head(key, permit)).await
+        self.within("HEAD", key, self.at(Urgency::Demand), |permit| self.backend.head(key, permit)).await
     }
 
     /// One page of what lies directly in `folder` (`""` is the root), ascending by name.
@@ -370,12 +371,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] where no key lies below `folder`.
     pub async fn list(&self, folder: &str, after: Option<&str>) -> Result<Listing, StoreError> {
-        self.counters.list();
-        let key = Key::new(folder);
-        self.within("LIST", &key, Urgency::Demand, |permit| {
-            self.backend.list(folder, after, self.settings.page, permit)
-        })
-        .await
+        self.at(Urgency::Demand).list(folder, after).await
     }
 
     /// Whether anything that a listing shows lies in `folder`, at less than the price of a page.
@@ -389,7 +385,9 @@ impl Store {
             self.counters.list();
             let after_name = after.as_deref();
             let listing = self
-                .within("LIST", &key, Urgency::Demand, |permit| self.backend.list(folder, after_name, names, permit))
+                .within("LIST", &key, self.at(Urgency::Demand), |permit| {
+                    self.backend.list(folder, after_name, names, permit)
+                })
                 .await?;
             if !listing.folders.is_empty() || !listing.objects.is_empty() {
                 return Ok(true);
@@ -452,7 +450,7 @@ impl Store {
     /// [`StoreError::Exists`] and [`StoreError::Changed`] where the condition of `put` does not hold;
     /// [`StoreError::Unsupported`] where this kind of store is not written to.
     pub async fn put(&self, key: &Key, bytes: Bytes, put: Put) -> Result<Meta, StoreError> {
-        self.within("PUT", key, Urgency::Demand, |permit| self.backend.put(key, bytes, put, permit)).await
+        self.within("PUT", key, self.at(Urgency::Demand), |permit| self.backend.put(key, bytes, put, permit)).await
     }
 
     /// Deletes an object; it is no error if there is none.
@@ -460,7 +458,7 @@ impl Store {
     /// # Errors
     /// As [`Store::put`].
     pub async fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        self.within("DELETE", key, Urgency::Demand, |permit| self.backend.delete(key, permit)).await
+        self.within("DELETE", key, self.at(Urgency::Demand), |permit| self.backend.delete(key, permit)).await
     }
 
     /// Where it is asked for; `None` where nothing is asked over a network.
@@ -474,20 +472,29 @@ impl Store {
         &self,
         verb: &'static str,
         key: &Key,
-        urgency: Urgency,
+        asked: Asked<'_>,
         request: impl FnOnce(Permit) -> F,
     ) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, StoreError>>,
     {
         let late = |waited: Duration| StoreError::Timeout { location: self.location(key), seconds: waited.as_secs() };
-        let permit = self.permits.turn(urgency).await.map_err(|Stands(waited)| late(waited))?;
-        let asked = tokio::time::Instant::now();
+        let turn = self.permits.turn(asked.urgency);
+        let turn = match asked.wanted {
+            None => turn.await,
+            Some(wanted) => tokio::select! {
+                biased;
+                permit = turn => permit,
+                () = wanted.wait() => self.permits.turn(Urgency::Demand).await,
+            },
+        };
+        let permit = turn.map_err(|Stands(waited)| late(waited))?;
+        let asked_at = tokio::time::Instant::now();
         let answer = match self.guard {
             Some(guard) => tokio::time::timeout(guard, request(permit)).await.unwrap_or_else(|_| Err(late(guard))),
             None => request(permit).await,
         };
-        let (ms, error) = (asked.elapsed().as_millis(), answer.as_ref().err().map(tracing::field::display));
+        let (ms, error) = (asked_at.elapsed().as_millis(), answer.as_ref().err().map(tracing::field::display));
         tracing::debug!(%key, ms, error, "{verb}");
         answer
     }

@@ -92,7 +92,7 @@ impl Hdf5Source {
     /// The entry as it is shown.
     fn shown(&self, path: &str, entry: Entry) -> Entry {
         match &entry.kind {
-            EntryKind::Plain { key, size, .. } if self.files != Hdf5Files::Raw && is_named_so(key) => {
+            EntryKind::Plain { key, size, .. } if self.files != Hdf5Files::Raw && is_hdf5(key) => {
                 self.remember(path, Some(Seen { key: key.clone(), size: *size }));
                 Entry { kind: EntryKind::File, ..entry }
             }
@@ -117,7 +117,7 @@ impl Hdf5Source {
             Some(Entry { kind: EntryKind::Plain { key, size, .. }, .. }) => Some(Seen { key, size }),
             _ => None,
         };
-        Ok(found.filter(|seen| is_named_so(&seen.key)))
+        Ok(found.filter(|seen| is_hdf5(&seen.key)))
     }
 }
 
@@ -181,7 +181,7 @@ impl Source for Hdf5Source {
         let mut objects = fingerprint.objects.iter();
         match (objects.next(), objects.next()) {
             // A file of another schema is read from documents, whose names end otherwise.
-            (Some((key, tag)), None) if is_named_so(key) => match self.store.head(key).await {
+            (Some((key, tag)), None) if is_hdf5(key) => match self.store.head(key).await {
                 Ok(meta) if tag.as_ref().is_some_and(|tag| tag.names_same(&identity(&meta))) => {
                     Ok(Freshness::Unchanged)
                 }
@@ -195,7 +195,8 @@ impl Source for Hdf5Source {
 }
 
 /// Whether a key ends like the name of an HDF5 file.
-fn is_named_so(key: &Key) -> bool {
+/// Whether an object is named as HDF5 files are.
+pub fn is_hdf5(key: &Key) -> bool {
     let name = key.as_str().rsplit('/').next().unwrap_or_default();
     let suffix = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, suffix)| suffix);
     suffix.is_some_and(|suffix| SUFFIXES.iter().any(|known| suffix.eq_ignore_ascii_case(known)))
@@ -204,7 +205,7 @@ fn is_named_so(key: &Key) -> bool {
 /// Whether an object with the name of an HDF5 file may be shown at a path. One that lies beside a folder of its name has
 /// another behind it.
 fn may_be_so(path: &str) -> bool {
-    is_named_so(&Key::new(path.strip_suffix("%object").unwrap_or(path)))
+    is_hdf5(&Key::new(path.strip_suffix("%object").unwrap_or(path)))
 }
 
 /// What tells one state of an object from another: its tag, or where the store gives none, its size and time.

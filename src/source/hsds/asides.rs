@@ -13,7 +13,7 @@ use super::statistics::Statistics;
 use super::{HsdsSource, freshness, is_refused, key, summary};
 use crate::model::limits;
 use crate::model::location::{ETag, Key};
-use crate::store::{Meta, Object, StoreError};
+use crate::store::{Meta, Object, StoreError, Urgency};
 
 /// Scan statistics as they were found.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl HsdsSource {
 
     /// Datasets of a file as one page of their folders names them. It only serves to ask earlier, so a failure is none.
     pub(super) async fn datasets(&self, root: Id, folder: String) -> Vec<Id> {
-        let listing = self.store.list(&folder, None).await.unwrap_or_default();
+        let listing = self.store.at(Urgency::Ahead).list(&folder, None).await.unwrap_or_default();
         listing.folders.iter().filter_map(|name| root.beside(IdKind::Dataset, name)).collect()
     }
 

@@ -18,7 +18,7 @@ use super::document::{Document, DocumentError};
 use super::domain::Domain;
 use crate::model::limits;
 use crate::model::location::{ETag, Key};
-use crate::store::{Meta, StoreError, Waiting};
+use crate::store::{Asked, Meta, StoreError, Urgency, Waiting};
 
 /// What one try to read a document gave.
 #[derive(Debug)]
@@ -48,10 +48,20 @@ impl HsdsSource {
     /// A document, waiting for a writer to finish it where the store writes in place. What one answer of a service made
     /// look broken is asked for again in any store.
     pub(super) async fn read_document(&self, key: &Key, waiting: &Waiting) -> Result<Read, StoreError> {
+        self.read_document_at(self.store.at(Urgency::Demand), key, waiting).await
+    }
+
+    /// The same, from a store that is asked with an urgency.
+    pub(super) async fn read_document_at(
+        &self,
+        store: Asked<'_>,
+        key: &Key,
+        waiting: &Waiting,
+    ) -> Result<Read, StoreError> {
         let mut before: Option<ETag> = None;
         let mut again = 0;
         loop {
-            let (meta, reason) = match self.store.get_if(key, None, limits::DOCUMENT_BYTES).await {
+            let (meta, reason) = match store.get_if(key, None, limits::DOCUMENT_BYTES).await {
                 Ok(object) => match parse(object.bytes).await {
                     Ok(document) => return Ok(Read::Whole { document, meta: object.meta }),
                     Err(error @ DocumentError::Torn(_)) => (object.meta, error.to_string()),

@@ -28,7 +28,7 @@ use crate::model::limits;
 use crate::model::location::Key;
 use crate::model::name::Name;
 use crate::source::{Contents, Fingerprint, SourceError};
-use crate::store::{Meta, Object, StoreError, Waiting};
+use crate::store::{Meta, Object, StoreError, Urgency, Waiting, Wanted};
 
 /// Largest summary that is read. It only serves to save requests; 64 MiB are some 60,000 objects.
 const SUMMARY_BYTES: u64 = 64 << 20;
@@ -254,8 +254,10 @@ struct Reading<'a> {
     wanted: VecDeque<Id>,
     /// Objects that something may lead to.
     likely: VecDeque<Id>,
-    /// Likely ones that were asked for.
-    ahead: HashSet<Id>,
+    /// Likely ones that were asked for, or came of themselves; those asked for may turn out to be wanted.
+    ahead: HashMap<Id, Option<Arc<Wanted>>>,
+    /// How many of them are under way with nothing leading to them yet. They are in nobody's way.
+    guesses: usize,
     /// Their answers, where nothing led to them yet.
     early: HashMap<Id, (Key, Result<Read, StoreError>)>,
     /// Bytes of these.
@@ -288,7 +290,8 @@ impl<'a> Reading<'a> {
             open: HashSet::new(),
             wanted: VecDeque::new(),
             likely: VecDeque::new(),
-            ahead: HashSet::new(),
+            ahead: HashMap::new(),
+            guesses: 0,
             early: HashMap::new(),
             early_bytes: 0,
             led: Vec::new(),
@@ -311,8 +314,15 @@ impl<'a> Reading<'a> {
         self.open.insert(id);
         if self.early.contains_key(&id) {
             self.led.push(id);
-        } else if !self.ahead.contains(&id) {
-            self.wanted.push_back(id);
+            return;
+        }
+        match self.ahead.get(&id) {
+            None => self.wanted.push_back(id),
+            Some(Some(wanted)) => {
+                wanted.tell();
+                self.guesses = self.guesses.saturating_sub(1);
+            }
+            Some(None) => {}
         }
     }
 
@@ -324,6 +334,7 @@ impl<'a> Reading<'a> {
             tokio::select! {
                 Some((id, key, read)) = self.asked.next() => {
                     if !self.reached.contains(&id) {
+                        self.guesses = self.guesses.saturating_sub(1);
                         if let Ok(Read::Whole { meta, .. }) = &read {
                             self.early_bytes = self.early_bytes.saturating_add(meta.size);
                         }
@@ -380,22 +391,32 @@ impl<'a> Reading<'a> {
         }
         // The index is among as many as there may be, and not behind them.
         let most = self.source.settings.in_flight.saturating_sub(self.beside).max(1);
-        while self.asked.len() < most {
-            let id = match self.wanted.pop_front() {
-                Some(id) => id,
+        while self.asked.len() < most.saturating_add(self.guesses) {
+            let (id, likely) = match self.wanted.pop_front() {
+                Some(id) => (id, None),
+                None if self.asked.len() >= most => return,
                 None => match self.likely.pop_front() {
                     Some(id) if self.reached.contains(&id) || self.early_bytes > self.source.settings.file_bytes => {
                         continue;
                     }
-                    Some(id) if self.ahead.insert(id) => id,
-                    Some(_) => continue,
+                    Some(id) if self.ahead.contains_key(&id) => continue,
+                    Some(id) => {
+                        let wanted = Arc::<Wanted>::default();
+                        self.ahead.insert(id, Some(Arc::clone(&wanted)));
+                        self.guesses += 1;
+                        (id, Some(wanted))
+                    }
                     None => return,
                 },
             };
             let (source, waiting) = (self.source, self.waiting);
             let read = async move {
                 let key = id.metadata_key();
-                let read = source.read_document(&key, waiting).await;
+                let store = match &likely {
+                    Some(wanted) => source.store.ahead_until(wanted),
+                    None => source.store.at(Urgency::Demand),
+                };
+                let read = source.read_document_at(store, &key, waiting).await;
                 (id, key, read)
             };
             self.asked.push(read.boxed());
@@ -470,14 +491,17 @@ impl<'a> Reading<'a> {
             return;
         }
         for (id, (key, document, meta)) in objects {
-            if self.ahead.insert(id) && id != root {
+            let news = !self.ahead.contains_key(&id);
+            // What is under way may yet be told of as wanted.
+            self.ahead.entry(id).or_insert(None);
+            if news && id != root {
                 if self.reached.contains(&id) {
                     self.led.push(id);
                 }
                 self.early.insert(id, (key, Ok(Read::Whole { document, meta })));
             }
         }
-        self.wanted.retain(|id| !self.ahead.contains(id));
+        self.wanted.retain(|id| !self.ahead.contains_key(id));
     }
 
     /// Takes what came before something led to it, and what that leads to, and so on.

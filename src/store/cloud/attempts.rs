@@ -20,6 +20,7 @@ use super::weather::Weather;
 use super::wire::{Heard, listen};
 use super::{Cloud, Service};
 use crate::model::location::Key;
+use crate::store::causes::{causes, innermost};
 use crate::store::pace::Waits;
 use crate::store::permits::{Away, Permit, Stands};
 use crate::store::retry::{self, Fault, Step};
@@ -444,7 +445,6 @@ impl Cloud {
 
 /// The sentence in an error of `object_store`: ours, where one of ours caused it.
 pub fn told(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = || std::iter::successors(Some(error), |error| error.source());
-    let ours = causes().find_map(|cause| cause.downcast_ref::<Told>());
-    ours.map(|told| told.0.clone()).or_else(|| causes().last().map(|cause| cause.to_string())).unwrap_or_default()
+    let ours = causes(error).find_map(|cause| cause.downcast_ref::<Told>());
+    ours.map_or_else(|| innermost(error), |told| told.0.clone())
 }

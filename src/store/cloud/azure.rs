@@ -91,6 +91,7 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
             });
         }
     }
+    let url = format!("{endpoint}/{}", name.container);
     let store = builder
         .with_account(&name.account)
         .with_container_name(&name.container)
@@ -102,7 +103,7 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
         objects: Arc::clone(&store) as _,
         pages: Some(store),
         capabilities: CAPABILITIES,
-        dialect: Arc::new(Azure { anonymous: access.azure.credentials == Credentials::Anonymous }),
+        dialect: Arc::new(Azure { anonymous: access.azure.credentials == Credentials::Anonymous, url }),
         renew,
         elsewhere: None,
     })
@@ -198,6 +199,8 @@ fn at_account(endpoint: &str, account: &str) -> Result<String, String> {
 #[derive(Debug)]
 struct Azure {
     anonymous: bool,
+    /// Of the container.
+    url: String,
 }
 
 impl Dialect for Azure {
@@ -273,6 +276,10 @@ impl Dialect for Azure {
                 meaning => meaning,
             },
         }
+    }
+
+    fn place(&self) -> (Option<String>, Option<String>) {
+        (Some(self.url.clone()), None)
     }
 
     /// What a token lacks is said in words only, so each that is refused is asked for anew once.
@@ -356,7 +363,7 @@ mod tests {
 
     #[test]
     fn only_codes_for_a_lack_of_rights_may_hide_absence() {
-        let azure = Azure { anonymous: false };
+        let azure = Azure { anonymous: false, url: String::new() };
         let denial = |status, code: &str| {
             let document = format!("<Error><Code>{code}</Code><Message>m</Message></Error>");
             let answer = Answer::new(Asked::Get, "h".to_owned(), status, HeaderMap::new(), document.as_bytes());
@@ -388,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_404_to_a_head_is_absence_only_where_azure_says_it() {
-        let azure = Azure { anonymous: false };
+        let azure = Azure { anonymous: false, url: String::new() };
         let meaning =
             |headers| azure.meaning(&Answer::new(Asked::Head, "a.blob.core.windows.net".to_owned(), 404, headers, b""));
         assert_eq!(meaning(HeaderMap::new()), Meaning::Unsaid);
@@ -401,7 +408,13 @@ mod tests {
         let meaning = |anonymous, status, code: &str| {
             let document = format!("<Error><Code>{code}</Code><Message>words</Message></Error>");
             let host = "a.blob.core.windows.net".to_owned();
-            Azure { anonymous }.meaning(&Answer::new(Asked::Get, host, status, HeaderMap::new(), document.as_bytes()))
+            Azure { anonymous, url: String::new() }.meaning(&Answer::new(
+                Asked::Get,
+                host,
+                status,
+                HeaderMap::new(),
+                document.as_bytes(),
+            ))
         };
         assert_eq!(meaning(false, 404, "BlobNotFound"), Meaning::Absent);
         assert_eq!(meaning(false, 404, "ContainerNotFound"), Meaning::NoBucket);

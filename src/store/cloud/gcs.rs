@@ -22,6 +22,9 @@ use crate::store::credentials::google::{Way, tokens};
 use crate::store::credentials::{Fixed, Platform, Renew};
 use crate::store::{Access, Credentials, Denial, StoreError};
 
+/// Where Google keeps buckets.
+const HOST: &str = "https://storage.googleapis.com";
+
 /// The bucket of `gs://name`.
 ///
 /// # Errors
@@ -63,13 +66,14 @@ pub async fn open(bucket: &Bucket, access: &Access, wire: &Wire) -> Result<Servi
         let (with, renewing) = found(builder, access, bucket, wire.line()).await?;
         (builder, renew) = (with, Some(renewing));
     }
+    let endpoint = access.google.endpoint.as_deref().unwrap_or(HOST);
     let store = builder.build().map_err(|error| refuse(bucket.as_str(), super::attempts::told(&error)))?;
     let store = Arc::new(store);
     Ok(Service {
         objects: Arc::new(Generations(Arc::clone(&store))),
         pages: Some(store),
         capabilities: CAPABILITIES,
-        dialect: Arc::new(Gcs { anonymous }),
+        dialect: Arc::new(Gcs { anonymous, url: format!("{endpoint}/{name}") }),
         renew,
         elsewhere: None,
     })
@@ -228,6 +232,8 @@ impl ObjectStore for Generations {
 #[derive(Debug)]
 struct Gcs {
     anonymous: bool,
+    /// Of the bucket.
+    url: String,
 }
 
 impl Dialect for Gcs {
@@ -288,6 +294,10 @@ impl Dialect for Gcs {
         }
     }
 
+    fn place(&self) -> (Option<String>, Option<String>) {
+        (Some(self.url.clone()), None)
+    }
+
     /// Of a token that has ended Google says what it says of any that it does not know.
     fn renews(&self, answer: &Answer, denial: Denial) -> bool {
         denial == Denial::Expired || answer.status == 401
@@ -327,7 +337,7 @@ mod tests {
 
     #[test]
     fn only_codes_for_a_lack_of_rights_may_hide_absence() {
-        let google = Gcs { anonymous: false };
+        let google = Gcs { anonymous: false, url: String::new() };
         let meaning = |asked, document: &str| {
             google.meaning(&Answer::new(asked, "h".to_owned(), 403, HeaderMap::new(), document.as_bytes()))
         };
@@ -350,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_404_is_absence_only_where_google_says_it_of_the_object() {
-        let google = Gcs { anonymous: false };
+        let google = Gcs { anonymous: false, url: String::new() };
         let meaning = |header: Option<&'static str>| {
             let headers = HeaderMap::from_iter(header.map(|name| (name.parse().unwrap(), "1".parse().unwrap())));
             google.meaning(&Answer::new(Asked::Head, "storage.googleapis.com".to_owned(), 404, headers, b""))

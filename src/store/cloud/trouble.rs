@@ -1,14 +1,13 @@
 //! What goes wrong before there is an answer, as sentences: the errors of the HTTP client and of TLS, told without a URL,
 //! which may hold a signature.
 
-use std::error::Error;
-
 use object_store::client::{HttpError, HttpErrorKind};
 
 use super::weather::GivenUp;
 use super::wire::CONNECT;
 use crate::model::location::{Bucket, Key, Location};
 use crate::store::StoreError;
+use crate::store::causes::{causes, innermost};
 
 /// Why there was no answer, or only half of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +78,7 @@ pub fn trouble(host: &str, error: reqwest::Error) -> Trouble {
         }
         _ => {}
     }
-    let detail = causes(error).last().map_or_else(|| error.to_string(), |cause| cause.to_string());
+    let detail = innermost(error);
     if error.is_connect() {
         let reason =
             format!("no connection to {host} ({detail}): check the network, the endpoint and the proxy variables");
@@ -102,19 +101,7 @@ pub fn untrusted(error: &reqwest::Error) -> Option<String> {
 
 /// An error of the client as one sentence without its URL, which may hold a signature.
 pub fn sentence(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    causes(&error).last().map_or_else(|| "unknown".to_owned(), |cause| cause.to_string())
-}
-
-/// An error and what caused it, also where `std::io::Error` hides it.
-pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| {
-        let error: &'a (dyn Error + 'static) = *error;
-        match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner as &(dyn Error + 'static)),
-            None => error.source(),
-        }
-    })
+    innermost(&error.without_url())
 }
 
 impl Trouble {

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use crate::model::location::Location;
-use crate::store::{Denial, StoreError};
+use crate::store::{Denial, StoreError, causes};
 
 /// There are no credentials. One sentence, for whoever has to repair it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ impl Fault {
 
     /// The fault inside an error of `object_store`, wherever in its chain of causes it lies.
     pub(in crate::store) fn within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Fault> {
-        chain(error).find_map(|cause| cause.downcast_ref::<Fault>())
+        causes::causes(error).find_map(|cause| cause.downcast_ref::<Fault>())
     }
 
     /// What the fault means for a request for the object at `location`. Never that it is not there.
@@ -58,24 +58,9 @@ impl From<Fault> for object_store::Error {
     }
 }
 
-/// An error and what lies below it.
-pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| {
-        let error: &'a (dyn Error + 'static) = *error;
-        error.source()
-    })
-}
-
-/// An error with its causes as one sentence; what a cause says again is left out.
+/// An error with its causes as one sentence of bounded length.
 pub(super) fn sentence(error: &(dyn Error + 'static)) -> String {
-    let mut said = String::new();
-    for cause in chain(error) {
-        let words = cause.to_string();
-        if !said.contains(&words) {
-            said = if said.is_empty() { words } else { format!("{said}: {words}") };
-        }
-    }
-    bounded(said.split_whitespace().collect::<Vec<_>>().join(" "))
+    bounded(causes::sentence(error))
 }
 
 fn bounded(text: String) -> String {

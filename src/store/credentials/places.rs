@@ -27,10 +27,11 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use object_store::aws::AwsCredential;
 
 use super::container::Container;
-use super::fault::{Fault, chain, sentence};
+use super::fault::{Fault, sentence};
 use super::renewing::{Found, Search};
 use super::transport::Transport;
 use crate::store::access::profile_file;
+use crate::store::causes::causes;
 use crate::store::{Access, Credentials};
 
 /// A request to STS or SSO with its repetitions: three of the [`Transport`]'s patience, and the pauses between them.
@@ -274,9 +275,9 @@ impl Search for Places {
 
 /// Why a place that was meant to have credentials has none.
 fn fault(place: &str, error: &CredentialsError) -> Fault {
-    let cut = chain(error).any(|cause| cause.is::<ConnectorError>());
+    let cut = causes(error).any(|cause| cause.is::<ConnectorError>());
     // The words of the outer ones say only that there are none; what stands below says why.
-    let below = chain(error).find(|cause| !cause.is::<CredentialsError>());
+    let below = causes(error).find(|cause| !cause.is::<CredentialsError>());
     let why = below.map_or_else(|| sentence(error), sentence);
     let reason = format!("no credentials from {place}: {}", why.trim_end_matches('.'));
     if cut || matches!(error, CredentialsError::ProviderTimedOut(_)) {

@@ -27,7 +27,7 @@ pub enum StoreError {
         /// Why, as far as the store says.
         denial: Denial,
         /// The store's own word for it (`AccessDenied`), where it has one.
-        code: Option<String>,
+        code: Option<Box<str>>,
         /// The store's words.
         reason: String,
     },

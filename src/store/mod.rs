@@ -479,16 +479,7 @@ impl Store {
         F: Future<Output = Result<T, StoreError>>,
     {
         let late = |waited: Duration| StoreError::Timeout { location: self.location(key), seconds: waited.as_secs() };
-        let turn = self.permits.turn(asked.urgency);
-        let turn = match asked.wanted {
-            None => turn.await,
-            Some(wanted) => tokio::select! {
-                biased;
-                permit = turn => permit,
-                () = wanted.wait() => self.permits.turn(Urgency::Demand).await,
-            },
-        };
-        let permit = turn.map_err(|Stands(waited)| late(waited))?;
+        let permit = asked.turn().await.map_err(|Stands(waited)| late(waited))?;
         let asked_at = tokio::time::Instant::now();
         let answer = match self.guard {
             Some(guard) => tokio::time::timeout(guard, request(permit)).await.unwrap_or_else(|_| Err(late(guard))),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
+use super::permits::{Permit, Stands};
 use super::{Get, Listing, Object, Store, StoreError};
 use crate::model::location::{ETag, Key};
 
@@ -33,7 +34,7 @@ impl Wanted {
     }
 
     /// Until somebody does.
-    pub(super) async fn wait(&self) {
+    async fn wait(&self) {
         // Made first: it wakes of what is told from here on.
         let told = self.told.notified();
         if !self.by_now.load(Ordering::Acquire) {
@@ -46,8 +47,8 @@ impl Wanted {
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     store: &'a Store,
-    pub(super) urgency: Urgency,
-    pub(super) wanted: Option<&'a Wanted>,
+    urgency: Urgency,
+    wanted: Option<&'a Wanted>,
 }
 
 impl Store {
@@ -63,6 +64,19 @@ impl Store {
 }
 
 impl Asked<'_> {
+    /// A place among the requests in flight, when it is this one's turn.
+    pub(super) async fn turn(&self) -> Result<Permit, Stands> {
+        let permits = &self.store.permits;
+        match self.wanted {
+            None => permits.turn(self.urgency).await,
+            Some(wanted) => tokio::select! {
+                biased;
+                permit = permits.turn(self.urgency) => permit,
+                () = wanted.wait() => permits.turn(Urgency::Demand).await,
+            },
+        }
+    }
+
     /// One page of what lies directly in `folder`.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
 mod kept;
+mod likely;
 mod summaries;
 
 use std::collections::BTreeSet;

@@ -385,7 +385,7 @@ impl Cloud {
             }
             Meaning::Denied(denial, reason) => {
                 let then = if service.dialect.renews(answer, denial) { Then::Renew } else { Then::Stop };
-                (StoreError::Forbidden { location, denial, code: answer.code.clone(), reason }, then)
+                (StoreError::Forbidden { location, denial, code: answer.code.as_deref().map(Box::from), reason }, then)
             }
             Meaning::Elsewhere(region) => {
                 let place = region.as_deref().unwrap_or("another region");

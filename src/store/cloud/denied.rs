@@ -47,7 +47,7 @@ pub struct Granted {
 type Evidence = Arc<tokio::sync::Mutex<Option<(Instant, Option<Refusal>)>>>;
 
 /// A refusal that may hide absence: the service's code for it, where it has one.
-type Refusal = Option<String>;
+type Refusal = Option<Box<str>>;
 
 impl Granted {
     fn keys(&self) -> MutexGuard<'_, HashMap<String, Key>> {

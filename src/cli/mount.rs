@@ -178,3 +178,26 @@ pub fn settings(options: MountOptions) -> Result<MountSettings, Failed> {
         deadline: options.deadline(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::mount::{RequestOptions, Seconds};
+
+    #[test]
+    fn no_time_at_all_is_no_timeout() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("db")).unwrap();
+        let resolved = |seconds| {
+            let requests = RequestOptions { request_timeout: Some(Seconds(seconds)), ..RequestOptions::default() };
+            let (source, mountpoint) = (dir.path().to_str().map(str::to_owned), Some("/mnt".into()));
+            settings(MountOptions { source, mountpoint, requests, ..MountOptions::default() })
+        };
+        assert!(resolved(Duration::from_millis(1)).is_ok());
+        let refused = resolved(Duration::ZERO).err().unwrap();
+        assert_eq!(refused.exit, Exit::Usage);
+        assert!(refused.message.contains("--request-timeout 0"), "{}", refused.message);
+    }
+}

@@ -321,6 +321,23 @@ mod tests {
         assert!(matches!(of("gs://No Bucket").await, Err(StoreError::Unsupported { .. })));
     }
 
+    #[test]
+    fn whoever_writes_at_the_same_time_writes_a_file_of_its_own() {
+        // As two machines do, whose processes have one number.
+        let dir = tempfile::tempdir().unwrap();
+        let path = |number: u8| dir.path().join(format!("x{number}"));
+        std::thread::scope(|threads| {
+            for number in 0..8 {
+                let path = path(number);
+                threads.spawn(move || (0..50).for_each(|_| write(&path, &[number; 10_000]).unwrap()));
+            }
+        });
+        for number in 0..8 {
+            assert_eq!(std::fs::read(path(number)).unwrap(), [number; 10_000]);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 8);
+    }
+
     #[tokio::test]
     async fn a_folder_keeps_one_description_of_each_file() {
         let dir = tempfile::tempdir().unwrap();

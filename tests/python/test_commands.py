@@ -245,7 +245,10 @@ def test_explain_leads_into_linked_files(stores):
     (2, ["--no-such-flag"]), (2, ["explain", "FILE", "/x[0"]), (2, ["lss", "x"]), (2, ["ls", ""]),
     (3, ["explain", "FOLDER", "/x"]), (4, ["unmount", "/no/such/mountpoint"]), (0, ["help"]), (0, ["help", "ls"]),
  (2, ["ls"]), (2, ["ls", "ftp://host/x"]), (2, ["ls", "s3://"]),
-    (2, ["ls", "s3://bucket", "--endpoint", "host:9000"]), (2, ["mount", "--config", "/no/such/file"]), (2, ["explain", "FILE", "/x[0, 0, 0, 0, 0, 0]"]),
+    (2, ["ls", "s3://bucket", "--endpoint", "host:9000"]), (2, ["ls", "s3://bucket", "--profile", "no-such-profile"]),
+    (3, ["ls", "s3://bucket", "--endpoint", "http://127.0.0.1:1/bucket"]),
+    (2, ["mount", "STORE", "/no/such/mountpoint", "--request-timeout", "0"]),
+    (2, ["mount", "--config", "/no/such/file"]), (2, ["explain", "FILE", "/x[0, 0, 0, 0, 0, 0]"]),
     (3, ["ls", "/no/such/place"]), (3, ["info", "FOLDER/absent.h5"]), (3, ["check", "/"]),
     (3, ["explain", "FILE", "/absent"]), (4, ["unmount", "FOLDER"]), (4, ["STORE", "/no/such/mountpoint"]),
     (0, ["--help"]), (0, ["check", "--help"]), (0, ["--version"])], ids=lambda value: str(value)[:40])

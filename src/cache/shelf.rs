@@ -23,12 +23,16 @@ pub struct Shelf<K> {
     unread_bytes: u64,
     /// Bytes that were loaded ahead and let go before anybody asked for them.
     wasted: u64,
+    /// Bytes of all things that were asked for so far.
+    asked: u64,
 }
 
 #[derive(Debug)]
 struct Kept {
     bytes: Bytes,
     when: u64,
+    /// What was asked for before it came.
+    asked: u64,
     state: State,
     /// Bytes that were handed to readers since it was last read from the beginning.
     handed: u64,
@@ -56,6 +60,7 @@ impl<K> Default for Shelf<K> {
             spent_bytes: 0,
             unread_bytes: 0,
             wasted: 0,
+            asked: 0,
         }
     }
 }
@@ -102,7 +107,9 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
         if again {
             kept.handed = 0;
         }
-        Some(kept.bytes.clone())
+        let bytes = kept.bytes.clone();
+        self.asked = self.asked.saturating_add(bytes.len() as u64);
+        Some(bytes)
     }
 
     /// Notes that `bytes` of `key` were handed over. What has to go for that is returned, to be dropped elsewhere.
@@ -134,9 +141,12 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
         }
         self.clock += 1;
         let (when, state) = (self.clock, if unread { State::Unread } else { State::Read });
+        if !unread {
+            self.asked = self.asked.saturating_add(bytes.len() as u64);
+        }
         self.order(state).insert(when, key);
         self.count(state, bytes.len() as u64, true);
-        self.kept.insert(key, Kept { bytes, when, state, handed: 0 });
+        self.kept.insert(key, Kept { bytes, when, asked: self.asked, state, handed: 0 });
     }
 
     fn pop_of(&mut self, state: State) -> Option<Bytes> {
@@ -154,8 +164,7 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
         self.pop_of(State::Spent).or_else(|| self.pop_of(State::Read))
     }
 
-    /// Takes out what was handed over, else what was used longest ago, whether it was read or only loaded ahead: what was
-    /// loaded for a reader who has left goes before what others have just read.
+    /// Takes out what was handed over, else what a reader has left behind, else what was read longest ago.
     pub fn pop_oldest(&mut self) -> Option<Bytes> {
         self.pop_of(State::Spent).or_else(|| self.pop_forsaken()).or_else(|| self.pop_of(State::Read))
     }
@@ -165,11 +174,12 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
         self.pop_read().or_else(|| self.pop_of(State::Unread))
     }
 
-    /// Takes out what was loaded ahead longest ago, if everything that was read was read since.
+    /// Takes out what was loaded ahead longest ago, if twice as much was asked for since as lies here unread: readers who go on
+    /// would have come to it by then, so this one's has left.
     pub fn pop_forsaken(&mut self) -> Option<Bytes> {
-        let first = |order: &BTreeMap<u64, K>| order.first_key_value().map(|(when, _)| *when);
-        let read = first(&self.read).into_iter().chain(first(&self.spent)).min()?;
-        (first(&self.unread)? < read).then(|| self.pop_of(State::Unread)).flatten()
+        let (_, key) = self.unread.first_key_value()?;
+        let since = self.asked.saturating_sub(self.kept.get(key)?.asked);
+        (since > 2 * self.unread_bytes).then(|| self.pop_of(State::Unread)).flatten()
     }
 
     /// Bytes that were loaded ahead and not asked for yet.

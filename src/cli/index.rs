@@ -135,13 +135,13 @@ async fn index(opened: &Opened, file: &str, folder: Option<&str>) -> Told {
         Ok(description) => description,
         Err(error) => return none(error.to_string(), true),
     };
-    if let Err(reason) = description.checked {
-        return none(reason, false);
-    }
     if opened.house.given.is_none() && description.beside.is_none() {
         let reason = "it has no place for an index beside it, or needs none: files on local disk, and those of the first \
                       schema; --index-dir names another place";
         return none(reason.to_owned(), false);
+    }
+    if let Err(reason) = description.checked {
+        return none(reason, false);
     }
     let bytes = description.bytes.len() as u64;
     let written = match (&opened.house.given, &description.beside) {

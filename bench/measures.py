@@ -3,7 +3,9 @@
 A row's ratio is of times within this run, ours over the other's unless it says so; `goal` is what was set out to be reached.
 """
 
+import contextlib
 import dataclasses
+import functools
 import random
 import subprocess
 import tempfile
@@ -383,6 +385,87 @@ def objects_indexed(c):
     return judged(row, lambda s: "%d round trips, %.2f s" % (s["us"].chain, s["us"].seconds), lambda s: s["us"].chain <= 3)
 
 
+def walked(c, store, *options):
+    """Everything of an HDF5 file looked at, from opening on."""
+    known = c.store(store)
+    with c.mount(store, *options) as (path, mount):
+        return c.world.read([job("walk", {"path": path}, known, [])], mount.process.pid, whole=True)
+
+
+def local_walk(c, store):
+    """The same of the file on this machine's disk."""
+    known = c.store(store)
+    return c.world.read([job("walk", {"path": "%s/store/%s" % (known["folder"], known["file"])}, known, [])], whole=True)
+
+
+@contextlib.contextmanager
+def indexes(c, store):
+    """A folder with the index of a store's files."""
+    if not c.has_command("index") or "--index-dir" not in c.flags:
+        raise Missing("h5mount index and --index-dir")
+    c.store(store)
+    with tempfile.TemporaryDirectory(prefix="h5mount-bench-") as folder:
+        flags = ["--endpoint", c.world.proxy.endpoint, "--no-sign-request", "--index-dir", folder]
+        subprocess.run([mounting.binary(), "index", *flags, "s3://" + store], check=True, capture_output=True, timeout=LONGEST)
+        yield folder
+
+
+def strewn_first(c, store, goal, reached):
+    """A walk over a file that nobody has opened before."""
+    row = gather(Row(store, "walk over everything, first ever", goal, {}), us=lambda: middle(lambda: walked(c, store)),
+                 local=lambda: middle(lambda: local_walk(c, store)))
+    metadata = c.store(store)["metadata"]
+    return judged(row, lambda s: "%.2f s, %d requests, %.1f x the metadata" % (
+        s["us"].seconds, s["us"].requests, s["us"].fetched / metadata), lambda s: reached(s["us"], metadata))
+
+
+def strewn(c):
+    """Of 112 MB."""
+    return strewn_first(c, "strewn", "<= 1.0 s, <= 16 requests", lambda us, _: us.seconds <= 1 and us.requests <= 16)
+
+
+def strewn_large(c):
+    """Of 2.1 GB (quick: 330 MB)."""
+    return strewn_first(c, "strewn20", "<= 3 s, <= 3 x the metadata's bytes",
+                        lambda us, metadata: us.seconds <= 3 and us.fetched <= 3 * metadata)
+
+
+def strewn_second(c, store):
+    """The walk again after a restart, with what the first kept on disk."""
+    if "--cache-dir" not in c.flags:
+        raise Missing("--cache-dir")
+
+    def restarted():
+        with tempfile.TemporaryDirectory(prefix="h5mount-bench-") as cache:
+            walked(c, store, "--cache-dir", cache)
+            return walked(c, store, "--cache-dir", cache)
+    row = gather(Row(store, "the walk again after a restart", "<= 1 request", {}), us=lambda: middle(restarted))
+    return judged(row, lambda s: "%.2f s, %d requests" % (s["us"].seconds, s["us"].requests), lambda s: s["us"].requests <= 1)
+
+
+def strewn_index(c, store):
+    """The walk with an index that was written before, on another node."""
+    def indexed():
+        with indexes(c, store) as folder:
+            return middle(lambda: walked(c, store, "--index-dir", folder))
+    row = gather(Row(store, "the walk with an index", "<= 0.2 s, <= 3 requests", {}), us=indexed,
+                 local=lambda: middle(lambda: local_walk(c, store)))
+    return judged(row, lambda s: "%.2f s (%.2f x local), %d requests" % (
+        s["us"].seconds, ratio(s, "us", "local"), s["us"].requests), lambda s: s["us"].seconds <= 0.2 and s["us"].requests <= 3)
+
+
+def strewn_one(c, store):
+    """One variable of 300 chunks that lie together, with an index, from opening on."""
+    def indexed():
+        with indexes(c, store) as folder:
+            return middle(lambda: c.us(store, [[]], "--index-dir", folder, whole=True))
+    row = gather(Row(store, "one variable (300 chunks) with an index", "<= 0.2 s, <= 1.05 x its stored bytes", {}), us=indexed)
+    stored = c.store(store)["stored"]
+    return judged(row, lambda s: "%.2f s, %d requests, %.2f x its bytes" % (
+        s["us"].seconds, s["us"].requests, s["us"].fetched / stored),
+        lambda s: s["us"].seconds <= 0.2 and s["us"].fetched <= 1.05 * stored)
+
+
 def cpu(c):
     """What a cold gigabyte costs the daemon."""
     row = gather(Row("cpu", "daemon CPU per GB, /raw cold", "<= 0.8 s", {}),
@@ -451,9 +534,17 @@ def stalled(c):
     return judged(row, lambda s: "%.2f s" % s["us"].seconds, lambda s: s["us"].seconds <= 30 * 0.028 + 3 * 0.75)
 
 
+def of(measure, store):
+    """A measure of one store."""
+    return functools.wraps(measure)(lambda c: measure(c, store))
+
+
 ROWS = {"cold": cold, "cold-cached": cold_cached, "listed": listed, "random": random_chunks, "random16": random_shared, "again": again,
         "dd-capped": dd_capped, "dd": dd, "seq-capped": sequential_capped, "seq-conn": sequential_connections,
         "seq": sequential, "whole": whole, "gz": gz, "blosc": blosc, "linked": linked, "parts8": parts,
         "s2-column": column, "s2-row": map_row, "s2-points": points, "s2-warm": points_warmed, "s1-map": s1_map,
-        "small": small, "cube": cube, "warm": page_cache, "objects": objects, "objects-index": objects_indexed, "cpu": cpu, "memory": memory,
+        "small": small, "cube": cube, "warm": page_cache, "objects": objects, "objects-index": objects_indexed,
+        "strewn": strewn, "strewn-second": of(strewn_second, "strewn"), "strewn-index": of(strewn_index, "strewn"),
+        "strewn-one": of(strewn_one, "strewn"), "strewn20": strewn_large, "strewn20-second": of(strewn_second, "strewn20"),
+        "strewn20-index": of(strewn_index, "strewn20"), "strewn20-one": of(strewn_one, "strewn20"), "cpu": cpu, "memory": memory,
         "503": refused, "cut": cut, "stall": stalled}

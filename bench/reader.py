@@ -82,7 +82,23 @@ class Many:
         return numpy.stack([file[self.dataset][selection] for file in self.files])
 
 
-KINDS = {"many": Many, "h5py": h5py_file, "s3fs": s3fs_file, "zarr": zarr_array, "tensorstore": TensorStore, "hsds": hsds_dataset}
+class Walk:
+    """A file of which every object and attribute is looked at, and no element."""
+
+    def __init__(self, target, dataset):
+        import h5py
+        with h5py.File(target["path"]) as file:
+            file.visititems(self.visit)
+
+    @staticmethod
+    def visit(name, thing):
+        """One object."""
+        dict(thing.attrs.items())
+        if hasattr(thing, "shape"):
+            _ = thing.shape, thing.dtype, thing.chunks, thing.compression
+
+
+KINDS = {"many": Many, "walk": Walk, "h5py": h5py_file, "s3fs": s3fs_file, "zarr": zarr_array, "tensorstore": TensorStore, "hsds": hsds_dataset}
 
 
 def main():

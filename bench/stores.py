@@ -13,6 +13,7 @@ import chunkcodecs as codecs
 import h5py
 import numcodecs
 import numpy
+import strewn
 import twins
 import writer
 from writer import Bucket, Domain
@@ -67,7 +68,8 @@ class Stores:
 
     def __init__(self, folder, size):
         self.folder, self.size = pathlib.Path(folder) / size, size
-        self.makers = {"linked": self.linked, "s2": self.s2, "s1": self.s1, "objects": self.objects, "files": self.files}
+        self.makers = {"linked": self.linked, "s2": self.s2, "s1": self.s1, "objects": self.objects, "files": self.files,
+                       "strewn": self.strewn, "strewn20": self.strewn20}
 
     def get(self, name):
         """What is known of a store; made first where it is not there."""
@@ -202,6 +204,28 @@ class Stores:
             "datasets": {key: {"num_chunks": 1} for key in datasets}})
         return {"file": "objects.h5", "dataset": "d0000", "dims": [10], "objects": number, "stored": 0, "raw": 0}
 
+    def strewn(self, folder, times=1):
+        """An HDF5 file in the earliest format, its metadata strewn between its chunks."""
+        (folder / "store").mkdir()
+        plan = strewn.Plan()
+        path = strewn.write(folder / "store" / "strewn.h5", plan, times)
+        name = plan.name(plan.long)
+        chunks = []
+        with h5py.File(path) as file:
+            every = []
+            file.visititems(lambda at, thing: every.append(at) if isinstance(thing, h5py.Dataset) else None)
+            for at in every:
+                file[at].id.chunk_iter(lambda info: chunks.append(info.size))
+            long = file[name]
+            stored = [long.id.get_chunk_info(at) for at in range(long.id.get_num_chunks())]
+            dims, chunk = long.shape, long.chunks
+        return {"file": "strewn.h5", "dataset": name, "dims": dims, "chunk": chunk,
+                "metadata": path.stat().st_size - sum(chunks), "stored": sum(info.size for info in stored),
+                "raw": dims[0] * dims[1] * 4}
+
+    def strewn20(self, folder):
+        """The same with chunks that make it too large to be read whole."""
+        return self.strewn(folder, 20 if self.size == "full" else 3)
 
     def files(self, folder):
         """Many files of one chunk each, to be open at once."""

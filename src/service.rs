@@ -19,7 +19,7 @@ use crate::config::{IndexPlace, Place};
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::fs::{self, Audience, FsSettings, Mount, MountError, Ownership};
 use crate::namespace::{Freshness, Namespace, NamespaceSettings};
-use crate::source::hdf5::{Hdf5Files, Hdf5Source};
+use crate::source::hdf5::{Hdf5Files, Hdf5Source, Memory};
 use crate::source::hsds::{HsdsSettings, HsdsSource};
 use crate::source::shelf::Shelf;
 use crate::source::{Source, SourceError};
@@ -105,13 +105,20 @@ pub async fn open(
             error => error.into(),
         })?;
     let url = format!("{}/{}", place.bucket.as_str(), source.path_in_store(""));
-    let source = source.keeping(shelves);
-    let source: Arc<dyn Source> = Arc::new(Hdf5Source::over(Arc::new(source), store, files));
+    let source = source.keeping(shelves.clone());
+    let limit = fetch.cache.bytes;
     let mut fetcher = Fetcher::new(fetch);
     if let Some(disk) = &disk {
         fetcher = fetcher.keeping(Arc::clone(disk), namespace.freshness == Freshness::Ever);
     }
     let fetcher = Arc::new(fetcher);
+    let counting = Arc::clone(&fetcher);
+    let memory = Memory {
+        most: limit.clamp(METADATA, Memory::default().most),
+        hold: Arc::new(move |bytes| Box::new(counting.hold(bytes))),
+    };
+    let source = Hdf5Source::over(Arc::new(source), store, files).keeping(shelves, memory);
+    let source: Arc<dyn Source> = Arc::new(source);
     let namespace = Arc::new(Namespace::new(source.clone(), stores.clone(), fetcher.clone(), namespace));
     Ok(House { namespace, stores, source, fetcher, disk, given, url: url.trim_end_matches('/').to_owned() })
 }
@@ -156,6 +163,9 @@ pub struct MountSettings {
     pub deadline: Duration,
 }
 
+/// Bytes of metadata that are read of an HDF5 file however little memory there is to be used: those of a hundred thousand objects,
+/// which are let go again when they have been read.
+const METADATA: u64 = 256 << 20;
 /// How long programs get to let go of the mount when it is to end. Shorter than the 10 s and more after which service
 /// managers kill.
 const GRACE: Duration = Duration::from_secs(5);

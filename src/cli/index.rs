@@ -30,13 +30,15 @@ Examples:
       indexes in a folder, for a store that one may only read; later
   h5mount --index-dir /srv/indexes s3://nrel-pds-hsds/nrel /mnt/nrel --no-sign-request
 
-A file of many objects costs a request for each when it is opened; with an index, three in all. An index is used as long as \
+A file of many objects costs a request for each when it is opened; with an index, three in all. Of an HDF5 file, whose metadata \
+may lie strewn about, the index says what they say and where each chunk lies. An index is used as long as \
 nothing of what it was made of has changed, so an old one costs a request and shows nothing old. Of a file that HSDS is \
-still counting, or that cannot be compared in fewer requests than it takes to read it, none is written.
+still counting, or that cannot be compared in fewer requests than it takes to read it, none is written, and none of an HDF5 file that \
+one request reads whole or that is shown as it is.
 
 Exits 1 where an index could not be written.
 
-JSON: {source, files, written, bytes, indexes}. indexes: file, objects, bytes, place (URL or path; null where none was \
+JSON: {source, files, written, bytes, indexes}. indexes: file, objects, chunks (of an HDF5 file), bytes, place (URL or path; null where none was \
 written), reason (where none was).";
 
 /// The index of one file.
@@ -44,6 +46,7 @@ written), reason (where none was).";
 struct Told {
     file: String,
     objects: Option<u64>,
+    chunks: Option<u64>,
     bytes: Option<u64>,
     place: Option<String>,
     reason: Option<String>,
@@ -106,8 +109,9 @@ impl Told {
         let file = plain(&self.file);
         match (&self.place, &self.reason) {
             (Some(place), _) => format!(
-                "{file}: {}, {} at {}\n",
+                "{file}: {}{}, {} at {}\n",
                 counted(self.objects.unwrap_or(0), "object", "objects"),
+                self.chunks.map(|chunks| format!(", {}", counted(chunks, "chunk", "chunks"))).unwrap_or_default(),
                 bytes(self.bytes.unwrap_or(0)),
                 plain(place)
             ),
@@ -121,6 +125,7 @@ async fn index(opened: &Opened, file: &str, folder: Option<&str>) -> Told {
     let none = |reason: String, failed: bool| Told {
         file: file.to_owned(),
         objects: None,
+        chunks: None,
         bytes: None,
         place: None,
         reason: Some(reason),
@@ -135,10 +140,8 @@ async fn index(opened: &Opened, file: &str, folder: Option<&str>) -> Told {
                       schema; --index-dir names another place";
         return none(reason.to_owned(), false);
     }
-    if description.checked.is_none() {
-        let reason = "HSDS has not counted the file since it was last changed, so that an index could not be checked; try \
-                      again when it has";
-        return none(reason.to_owned(), false);
+    if let Err(reason) = description.checked {
+        return none(reason, false);
     }
     let bytes = description.bytes.len() as u64;
     let written = match (&opened.house.given, &description.beside) {
@@ -157,6 +160,7 @@ async fn index(opened: &Opened, file: &str, folder: Option<&str>) -> Told {
         Ok(place) => Told {
             file: file.to_owned(),
             objects: Some(description.objects),
+            chunks: description.chunks,
             bytes: Some(bytes),
             place: Some(place),
             reason: None,

@@ -152,6 +152,11 @@ pub trait ChunkMap: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Bytes of memory that it takes, but for a few for each object.
+    fn weight(&self) -> u64 {
+        0
+    }
+
     /// As [`elements`](Self::elements), where values may lie in other places of the container; `beside` is what was read
     /// of these.
     fn elements_beside(&self, dataset: ObjectId, plain: Bytes, beside: &Extents) -> Result<Elements, Unmade> {

@@ -3,6 +3,8 @@
 //! Sizes here are those of HDF5's *file* form: a variable-length element is 16 bytes (its length and a heap id), an
 //! object reference 8, a region reference 12. How a store keeps the same element is its source's business.
 
+use std::borrow::Cow;
+
 use super::name::{CharacterSet, Name};
 
 /// Byte order of a number.
@@ -45,7 +47,7 @@ pub enum Datatype {
 #[derive(Clone, PartialEq, Eq, Debug, Hash)]
 pub struct Encoded {
     /// What people call it.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Bytes of an element.
     pub size: u32,
     /// What describes it, as every file has it.

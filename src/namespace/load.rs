@@ -286,7 +286,7 @@ fn build(
     let home = stores.home().bucket().clone();
     let chunks = FileChunks::new(chunks, stores, About { file: shown(&path), paths, modified, strict });
     facts.insert("version".to_owned(), digest(&fingerprint));
-    let weight = VERSION_BYTES.saturating_add(weigh(&hierarchy));
+    let weight = VERSION_BYTES.saturating_add(weigh(&hierarchy)).saturating_add(chunks.map().weight());
     let elements = element_bytes(&hierarchy);
     let (content, len, metadata) = match body {
         Body::Hierarchy => {

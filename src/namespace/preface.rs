@@ -14,8 +14,10 @@ use crate::layout::{Image, PAGE, SegmentKind};
 
 /// Bytes of one piece: what the kernel takes at a time without a changed system setting.
 const PIECE: u64 = 1 << 20;
-/// Up to so many bytes before the data all of them are handed over, chunk indexes too: half a millisecond's work.
-const ALL: u64 = 256 << 10;
+/// Up to so many bytes before the data all of them are handed over, chunk indexes too: those of some thousand datasets, a few
+/// hundredths of a second's work. Whoever walks over them all reads a page of each, which the kernel takes for a scan that goes on
+/// into the data.
+const ALL: u64 = 16 << 20;
 /// Of more, what is kept as bytes, that is, everything but chunk indexes, which can take gigabytes and serve those only
 /// who read data. Each part is handed over up to this: headers of some 100,000 objects, which took half a minute to load.
 const KEPT: u64 = 64 << 20;

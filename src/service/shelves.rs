@@ -13,8 +13,7 @@ use tokio::time::Instant;
 use crate::cache::disk::{DiskCache, Place, Record};
 use crate::config::IndexPlace;
 use crate::model::location::{Bucket, ETag, Key, Location};
-use crate::source::hsds::held::Shelves;
-use crate::source::shelf::Shelf;
+use crate::source::shelf::{Shelf, Shelves};
 use crate::store::{Put, Store, StoreError, StoreSettings};
 
 /// Largest description that is read: 100 MB are a million objects.
@@ -93,7 +92,12 @@ impl Shelf for Disk {
 /// path can be.
 fn path_of(domain: &Location) -> Option<String> {
     let (scheme, bucket) = domain.bucket.as_str().split_once("://")?;
-    let file = domain.key.as_str().strip_suffix(DOMAIN)?;
+    let key = domain.key.as_str();
+    // Where one object is all of the file, its key is the path.
+    let file = key.strip_suffix(DOMAIN).unwrap_or(key);
+    if file == DOMAIN.trim_start_matches('/') {
+        return None;
+    }
     let path = format!("{scheme}/{}/{file}{END}", bucket.trim_matches('/'));
     let sane = |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains('\0');
     path.split('/').all(sane).then_some(path)
@@ -267,6 +271,7 @@ mod tests {
         let path = |bucket: &str, key: &str| path_of(&domain(bucket, key));
         assert_eq!(path("s3://b", "home/x.h5/.domain.json").as_deref(), Some("s3/b/home/x.h5.h5mount-index"));
         assert_eq!(path("az://a/c/in", "x/.domain.json").as_deref(), Some("az/a/c/in/x.h5mount-index"));
+        assert_eq!(path("s3://b", "in/run7.nc").as_deref(), Some("s3/b/in/run7.nc.h5mount-index"));
         for (bucket, key) in
             [("s3://b", ".domain.json"), ("s3://b", "../x/.domain.json"), ("s3://b", "a//b/.domain.json")]
         {

@@ -4,6 +4,7 @@
 //! disk, in folders and in stores.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,6 +27,15 @@ pub trait Shelf: Send + Sync + fmt::Debug {
     async fn put(&self, domain: &Location, description: Bytes) -> Result<(), String>;
 }
 
+/// Where descriptions of files are kept.
+#[derive(Clone, Debug, Default)]
+pub struct Shelves {
+    /// Read, and written whenever a file was read anew.
+    pub own: Option<Arc<dyn Shelf>>,
+    /// Only read.
+    pub given: Option<Arc<dyn Shelf>>,
+}
+
 /// All that describes one version of a file, as one object.
 #[derive(Clone, Debug)]
 pub struct Description {
@@ -37,9 +47,11 @@ pub struct Description {
     pub bytes: Bytes,
     /// Objects of the file.
     pub objects: u64,
-    /// How it will be found out whether it still holds; `None` where that would cost as much as reading the file, or its
-    /// statistics do not tell yet of what was written last.
-    pub checked: Option<Checked>,
+    /// Chunks of the file, where its description lists them.
+    pub chunks: Option<u64>,
+    /// How it will be found out whether it still holds; where that cannot be, or would cost as much as reading the file, why it is not
+    /// worth keeping.
+    pub checked: Result<Checked, String>,
 }
 
 /// How it is found out whether a description still holds.
@@ -51,4 +63,6 @@ pub enum Checked {
     Page,
     /// By a look at each object, all at once.
     Each,
+    /// By the identity of the one object that the file is.
+    Identity,
 }

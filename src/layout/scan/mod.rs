@@ -103,7 +103,7 @@ pub struct FileFacts {
 }
 
 /// Objects by address, with what is needed to read addresses in elements.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Addresses {
     objects: HashMap<u64, ObjectId>,
     base: u64,
@@ -119,6 +119,34 @@ impl Addresses {
     /// Those of a file without objects.
     pub fn none() -> Addresses {
         Addresses { objects: HashMap::new(), base: 0, sizes: crate::format::bytes::Sizes::EIGHT }
+    }
+
+    /// Those of objects whose headers lie at `by_number`, in a file whose addresses count from byte `base`. `None` where two have
+    /// one address, or no file has fields so wide.
+    pub fn of(by_number: Vec<u64>, base: u64, sizes: crate::format::bytes::Sizes) -> Option<Addresses> {
+        let wide = |width: u8| matches!(width, 2 | 4 | 8);
+        let count = by_number.len();
+        let objects: HashMap<u64, ObjectId> =
+            by_number.into_iter().zip(0..).map(|(address, number)| (address, ObjectId(number))).collect();
+        let whole = objects.len() == count && wide(sizes.offsets) && wide(sizes.lengths);
+        whole.then_some(Addresses { objects, base, sizes })
+    }
+
+    /// The address of each object, by its number.
+    pub fn by_number(&self) -> Vec<u64> {
+        let mut addresses: Vec<(ObjectId, u64)> = self.objects.iter().map(|(&address, &id)| (id, address)).collect();
+        addresses.sort_unstable();
+        addresses.into_iter().map(|(_, address)| address).collect()
+    }
+
+    /// Widths of the file's fields.
+    pub fn sizes(&self) -> crate::format::bytes::Sizes {
+        self.sizes
+    }
+
+    /// Bytes of memory that they take: a key, a number, and what a map keeps of each.
+    pub fn weight(&self) -> u64 {
+        (self.objects.capacity() as u64).saturating_mul(size_of::<(u64, ObjectId)>() as u64 + 1)
     }
 
     /// Elements of a chunk of `placement`, whose plain bytes these are. What they lead to is looked for in `file`; an
@@ -146,8 +174,10 @@ impl Addresses {
 }
 
 /// A scan under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scan {
+    /// Bytes that all values of the file may take.
+    most: u64,
     start: Option<Start>,
     /// Addresses of headers still to be read.
     pending: Vec<u64>,
@@ -173,6 +203,12 @@ struct Start {
     context: Context,
 }
 
+impl Default for Scan {
+    fn default() -> Self {
+        Scan::within(u64::MAX)
+    }
+}
+
 impl Scan {
     /// One that notes where structures lie, and leaves out no dataset because nothing here undoes its filters.
     pub fn noting() -> Scan {
@@ -184,6 +220,20 @@ impl Scan {
         self.register.take()
     }
 
+    /// One whose values take at most `most` bytes of memory.
+    pub fn within(most: u64) -> Scan {
+        Scan {
+            most,
+            start: None,
+            pending: Vec::new(),
+            seen: HashSet::new(),
+            drafts: HashMap::new(),
+            mentioned: 0,
+            register: None,
+            asides: Vec::new(),
+        }
+    }
+
     /// Reads on with what is at hand of the file. Gives the ranges that are wanted now; none when all is read.
     ///
     /// # Errors
@@ -191,7 +241,8 @@ impl Scan {
     pub fn step(&mut self, bytes: &dyn Bytes) -> Result<Vec<Range<u64>>, FormatError> {
         if self.start.is_none() {
             match begin(bytes, self.register.as_ref()) {
-                Ok(start) => {
+                Ok(mut start) => {
+                    start.context.budget = start.context.budget.min(self.most);
                     self.pend(start.superblock.root);
                     self.start = Some(start);
                 }

@@ -107,6 +107,14 @@ impl Placement {
         }
     }
 
+    /// Bytes of memory that the list of its chunks takes.
+    pub fn weight(&self) -> u64 {
+        match &self.place {
+            Place::Listed(chunks) => (chunks.capacity() as u64).saturating_mul(size_of::<ChunkAt>() as u64),
+            Place::Nowhere | Place::Piece(_) | Place::Even { .. } => 0,
+        }
+    }
+
     /// The first byte of all elements.
     pub(super) fn first_byte(&self) -> Option<u64> {
         match &self.place {

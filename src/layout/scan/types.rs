@@ -57,7 +57,7 @@ pub(super) fn datatype(stored: &StoredType) -> Result<Datatype, String> {
 }
 
 fn encoded(stored: &StoredType, name: &'static str) -> Datatype {
-    Datatype::Encoded(Encoded { name, size: stored.size, description: stored.body.clone() })
+    Datatype::Encoded(Encoded { name: name.into(), size: stored.size, description: stored.body.clone() })
 }
 
 fn byte_order(order: StoredOrder) -> Option<ByteOrder> {

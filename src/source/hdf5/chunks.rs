@@ -75,6 +75,11 @@ impl ChunkMap for Hdf5Chunks {
         (steps != recipe.decode.steps).then_some(Pipeline { steps })
     }
 
+    fn weight(&self) -> u64 {
+        let lists = self.datasets.iter().flatten().map(|(placement, _)| placement.weight());
+        lists.fold(self.addresses.weight(), u64::saturating_add)
+    }
+
     fn container(&self) -> Option<&Container> {
         Some(&self.container)
     }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::chunks::Hdf5Chunks;
+use super::index::Found;
 use super::reading::{HEAD, plan};
-use super::{Hdf5Files, identity};
+use super::{Hdf5Files, Hdf5Source, Memory, Seen, identity};
 use crate::format::{FormatError, Kind, superblock};
-use crate::layout::scan::{Addresses, Fault, STRUCTURE as WHOLE, Scan, Scanned};
+use crate::layout::scan::{Addresses, STRUCTURE as WHOLE, Scan, Scanned};
 use crate::model::chunk::Container;
 use crate::model::extents::Extents;
 use crate::model::hierarchy::Hierarchy;
@@ -20,51 +22,94 @@ use crate::model::problem::{Problem, end_of_path};
 use crate::source::{Body, Contents, Fingerprint, SourceError};
 use crate::store::{Meta, Store, StoreError};
 
-/// Bytes of one file's metadata, with what lies between: more is read of no file, and it is shown as it is.
-const METADATA: u64 = 2 << 30;
 /// Ranges that are asked for at the same time; the store's own limit is the same.
 const TOGETHER: usize = 64;
-/// Problems that are kept of one file; a damaged one may have millions.
-const PROBLEMS: usize = 10_000;
 
-/// What a file is read from, and what was read of it.
-pub(super) struct Reading<'a> {
+/// A file in one state.
+pub(super) struct Object<'a> {
     pub(super) store: &'a Store,
     pub(super) key: &'a Key,
     pub(super) meta: Meta,
+}
+
+/// What was read of a file so far.
+pub(super) struct Reading<'a> {
+    pub(super) object: Object<'a>,
     pub(super) held: Extents,
+    /// Requests that this took.
+    asked: usize,
+    /// How much may be held, and who counts it.
+    memory: Memory,
+    /// Counts it.
+    counted: Vec<Box<dyn Send>>,
 }
 
-/// The file at `key`, which had `size` bytes when it was seen.
-pub(super) async fn load(store: &Store, key: &Key, size: u64, files: Hdf5Files) -> Result<Contents, SourceError> {
-    let mut reading = begin(store, key, size).await?;
-    // A signature behind the head would be that of a file in a file.
-    match superblock::decode::find(&reading.held) {
-        Ok(_) => {}
-        Err(error) if matches!(error.kind, Kind::Signature | Kind::Needs(_)) => {
-            return Ok(reading.untouched("it is no HDF5 file".to_owned()));
-        }
-        Err(error) => return Ok(reading.unread(&error)),
-    }
-    let scanned = match reading.scan().await? {
-        Ok(scanned) => scanned,
-        Err(error) => return Ok(reading.unread(&error)),
-    };
-    let unsupported = |fault: &&Fault| fault.error.kind == Kind::Unsupported;
-    if files == Hdf5Files::Auto {
-        if scanned.facts.page.is_some() && scanned.facts.headers_first {
-            return Ok(reading.untouched("it is paged already, with its metadata in front".to_owned()));
-        }
-        if let Some(fault) = scanned.faults.iter().find(unsupported) {
-            let path = Paths::of_hierarchy(&scanned.hierarchy).of(fault.object);
-            return Ok(reading.untouched(format!("{}: {}", place(&path, &fault.what), why(&fault.error))));
-        }
-    }
-    Ok(reading.laid_out(scanned))
+/// Why a file is shown as it is.
+pub(super) struct Unread {
+    pub(super) reason: String,
+    /// Its bytes are at fault, and not what is read of them here.
+    damaged: bool,
 }
 
-/// The head of the file.
-pub(super) async fn begin<'a>(store: &'a Store, key: &'a Key, size: u64) -> Result<Reading<'a>, SourceError> {
+impl Unread {
+    fn of(error: &FormatError) -> Unread {
+        Unread { reason: why(error), damaged: is_damage(error) }
+    }
+}
+
+impl Hdf5Source {
+    /// The file that was seen: as it was kept, or read anew.
+    pub(super) async fn load(&self, seen: &Seen) -> Result<Contents, SourceError> {
+        if let Some((meta, found)) = self.held(seen).await? {
+            return Ok(Object { store: &self.store, key: &seen.key, meta }.shown(found, self.files));
+        }
+        let (mut reading, beside) = self.begin(seen).await?;
+        if let Some((meta, found)) = self.agreeing(beside, &reading.object.meta).await {
+            return Ok(Object { meta, ..reading.object }.shown(found, self.files));
+        }
+        let large = reading.object.meta.size > HEAD;
+        match reading.read_all().await? {
+            Ok(found) => {
+                let found = if large { self.keep(&reading.object, found).await? } else { found };
+                Ok(reading.object.shown(found, self.files))
+            }
+            Err(unread) => Ok(reading.object.unread(unread)),
+        }
+    }
+
+    /// The file that was seen, read anew whatever is kept of it; the reason where it is shown as it is for what it is.
+    pub(super) async fn scan(&self, seen: &Seen) -> Result<(Meta, Result<Found, Unread>), SourceError> {
+        // Without a look for what lies beside it.
+        let head = Seen { size: seen.size.min(HEAD), ..seen.clone() };
+        let (mut reading, _) = self.begin(&head).await?;
+        let found = reading.read_all().await?;
+        Ok((reading.object.meta.clone(), found))
+    }
+
+    /// The head of a file, and where that is not all of it the index that lies beside it.
+    async fn begin<'a>(&'a self, seen: &'a Seen) -> Result<(Reading<'a>, Option<Bytes>), SourceError> {
+        let large = seen.size > HEAD;
+        let beside = async {
+            match large {
+                true => self.beside(&seen.key).await,
+                false => None,
+            }
+        };
+        let (reading, beside) = tokio::join!(begin(&self.store, &seen.key, seen.size, self.memory.clone()), beside);
+        let mut reading = reading?;
+        // A look beside the file.
+        reading.asked += usize::from(large);
+        Ok((reading, beside))
+    }
+}
+
+/// The head of the file at `key`, which had `size` bytes when it was seen.
+pub(super) async fn begin<'a>(
+    store: &'a Store,
+    key: &'a Key,
+    size: u64,
+    memory: Memory,
+) -> Result<Reading<'a>, SourceError> {
     let first = match size {
         0 => Err(StoreError::Range { location: store.location(key), start: 0, end: 0 }),
         size => store.get_range(key, 0..size.min(HEAD), None).await,
@@ -86,17 +131,43 @@ pub(super) async fn begin<'a>(store: &'a Store, key: &'a Key, size: u64) -> Resu
         }
         object => object,
     };
-    let mut held = Extents::new(meta.size);
-    if let Some(object) = object {
-        held.put(0, object.bytes);
+    let held = Extents::new(meta.size);
+    let object_bytes = object.map(|object| object.bytes);
+    let object = Object { store, key, meta };
+    let mut reading = Reading { object, held, asked: 1, memory, counted: Vec::new() };
+    if let Some(bytes) = object_bytes {
+        reading.count(bytes.len() as u64);
+        reading.held.put(0, bytes);
     }
-    Ok(Reading { store, key, meta, held })
+    Ok(reading)
 }
 
 impl Reading<'_> {
+    fn count(&mut self, bytes: u64) {
+        self.counted.push((self.memory.hold)(bytes));
+    }
+
+    /// All that describes the file; the reason where it is shown as it is because of what it is.
+    async fn read_all(&mut self) -> Result<Result<Found, Unread>, SourceError> {
+        // A signature behind the head would be that of a file in a file.
+        match superblock::decode::find(&self.held) {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind, Kind::Signature | Kind::Needs(_)) => {
+                return Ok(Err(Unread { reason: "it is no HDF5 file".to_owned(), damaged: false }));
+            }
+            Err(error) => return Ok(Err(Unread::of(&error))),
+        }
+        let scanned = self.scan().await?;
+        let read = self.held.held();
+        Ok(match scanned {
+            Ok(scanned) => Ok(Found::of(scanned, read)),
+            Err(error) => Err(Unread::of(&error)),
+        })
+    }
+
     /// Reads until the scan wants nothing more.
     async fn scan(&mut self) -> Result<Result<Scanned, FormatError>, SourceError> {
-        let mut scan = Scan::default();
+        let mut scan = Scan::within(self.memory.most);
         loop {
             let held = std::mem::take(&mut self.held);
             // Parsing takes time in proportion to the metadata, so it runs aside.
@@ -104,45 +175,45 @@ impl Reading<'_> {
                 let wanted = scan.step(&held);
                 (scan, held, wanted)
             });
-            let stepped = stepped.await.map_err(|stopped| SourceError::Invalid {
-                key: self.key.clone(),
-                reason: format!("reading it stopped: {stopped}"),
-            })?;
             let wanted;
-            (scan, self.held, wanted) = stepped;
+            (scan, self.held, wanted) = stepped.await.map_err(|stopped| self.object.stopped(&stopped))?;
             let wanted = match wanted {
                 Ok(wanted) if wanted.is_empty() => return Ok(scan.finish()),
                 Ok(wanted) => wanted,
                 Err(error) => return Ok(Err(error)),
             };
-            tracing::debug!(key = %self.key, objects = scan.objects(), wanted = wanted.len(), "reads on");
+            let (key, objects) = (self.object.key, scan.objects());
+            tracing::debug!(%key, objects, wanted = wanted.len(), "reads on");
             self.bring(wanted).await?;
         }
     }
 
     /// Makes these ranges be at hand.
     pub(super) async fn bring(&mut self, wanted: Vec<Range<u64>>) -> Result<(), SourceError> {
-        let ranges = plan(&self.held, &wanted);
+        let ranges = plan(&self.held, &wanted, self.asked);
         let more: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-        if self.held.held().saturating_add(more) > METADATA {
+        if self.held.held().saturating_add(more) > self.memory.most {
             return Err(SourceError::Limit {
-                key: self.key.clone(),
+                key: self.object.key.clone(),
                 what: format!("{} bytes of metadata", self.held.held() + more),
-                limit: METADATA,
+                limit: self.memory.most,
             });
         }
+        tracing::debug!(key = %self.object.key, ranges = ranges.len(), more, "reads");
+        self.count(more);
+        self.asked += ranges.len();
         self.read(ranges).await?;
         for range in wanted {
             if !self.held.join(&range) {
                 let reason = format!("bytes {} to {} are not in it", range.start, range.end);
-                return Err(SourceError::Invalid { key: self.key.clone(), reason });
+                return Err(SourceError::Invalid { key: self.object.key.clone(), reason });
             }
         }
         Ok(())
     }
 
     async fn read(&mut self, ranges: Vec<Range<u64>>) -> Result<(), SourceError> {
-        let (store, key, meta) = (self.store, self.key, &self.meta);
+        let Object { store, key, meta } = &self.object;
         let condition = meta.etag.as_ref().filter(|tag| tag.is_strong());
         let mut parts = stream::iter(ranges)
             .map(|range| async move {
@@ -163,6 +234,13 @@ impl Reading<'_> {
         }
         Ok(())
     }
+}
+
+impl Object<'_> {
+    /// Work aside that came to no end.
+    pub(super) fn stopped(&self, stopped: &tokio::task::JoinError) -> SourceError {
+        SourceError::Invalid { key: self.key.clone(), reason: format!("reading it stopped: {stopped}") }
+    }
 
     fn fingerprint(&self) -> Fingerprint {
         let objects = BTreeMap::from([(self.key.clone(), Some(identity(&self.meta)))]);
@@ -175,6 +253,14 @@ impl Reading<'_> {
             size: self.meta.size,
             etag: self.meta.etag.clone(),
             modified: self.meta.modified,
+        }
+    }
+
+    /// The file as `files` says.
+    fn shown(self, found: Found, files: Hdf5Files) -> Contents {
+        match as_it_is(&found).filter(|_| files == Hdf5Files::Auto) {
+            Some(reason) => self.untouched(reason),
+            None => self.laid_out(found),
         }
     }
 
@@ -195,22 +281,22 @@ impl Reading<'_> {
     }
 
     /// The file as it is, because of what is wrong with it as a whole; damage is a problem, too.
-    fn unread(self, error: &FormatError) -> Contents {
-        let (reason, key) = (why(error), self.key.to_string());
+    fn unread(self, Unread { reason, damaged }: Unread) -> Contents {
+        let key = self.key.to_string();
         let mut contents = self.untouched(reason.clone());
-        if is_damage(error) {
+        if damaged {
             contents.problems.push(Problem { path: "/".to_owned(), key, reason });
         }
         contents
     }
 
-    pub(super) fn laid_out(self, scanned: Scanned) -> Contents {
-        let Scanned { hierarchy, placements, addresses, faults, facts } = scanned;
+    pub(super) fn laid_out(self, found: Found) -> Contents {
+        let Found { hierarchy, placements, addresses, faults, facts, read } = found;
         let paths = Paths::of_hierarchy(&hierarchy);
-        let problems = faults.iter().take(PROBLEMS).map(|fault| Problem {
-            path: place(&paths.of(fault.object), &fault.what),
+        let problems = faults.into_iter().map(|told| Problem {
+            path: place(&paths.of(told.object), &told.what),
             key: self.key.to_string(),
-            reason: fault.error.to_string(),
+            reason: told.reason,
         });
         let problems = problems.collect();
         let mut told = vec![
@@ -218,7 +304,7 @@ impl Reading<'_> {
             ("dialect", "hdf5".to_owned()),
             ("shown", "laid out anew".to_owned()),
             ("superblock", facts.superblock.to_string()),
-            ("metadata_read", self.held.held().to_string()),
+            ("metadata_read", read.to_string()),
         ];
         if facts.user_block > 0 {
             told.push(("user_block", facts.user_block.to_string()));
@@ -233,6 +319,16 @@ impl Reading<'_> {
             modified: Some(self.meta.modified),
         }
     }
+}
+
+/// Why a file is better shown as it is.
+pub(super) fn as_it_is(found: &Found) -> Option<String> {
+    if found.facts.page.is_some() && found.facts.headers_first {
+        return Some("it is paged already, with its metadata in front".to_owned());
+    }
+    let (told, what) = found.unsupported()?;
+    let path = Paths::of_hierarchy(&found.hierarchy).of(told.object);
+    Some(format!("{}: {what}", place(&path, &told.what)))
 }
 
 /// A path with what follows it.

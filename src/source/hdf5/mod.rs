@@ -2,13 +2,16 @@
 //! they are HDF5.
 //!
 //! The metadata of such a file is read when it is opened ([`load`], by the plan of [`reading`]); what it says is
-//! `layout::scan`'s business, and [`chunks`] keeps where elements lie. Their bytes stay where they are. A file that is
+//! `layout::scan`'s business, and [`chunks`] keeps where elements lie. What was found is kept for the next mount as an [`index`],
+//! by [`kept`]. Their bytes stay where they are. A file that is
 //! no HDF5 file, is damaged as a whole, or holds something that only the file itself can say, is shown as it is, and a
 //! fact says why.
 //!
 //! Below lies the store; beside, the source whose plain objects are looked at, which keeps names and folders to itself.
 
 mod chunks;
+mod index;
+mod kept;
 mod load;
 mod reading;
 pub mod survey;
@@ -17,11 +20,13 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
+use tokio::time::Instant;
 
-use super::shelf::Description;
+use super::shelf::{Description, Shelves};
 use super::{Contents, Entry, EntryKind, Fingerprint, Freshness, Source, SourceError, join};
 use crate::model::location::{ETag, Key};
 use crate::store::{Meta, Store, StoreError};
@@ -54,11 +59,35 @@ const SUFFIXES: [&str; 32] = [
 /// forgotten costs a few requests more.
 const REMEMBERED: usize = 100_000;
 
+/// How long a look-up tells what state an object is in: the open that follows it asks for nothing again. As for other files.
+const LOOKED_UP: Duration = Duration::from_secs(1);
+
+/// Memory that files take while they are read.
+#[derive(Clone)]
+pub struct Memory {
+    /// Bytes of one file's metadata, with what lies between: of a file with more, nothing is shown.
+    pub most: u64,
+    /// Counts bytes as held, as long as what it gives lives.
+    pub hold: Hold,
+}
+
+/// What counts bytes as held.
+pub type Hold = Arc<dyn Fn(u64) -> Box<dyn Send> + Send + Sync>;
+
+impl Default for Memory {
+    /// Nobody counts, and 2 GiB are read of a file: the metadata of some million objects.
+    fn default() -> Self {
+        Memory { most: 2 << 30, hold: Arc::new(|_| Box::new(())) }
+    }
+}
+
 /// Another source, whose HDF5 objects are shown laid out anew.
 pub struct Hdf5Source {
     inner: Arc<dyn Source>,
     store: Arc<Store>,
     files: Hdf5Files,
+    shelves: Shelves,
+    memory: Memory,
     /// Objects behind paths, as they were seen last; `None` for files that the other source describes.
     seen: Mutex<HashMap<String, Option<Seen>>>,
 }
@@ -68,12 +97,41 @@ pub struct Hdf5Source {
 struct Seen {
     key: Key,
     size: u64,
+    etag: Option<ETag>,
+    modified: Option<SystemTime>,
+    at: Instant,
+}
+
+impl Seen {
+    /// What the look-up told, where that is true still and all there is to know.
+    fn meta(&self) -> Option<Meta> {
+        let fresh = self.at.elapsed() < LOOKED_UP;
+        let modified = self.modified.filter(|_| fresh)?;
+        Some(Meta { size: self.size, etag: self.etag.clone(), modified })
+    }
+
+    /// The same object, of whose state nothing is known.
+    fn unknown(&self) -> Seen {
+        Seen { modified: None, ..self.clone() }
+    }
+
+    /// The object that an entry of the other source is.
+    fn of(entry: &Entry) -> Option<Seen> {
+        let EntryKind::Plain { key, size, etag } = &entry.kind else { return None };
+        Some(Seen { key: key.clone(), size: *size, etag: etag.clone(), modified: entry.modified, at: Instant::now() })
+    }
 }
 
 impl Hdf5Source {
     /// The source `inner` of `store`, its HDF5 objects as `files` says.
     pub fn over(inner: Arc<dyn Source>, store: Arc<Store>, files: Hdf5Files) -> Hdf5Source {
-        Hdf5Source { inner, store, files, seen: Mutex::default() }
+        let (shelves, memory) = (Shelves::default(), Memory::default());
+        Hdf5Source { inner, store, files, shelves, memory, seen: Mutex::default() }
+    }
+
+    /// This one, with indexes kept there, and reading counted as `memory` says.
+    pub fn keeping(self, shelves: Shelves, memory: Memory) -> Hdf5Source {
+        Hdf5Source { shelves, memory, ..self }
     }
 
     fn seen(&self) -> MutexGuard<'_, HashMap<String, Option<Seen>>> {
@@ -92,8 +150,8 @@ impl Hdf5Source {
     /// The entry as it is shown.
     fn shown(&self, path: &str, entry: Entry) -> Entry {
         match &entry.kind {
-            EntryKind::Plain { key, size, .. } if self.files != Hdf5Files::Raw && is_hdf5(key) => {
-                self.remember(path, Some(Seen { key: key.clone(), size: *size }));
+            EntryKind::Plain { key, .. } if self.files != Hdf5Files::Raw && is_hdf5(key) => {
+                self.remember(path, Seen::of(&entry));
                 Entry { kind: EntryKind::File, ..entry }
             }
             // So that opening it asks for nothing more.
@@ -113,10 +171,7 @@ impl Hdf5Source {
         if let Some(seen) = self.seen().get(path) {
             return Ok(seen.clone());
         }
-        let found = match self.inner.find(path).await? {
-            Some(Entry { kind: EntryKind::Plain { key, size, .. }, .. }) => Some(Seen { key, size }),
-            _ => None,
-        };
+        let found = self.inner.find(path).await?.as_ref().and_then(Seen::of);
         Ok(found.filter(|seen| is_hdf5(&seen.key)))
     }
 }
@@ -124,7 +179,10 @@ impl Hdf5Source {
 #[async_trait]
 impl Source for Hdf5Source {
     fn list<'a>(&'a self, folder: &'a str) -> BoxStream<'a, Result<Entry, SourceError>> {
-        let entries = self.inner.list(folder);
+        let entries = self.inner.list(folder).filter(|entry| {
+            let index = entry.as_ref().is_ok_and(|entry| self.files != Hdf5Files::Raw && kept::is_index(entry));
+            std::future::ready(!index)
+        });
         entries.map(move |entry| entry.map(|entry| self.shown(&join(folder, &entry.name), entry))).boxed()
     }
 
@@ -138,8 +196,12 @@ impl Source for Hdf5Source {
             match self.store.head(&key).await {
                 Ok(meta) => {
                     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-                    self.remember(path, Some(Seen { key, size: meta.size }));
-                    return Ok(Some(Entry { name, kind: EntryKind::File, modified: Some(meta.modified), owner: None }));
+                    let modified = Some(meta.modified);
+                    self.remember(
+                        path,
+                        Some(Seen { key, size: meta.size, etag: meta.etag, modified, at: Instant::now() }),
+                    );
+                    return Ok(Some(Entry { name, kind: EntryKind::File, modified, owner: None }));
                 }
                 Err(error) if error.is_not_found() => drop(self.seen().remove(path)),
                 Err(error) => return Err(error.into()),
@@ -150,17 +212,15 @@ impl Source for Hdf5Source {
     }
 
     async fn open(&self, path: &str) -> Result<Contents, SourceError> {
-        let Some(Seen { key, size }) = self.object(path).await? else { return self.inner.open(path).await };
-        match load::load(&self.store, &key, size, self.files).await {
+        let Some(seen) = self.object(path).await? else { return self.inner.open(path).await };
+        match self.load(&seen).await {
             // Replaced while it was read: what is there now is read from its start.
-            Err(SourceError::Store(StoreError::Changed { .. })) => {
-                load::load(&self.store, &key, size, self.files).await
-            }
+            Err(SourceError::Store(StoreError::Changed { .. })) => self.load(&seen.unknown()).await,
             Err(SourceError::Store(error)) if error.is_not_found() => {
                 // Perhaps something else has the name by now.
                 self.seen().remove(path);
                 match self.object(path).await? {
-                    Some(Seen { key, size }) => load::load(&self.store, &key, size, self.files).await,
+                    Some(seen) => self.load(&seen.unknown()).await,
                     None => self.inner.open(path).await,
                 }
             }
@@ -171,9 +231,7 @@ impl Source for Hdf5Source {
     async fn describe(&self, path: &str) -> Result<Description, SourceError> {
         match self.object(path).await? {
             None => self.inner.describe(path).await,
-            Some(Seen { key, .. }) => {
-                Err(SourceError::Invalid { key, reason: "an HDF5 file describes itself and has no index".to_owned() })
-            }
+            Some(seen) => self.described(&seen).await,
         }
     }
 

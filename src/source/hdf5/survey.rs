@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use super::load::{Reading, begin, place};
+use super::Memory;
+use super::index::Found;
+use super::load::{Object, Reading, begin, place};
 use crate::format::register::{Register, Structure};
 use crate::format::superblock::decode::StoredSuperblock;
 use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS, superblock};
@@ -117,9 +119,9 @@ struct Surveying<'a> {
 
 impl<'a> Surveying<'a> {
     async fn new(store: &'a Store, key: &'a Key, size: u64) -> Result<Self, SourceError> {
-        let reading = begin(store, key, size).await?;
+        let reading = begin(store, key, size, Memory::default()).await?;
         let survey = Survey {
-            container: reading.container(),
+            container: reading.object.container(),
             contents: None,
             facts: None,
             findings: Vec::new(),
@@ -168,7 +170,7 @@ impl<'a> Surveying<'a> {
                 (scan, held, faults, wanted)
             });
             let stepped = stepped.await.map_err(|stopped| SourceError::Invalid {
-                key: self.reading.key.clone(),
+                key: self.reading.object.key.clone(),
                 reason: format!("reading it stopped: {stopped}"),
             })?;
             let wanted;
@@ -258,8 +260,8 @@ impl<'a> Surveying<'a> {
         self.survey.structures = structures.iter().map(Structure::range).collect();
         self.survey.ledger = ledger;
         self.survey.facts = Some(scanned.facts);
-        let reading = Reading { held: self.reading.held.clone(), meta: self.reading.meta.clone(), ..self.reading };
-        self.survey.contents = Some(reading.laid_out(scanned));
+        let object = Object { meta: self.reading.object.meta.clone(), ..self.reading.object };
+        self.survey.contents = Some(object.laid_out(Found::of(scanned, self.reading.held.held())));
         Ok(())
     }
 

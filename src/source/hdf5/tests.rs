@@ -1,5 +1,7 @@
 //! Files of a bucket, found, opened and compared; what is asked for is counted exactly.
 
+mod kept;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ use super::index::{self, Index};
 use super::loader::Loaded;
 use super::{HsdsSource, key};
 use crate::model::location::Key;
-use crate::source::shelf::{Checked, Description, Shelf};
+use crate::source::shelf::{Checked, Description, Shelf, Shelves};
 use crate::source::{Freshness, SourceError};
 
 /// How long a comparison made at the look-up serves the open that follows it, as long as the domain that was looked up does.
@@ -36,15 +36,9 @@ const FEW: usize = 64;
 const MANY: usize = 4 * FEW;
 /// Largest index that is read from a store: 100 MB are a million objects.
 pub(super) const INDEX_BYTES: u64 = 256 << 20;
-
-/// Where descriptions of files are kept.
-#[derive(Debug, Default)]
-pub struct Shelves {
-    /// Read, and written whenever a file was read anew.
-    pub own: Option<Arc<dyn Shelf>>,
-    /// Only read.
-    pub given: Option<Arc<dyn Shelf>>,
-}
+/// Why a description could not be checked.
+const UNCOUNTED: &str = "HSDS has not counted the file since it was last changed, so that an index could not be checked; try again \
+                         when it has";
 
 /// What the look-up of a moment ago found: a description that holds, or that none does.
 #[derive(Debug, Default)]
@@ -174,7 +168,8 @@ impl HsdsSource {
             Err(error) => return Err(SourceError::Invalid { key: domain, reason: error.to_string() }),
         };
         let beside = key::index(&root).filter(|_| !self.store.capabilities().directories);
-        Ok(Description { domain: self.store.location(&domain), beside, bytes, objects, checked })
+        let checked = checked.ok_or_else(|| UNCOUNTED.to_owned());
+        Ok(Description { domain: self.store.location(&domain), beside, bytes, objects, chunks: None, checked })
     }
 }
 

@@ -99,7 +99,7 @@ pub struct HsdsSource {
     /// Files of which a page of a listing cannot tell everything, by what their keys begin with.
     crowded: Mutex<HashSet<Key>>,
     /// Where descriptions of files are kept.
-    shelves: held::Shelves,
+    shelves: super::shelf::Shelves,
     /// Kept descriptions that were compared a moment ago.
     ahead: held::Ahead,
     /// When it was last warned that names could not be looked into.
@@ -152,7 +152,7 @@ impl HsdsSource {
             recent: Recent::default(),
             tags_differ: AtomicBool::new(false),
             crowded: Mutex::default(),
-            shelves: held::Shelves::default(),
+            shelves: super::shelf::Shelves::default(),
             ahead: held::Ahead::default(),
             unclear: Mutex::default(),
         }

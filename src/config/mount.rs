@@ -118,8 +118,9 @@ pub struct RequestOptions {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CacheOptions {
     /// Memory for all that is read, kept and fetched ahead (default: a quarter of the machine's or the control group's, at
-    /// most 1GiB)
-    #[arg(long, value_name = "SIZE")]
+    /// most 1GiB; at least 32M)
+    #[arg(long, value_name = "SIZE", value_parser = memory::said)]
+    #[serde(deserialize_with = "memory::read")]
     pub memory_limit: Option<Size>,
 }
 
@@ -213,7 +214,7 @@ impl MountOptions {
     /// How chunks are fetched.
     pub fn fetch(&self) -> FetchSettings {
         let default = FetchSettings::default();
-        let bytes = self.memory() / 4 * memory::QUARTERS;
+        let bytes = CacheSettings::of_memory(self.memory());
         FetchSettings { cache: CacheSettings { bytes, ..default.cache }, ..default }
     }
 

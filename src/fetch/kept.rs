@@ -63,6 +63,16 @@ impl Kept {
         self.disk.as_ref().filter(|_| !store.capabilities().directories)
     }
 
+    /// Whether something of `store` is kept on disk.
+    pub fn keeps(&self, store: &Store) -> bool {
+        self.disk(store).is_some()
+    }
+
+    /// Whether there is a disk cache at all.
+    pub fn is_there(&self) -> bool {
+        self.disk.is_some()
+    }
+
     /// What is wanted, from the disk where it is kept and still so, else from the store. `pinned` says whether the version
     /// has read that very object before.
     pub async fn get(

@@ -26,7 +26,7 @@ pub const SOURCE: &str = "A store, a folder or one file in it: a path, s3://BUCK
 az://ACCOUNT/CONTAINER/FOLDER, abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER or http(s)://HOST/FILE";
 /// Help of `--store-root`.
 pub const STORE_ROOT: &str = "Top folder of the store: a path; in a cloud a prefix of the bucket, or its URL (default: \
-the nearest folder that holds `db/`; in a cloud the bucket)";
+the nearest folder that holds `db/`, or a folder of HDF5 files itself; in a cloud the bucket)";
 
 /// All that can be said of a mount.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]

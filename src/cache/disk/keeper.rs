@@ -27,11 +27,11 @@ const NAMES: usize = 10_000;
 /// one only slower.
 const FLOOR: (u64, u64) = (20, 8 << 30);
 /// Locked while a process keeps the directory.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 /// A record that is being written.
-const NEW: &str = "new";
+pub(super) const NEW: &str = "new";
 /// Tells programs that make backups that nothing here is worth one.
-const TAG: (&str, &str) =
+pub(super) const TAG: (&str, &str) =
     ("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n# Kept by h5mount; may be deleted.\n");
 
 /// What the keeper is told.
@@ -254,12 +254,12 @@ fn look_over(directory: &Path, mut see: impl FnMut(Seen)) {
 }
 
 /// Makes a directory that is for this user alone, unless it is there.
-fn directory(path: &Path) -> std::io::Result<()> {
+pub(super) fn directory(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Opens a file of this user for writing, made where it is not there.
-fn private(
+pub(super) fn private(
     path: &Path,
     how: impl FnOnce(&mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions,
 ) -> std::io::Result<File> {

@@ -6,12 +6,14 @@
 //!
 //! * [`record`]: one file, byte by byte (pure);
 //! * [`oldest`]: what goes when there is no more room (pure);
+//! * `directory`: which directories are fit for it;
 //! * `keeper`: the one thread that writes, and makes room.
 //!
 //! Readers open the file a place's name leads to; there is no index, in memory or on disk, so nothing has to be read at
 //! the start and nothing grows with the cache. One process at a time writes to a directory (`flock`); others read what is
 //! there.
 
+mod directory;
 mod keeper;
 pub mod oldest;
 pub mod record;
@@ -33,6 +35,7 @@ use md5::{Digest, Md5};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::model::limits;
+pub use directory::prepare;
 use keeper::Order;
 pub use record::{Origins, Place, Record};
 
@@ -127,18 +130,7 @@ impl DiskCache {
     }
 
     fn with_disk(settings: &DiskSettings, disk: keeper::Disk) -> DiskCache {
-        let shelves = Arc::new(Shelves {
-            directory: settings.directory.clone(),
-            origins: settings.origins.clone(),
-            user: nix::unistd::geteuid().as_raw(),
-            queued: AtomicU64::new(0),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            bad: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            warned: Mutex::default(),
-        });
+        let shelves = Arc::new(Shelves::at(settings));
         let (orders, received) = channel();
         keeper::start(Arc::clone(&shelves), settings.bytes, disk, received);
         let readers = Arc::new(Semaphore::new(AT_ONCE));
@@ -247,6 +239,21 @@ fn named(shelf: &str, file: &str) -> Option<u128> {
 }
 
 impl Shelves {
+    fn at(settings: &DiskSettings) -> Shelves {
+        Shelves {
+            directory: settings.directory.clone(),
+            origins: settings.origins.clone(),
+            user: nix::unistd::geteuid().as_raw(),
+            queued: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            bad: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            warned: Mutex::default(),
+        }
+    }
+
     /// 256 folders, so that none holds more than some thousand files.
     fn path(&self, name: u128) -> PathBuf {
         let mut text = String::with_capacity(33);

@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicU64;
 use super::*;
 use crate::model::location::{Bucket, ETag, Key, Location};
 
-const LONG: Duration = Duration::from_secs(30);
+pub(super) const LONG: Duration = Duration::from_secs(30);
 
-fn place(key: &str) -> Place {
+pub(super) fn place(key: &str) -> Place {
     Place::object(&Location { bucket: Bucket::new("s3://b"), key: Key::new(key) }, None)
 }
 
-fn record(bytes: usize) -> Record {
+pub(super) fn record(bytes: usize) -> Record {
     let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(7);
     Record { etag: ETag::new("\"e\""), modified, size: bytes as u64, body: vec![5; bytes].into() }
 }
@@ -21,7 +21,7 @@ fn settings(directory: &Path, bytes: u64) -> DiskSettings {
     DiskSettings { directory: directory.to_owned(), bytes, origins: Origins::new() }
 }
 
-fn open(directory: &Path, bytes: u64) -> DiskCache {
+pub(super) fn open(directory: &Path, bytes: u64) -> DiskCache {
     DiskCache::with_disk(&settings(directory, bytes), keeper::Disk(Box::new(|_| (u64::MAX, u64::MAX))))
 }
 
@@ -179,24 +179,9 @@ async fn what_is_no_file_of_ours_is_not_read() {
     std::fs::rename(&aside, &path).unwrap();
     assert!(kept(&cache, "a").await);
     // Another user's.
-    let foreign = Shelves { user: cache.shelves.user + 1, ..shelves(dir.path()) };
+    let foreign = Shelves { user: cache.shelves.user + 1, ..Shelves::at(&settings(dir.path(), 0)) };
     assert_eq!((foreign.read(&place("a").of(&Origins::new())), foreign.bad.load(Ordering::Relaxed)), (None, 1));
     assert!(path.exists());
-}
-
-fn shelves(directory: &Path) -> Shelves {
-    Shelves {
-        directory: directory.to_owned(),
-        origins: Origins::new(),
-        user: 0,
-        queued: AtomicU64::new(0),
-        hits: AtomicU64::new(0),
-        misses: AtomicU64::new(0),
-        bad: AtomicU64::new(0),
-        written: AtomicU64::new(0),
-        dropped: AtomicU64::new(0),
-        warned: Mutex::default(),
-    }
 }
 
 #[tokio::test]

@@ -68,6 +68,16 @@ impl Kept {
         self.disk(store).is_some()
     }
 
+    /// The cache, where there is one for data of `store`, to be held on to.
+    pub fn disk_of(&self, store: &Store) -> Option<Arc<DiskCache>> {
+        self.disk(store).cloned()
+    }
+
+    /// The cache, for whatever data.
+    pub fn any_disk(&self) -> Option<&Arc<DiskCache>> {
+        self.disk.as_ref()
+    }
+
     /// Whether there is a disk cache at all.
     pub fn is_there(&self) -> bool {
         self.disk.is_some()

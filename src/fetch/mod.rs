@@ -17,6 +17,7 @@
 //! * [`reader`](self::reader): one reader of a file, for whom chunks are fetched ahead;
 //! * [`coalesce`](self::coalesce): ranges of one object that are wanted to the requests that bring them;
 //! * [`ranges`](self::ranges): who wants which, and is handed what;
+//! * [`pinned`](self::pinned): what of it is in memory or in the disk cache, and is to stay there;
 //! * [`pins`](self::pins): one version never mixes two states of an object;
 //! * [`links`](self::links): what is to be told of data that lie in other objects.
 
@@ -30,6 +31,7 @@ mod load;
 mod object;
 mod pages;
 mod pattern;
+mod pinned;
 mod pins;
 mod ranges;
 mod reader;

@@ -94,6 +94,17 @@ impl std::fmt::Display for Counts {
     }
 }
 
+/// What became of records that are to stay, or to stay no longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pinned {
+    /// Records that are as they should be now.
+    pub records: u64,
+    /// Bytes that these take on the disk.
+    pub bytes: u64,
+    /// Places of which there is no record.
+    pub absent: u64,
+}
+
 /// A directory of records. Cheap to share as an `Arc`.
 #[derive(Debug)]
 pub struct DiskCache {
@@ -192,6 +203,22 @@ impl DiskCache {
         let path = self.shelves.path(name(&place.of(&self.shelves.origins)));
         // What is counted of it is counted anew when room is made.
         let _ = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
+    }
+
+    /// Whether there is a record of `place`; whether it is whole, reading it tells.
+    pub fn holds(&self, place: &Place) -> bool {
+        self.shelves.path(name(&place.of(&self.shelves.origin))).is_file()
+    }
+
+    /// Keeps what is there of `places` whatever else needs room, also after a restart, or (`stays` false) no longer does so.
+    ///
+    /// # Errors
+    /// In words: what is pinned would take more than half of the cache, or it is not this process that keeps it.
+    pub async fn pin(&self, places: Vec<Place>, stays: bool) -> Result<Pinned, String> {
+        let (done, waiting) = oneshot::channel();
+        let names = places.iter().map(|place| name(&place.of(&self.shelves.origin))).collect();
+        self.order(Order::Pin { names, stays, done });
+        waiting.await.map_err(|_| "the disk cache has ended".to_owned())?
     }
 
     /// Waits until everything that was put is written, or `patience` has passed.

@@ -139,7 +139,7 @@ mod tests {
         let off = KeepOptions { cache_size: Some(Size(0)), ..named };
         assert_eq!(disk(&off, Some("/var/cache/a")), None);
         let size = |bytes| KeepOptions { cache_size: Some(Size(bytes)), ..none.clone() };
-        let alone = size(1 << 30).disk(Path::new("/mnt"), None, None).unwrap_err().to_string();
+        let alone = size(1 << 30).disk(Path::new("/mnt"), None, &Access::default()).unwrap_err().to_string();
         assert!(alone.contains("--cache-dir"), "{alone}");
         assert_eq!(disk(&size(0), None), None);
         assert_eq!(disk(&size(1 << 30), Some("/var/cache/a")), Some("/var/cache/a".into()));

@@ -72,10 +72,11 @@ impl Fetcher {
 /// they are kept on disk, the stored ones.
 fn copies(steps: &[Decode]) -> u64 {
     let of = |step: &Decode| match step {
-        Decode::Deflate | Decode::Lz4 | Decode::Lzf | Decode::BitshuffleLz4 { .. } => 1,
+        Decode::Fletcher32 | Decode::TrimFletcher32 => 0,
         Decode::Unshuffle { element } => u64::from(*element > 1),
         Decode::BloscOrDeflate { unshuffle } => 1 + u64::from(unshuffle.is_some_and(|element| element > 1)),
-        Decode::Fletcher32 | Decode::TrimFletcher32 => 0,
+        // All others decompress, or put bits in order.
+        _ => 1,
     };
     steps.iter().map(of).sum::<u64>().min(2)
 }

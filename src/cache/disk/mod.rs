@@ -207,7 +207,7 @@ impl DiskCache {
 
     /// Whether there is a record of `place`; whether it is whole, reading it tells.
     pub fn holds(&self, place: &Place) -> bool {
-        self.shelves.path(name(&place.of(&self.shelves.origin))).is_file()
+        self.shelves.path(name(&place.of(&self.shelves.origins))).is_file()
     }
 
     /// Keeps what is there of `places` whatever else needs room, also after a restart, or (`stays` false) no longer does so.
@@ -216,7 +216,7 @@ impl DiskCache {
     /// In words: what is pinned would take more than half of the cache, or it is not this process that keeps it.
     pub async fn pin(&self, places: Vec<Place>, stays: bool) -> Result<Pinned, String> {
         let (done, waiting) = oneshot::channel();
-        let names = places.iter().map(|place| name(&place.of(&self.shelves.origin))).collect();
+        let names = places.iter().map(|place| name(&place.of(&self.shelves.origins))).collect();
         self.order(Order::Pin { names, stays, done });
         waiting.await.map_err(|_| "the disk cache has ended".to_owned())?
     }

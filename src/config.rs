@@ -55,8 +55,9 @@ pub enum ConfigError {
     },
     /// No store around it.
     #[error(
-        "{path}: not in an HSDS store: neither it nor a folder above it holds `db/`. Name the store's top folder with \
-         --store-root (stores written by HSDS before version 0.5 need that, and so do folders of HDF5 files: name the folder)"
+        "{path}: not in an HSDS store: neither it nor a folder above it holds `db/`, and no HDF5 file was found in it. Name \
+         the store's top folder with --store-root (stores written by HSDS before version 0.5 need that, and so do folders of \
+         HDF5 files that are not found at once: name the folder itself)"
     )]
     NoStore {
         /// As typed.

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cache::disk::{DiskCache, DiskSettings};
+use crate::cache::disk::{self, DiskCache, DiskSettings};
 use crate::config::{IndexPlace, Place};
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::fs::{self, Audience, FsSettings, Mount, MountError, Ownership};
@@ -40,6 +40,14 @@ pub enum ServiceError {
     NotFound {
         /// What was asked for.
         place: String,
+    },
+    /// The directory named for the disk cache is not fit for one.
+    #[error("--cache-dir {}: {reason}", directory.display())]
+    CacheDir {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
     },
     /// The place to mount at is not fit.
     #[error(transparent)]
@@ -208,6 +216,11 @@ pub fn on_runtime<T>(work: impl Future<Output = T>) -> std::io::Result<T> {
 async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(), ServiceError> {
     // Signals first: one that comes while mounting must not leave a mount behind.
     let mut stop = Signals::new()?;
+    if let Some(disk) = &settings.keep.disk {
+        // The mount itself would only be slower, and say so in its log.
+        disk::prepare(&disk.directory)
+            .map_err(|reason| ServiceError::CacheDir { directory: disk.directory.clone(), reason })?;
+    }
     let wanted = Wanted { nonempty: settings.nonempty, sources: settings.place.directories() };
     let mountpoint = mountpoint::prepare(&settings.mountpoint, &wanted)?;
     notify::status(&format!("opening {}", settings.place));
@@ -233,7 +246,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
         deadline: settings.deadline,
     };
     let runtime = tokio::runtime::Handle::current();
-    let disk = house.disk.clone();
+    let kept = house.disk.clone();
     let mount = fs::mount(house.namespace, &mountpoint, fs_settings, settings.audience, runtime)?;
     match first_answer(&mountpoint).await {
         Ok(device) => raise_read_ahead(device),
@@ -257,9 +270,9 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
             end(mount, &mut stop).await
         }
     };
-    if let Some(disk) = disk {
-        disk.settle(SETTLED).await;
-        tracing::info!("disk cache: {}", disk.counts());
+    if let Some(kept) = kept {
+        kept.settle(SETTLED).await;
+        tracing::info!("disk cache: {}", kept.counts());
     }
     ended
 }

@@ -164,6 +164,33 @@ fn check_says_where_a_file_ends_that_is_cut_off() {
 }
 
 #[test]
+fn what_lies_in_an_hdf5_file_is_stored_and_needs_no_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data/hdf5/good/Apollo3zehn__PureHDF/tests/PureHDF.Tests/TestFiles/lzf.h5");
+    std::fs::create_dir(folder.path().join("below")).unwrap();
+    std::fs::copy(sample, folder.path().join("below/gzip.h5")).unwrap();
+    let (file, top) = (folder.path().join("below/gzip.h5"), folder.path().to_str().unwrap().to_owned());
+    let (code, told) = json(&["explain", file.to_str().unwrap(), "/lzf"]);
+    let states: Vec<&str> = told["chunks"].as_array().unwrap().iter().filter_map(|at| at["state"].as_str()).collect();
+    assert!(code == 0 && !states.is_empty() && states.iter().all(|state| *state == "stored"), "{told}");
+    // A folder of files needs no store around it, wherever in it they lie.
+    let (code, told) = json(&["ls", "-r", &top]);
+    assert_eq!((code, &told["entries"][1]["path"]), (0, &"below/gzip.h5".into()), "{told}");
+    let (code, told) = json(&["index", &top]);
+    assert_eq!((code, &told["written"]), (0, &0.into()), "{told}");
+    let demo = Demo::new();
+    let indexes = folder.path().join("indexes");
+    let file = demo.path("home/demo/weather.nc");
+    let (code, told) = json(&["index", "--index-dir", indexes.to_str().unwrap(), &file]);
+    let (place, reason) = (&told["indexes"][0]["place"], &told["indexes"][0]["reason"]);
+    match place.as_str() {
+        Some(place) => assert!(code == 0 && Path::new(place).is_file() && Path::new(place).starts_with(&indexes)),
+        None => assert!(code == 1 && reason.is_string(), "{told}"),
+    }
+}
+
+#[test]
 fn explain_names_the_chunks_of_a_read() {
     let demo = Demo::new();
     let file = demo.path("home/demo/weather.nc");

@@ -6,11 +6,14 @@
 //! Demand waits its turn, first come first served; it never fails. Were all that is reserved held by readers who wait
 //! for more, nobody would ever give anything back: so when nothing is being loaded and nothing was given back for
 //! [`STANDSTILL`], the first in the queue gets what it needs though it goes past the limit.
+//!
+//! A load of which two would not fit ([`Budget::is_lone`]) waits until no other such load is under way, however long that
+//! takes: were several to go past the limit, they would do so by many times what it is.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 /// Longer than it takes to hand over what is ready, so that the limit is passed only where everybody waits.
 const STANDSTILL: Duration = Duration::from_millis(100);
@@ -30,6 +33,8 @@ pub struct Budget {
     released: Notify,
     /// Held by the first who waits for room; the others queue for it.
     turn: tokio::sync::Mutex<()>,
+    /// Held by the one load under way of which two would not fit. Taken before the turn, and by nobody who has it.
+    lone: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +63,8 @@ pub struct Reservation {
     budget: Arc<Budget>,
     bytes: u64,
     of: Use,
+    /// Until it is here.
+    lone: Option<OwnedMutexGuard<()>>,
 }
 
 impl Budget {
@@ -68,6 +75,7 @@ impl Budget {
             state: Mutex::default(),
             released: Notify::new(),
             turn: tokio::sync::Mutex::default(),
+            lone: Arc::default(),
         })
     }
 
@@ -92,7 +100,18 @@ impl Budget {
 
     fn take(self: &Arc<Self>, state: &mut State, bytes: u64, of: Use) -> Reservation {
         state.add(bytes, of);
-        Reservation { budget: Arc::clone(self), bytes, of }
+        Reservation { budget: Arc::clone(self), bytes, of, lone: None }
+    }
+
+    /// Bytes of what is not loaded twice for want of room: its load is one of which two would not fit, since it takes twice as
+    /// many bytes and more.
+    pub fn large(&self) -> u64 {
+        self.limit / 4
+    }
+
+    /// Whether a load of so many bytes has to be the only one of its size.
+    pub fn is_lone(&self, bytes: u64) -> bool {
+        bytes > self.limit / 2
     }
 
     /// Whether somebody waits for room.
@@ -127,6 +146,16 @@ impl Budget {
 
     /// Room for something that is about to be loaded. `free` lets go of something idle, if there is anything.
     pub async fn reserve(self: &Arc<Self>, bytes: u64, free: impl Fn() -> bool) -> Reservation {
+        let lone = match self.is_lone(bytes) {
+            true => Some(Arc::clone(&self.lone).lock_owned().await),
+            false => None,
+        };
+        let mut reservation = self.queue(bytes, free).await;
+        reservation.lone = lone;
+        reservation
+    }
+
+    async fn queue(self: &Arc<Self>, bytes: u64, free: impl Fn() -> bool) -> Reservation {
         let _turn = self.turn.lock().await;
         let mut still = 0;
         loop {
@@ -181,6 +210,7 @@ impl Reservation {
         (self.bytes, self.of) = (bytes, Use::Here);
         state.add(bytes, Use::Here);
         drop(state);
+        self.lone = None;
         self.budget.released.notify_waiters();
     }
 

@@ -38,6 +38,22 @@ pub struct CacheSettings {
     pub absent_for: Duration,
 }
 
+/// Of the memory of a whole mount so many quarters are given out. The allocator keeps what was freed for a tenth of a second
+/// before the system has it back, which at full speed is some 70 MiB more.
+const QUARTERS: u64 = 3;
+
+impl CacheSettings {
+    /// The bytes that are given out of `memory`, what a whole mount may use.
+    pub fn of_memory(memory: u64) -> u64 {
+        memory / 4 * QUARTERS
+    }
+
+    /// The memory of which [`of_memory`](Self::of_memory) gives out so many bytes.
+    pub fn memory_for(bytes: u64) -> u64 {
+        bytes.div_ceil(QUARTERS).saturating_mul(4)
+    }
+}
+
 impl Default for CacheSettings {
     fn default() -> Self {
         CacheSettings { bytes: 256 << 20, absent_for: Duration::from_secs(1) }
@@ -179,14 +195,22 @@ impl<E: Clone + Send + Sync + 'static> PieceCache<E> {
 
     /// Room for a load that a reader waits for. What is idle goes first.
     pub async fn reserve(&self, bytes: u64) -> Reservation {
-        let shared = &self.shared;
-        shared.budget.reserve(bytes.saturating_add(ENTRY), || shared.free(Shelf::pop)).await
+        let (shared, bytes) = (&self.shared, bytes.saturating_add(ENTRY));
+        let lone = shared.budget.is_lone(bytes);
+        shared.budget.reserve(bytes, || if lone { shared.free_sparing() } else { shared.free(Shelf::pop) }).await
     }
 
     /// Counts bytes that somebody else keeps. What is idle makes room for them.
     pub fn hold(&self, bytes: u64) -> Reservation {
         let held = self.shared.budget.hold(bytes);
         while self.shared.budget.is_passed() && self.shared.free(Shelf::pop) {}
+        held
+    }
+
+    /// As [`hold`](Self::hold), for as long as something is handed over: the large piece that is being read stays.
+    pub fn hold_briefly(&self, bytes: u64) -> Reservation {
+        let held = self.shared.budget.hold(bytes);
+        while self.shared.budget.is_passed() && self.shared.free_sparing() {}
         held
     }
 
@@ -291,6 +315,12 @@ impl<E: Clone + Send + Sync + 'static> Inner<E> {
     fn free(&self, pop: impl FnOnce(&mut Shelf<PieceId>) -> Option<Bytes>) -> bool {
         let freed = pop(&mut self.lock().shelf);
         freed.is_some()
+    }
+
+    /// Lets go of something idle. Of large pieces the one that is being read stays, though that be past the limit: else it
+    /// is pushed out by what a reader wants next before he had all of it, comes back, and pushes that one out.
+    fn free_sparing(&self) -> bool {
+        self.free(|shelf| shelf.pop_sparing(self.budget.large()))
     }
 
     /// Waits for the load of `id`, if there is one. From now on a reader waits for it.

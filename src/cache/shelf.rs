@@ -174,6 +174,17 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
         self.pop_read().or_else(|| self.pop_of(State::Unread))
     }
 
+    /// As [`pop`](Self::pop), but for the one that was read last and not to its end, if it has `large` bytes or more: its
+    /// reader is still at it, and would have it loaded again at once.
+    pub fn pop_sparing(&mut self, large: u64) -> Option<Bytes> {
+        let last = self.read.last_key_value().and_then(|(_, key)| self.kept.get(key));
+        let spared = last.is_some_and(|last| last.bytes.len() as u64 >= large);
+        if self.spent.is_empty() && spared && self.read.len() == 1 {
+            return self.pop_of(State::Unread);
+        }
+        self.pop()
+    }
+
     /// Takes out what was loaded ahead longest ago, if twice as much was asked for since as lies here unread: readers who go on
     /// would have come to it by then, so this one's has left.
     pub fn pop_forsaken(&mut self) -> Option<Bytes> {

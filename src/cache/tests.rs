@@ -89,16 +89,59 @@ async fn bytes_count_until_the_last_reader_lets_go_of_them() {
 async fn where_everybody_waits_the_first_goes_past_the_limit() {
     let cache = cache(10_000);
     let held = reserved(Bytes::from(vec![0; 9000]), cache.reserve(9000).await);
-    let first = cache.reserve(5000).await;
-    assert_eq!(cache.budget().used(), 14_000 + 2 * ENTRY);
+    let first = cache.reserve(4000).await;
+    assert_eq!(cache.budget().used(), 13_000 + 2 * ENTRY);
     // Now something is on its way, and will be given back.
-    assert!(tokio::time::timeout(Duration::from_millis(900), cache.reserve(5000)).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(900), cache.reserve(4000)).await.is_err());
     // Unless it waits itself.
-    drop(tokio::time::timeout(Duration::from_millis(1100), cache.reserve(5000)).await.unwrap());
+    drop(tokio::time::timeout(Duration::from_millis(1100), cache.reserve(4000)).await.unwrap());
     drop(first);
-    let second = cache.reserve(5000).await;
+    let second = cache.reserve(4000).await;
     drop((held, second));
     assert_eq!(cache.budget().used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn loads_of_which_two_do_not_fit_come_one_after_the_other_however_long_they_take() {
+    let cache = Arc::new(cache(10_000));
+    let first = cache.reserve(40_000).await;
+    let waiting: Vec<_> = (0..3u64)
+        .map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.reserve(40_000).await })
+        })
+        .collect();
+    // A small one passes by where it waits for room of a load that takes its time; a large one never does.
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(waiting.iter().all(|load| !load.is_finished()));
+    drop(cache.reserve(100).await);
+    drop(reserved(Bytes::from(vec![0; 40_000]), first));
+    for load in waiting {
+        drop(load.await.unwrap());
+    }
+    assert_eq!(cache.budget().peak(), 40_000 + 100 + 2 * ENTRY);
+    assert_eq!(cache.budget().used(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_of_which_two_do_not_fit_spares_what_is_being_read() {
+    let cache = cache(10_000);
+    for number in 0..3 {
+        assert!(load(&cache, number, 8000).await);
+        // The one before it is read on; those before that have gone.
+        assert!(number == 0 || cache.here(piece(number - 1)));
+        assert!(number < 2 || !cache.here(piece(number - 2)));
+    }
+    // A reply that is being put together does not end that, what others keep does.
+    drop(cache.hold_briefly(5000));
+    assert!(cache.here(piece(2)));
+    drop(cache.hold(5000));
+    assert!(!cache.here(piece(2)));
+    assert!(load(&cache, 1, 8000).await && load(&cache, 2, 8000).await);
+    // What was read to its end goes first.
+    cache.handed(piece(2), 8000);
+    assert!(load(&cache, 3, 8000).await);
+    assert!(cache.here(piece(1)) && !cache.here(piece(2)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,6 +37,12 @@ pub struct Demo {
 }
 
 const NOTES: &str = "\
+Examples:
+  h5mount demo
+      in temporary folders, until Ctrl-C
+  h5mount demo --store /tmp/store --no-mount
+      only a store to look at
+
 The store holds two files in the schema of HSDS: a netCDF-4 file of weather on a grid, and an HDF5 file with a table, \
 strings and links. Ctrl-C unmounts; what was temporary is removed.
 

@@ -49,6 +49,7 @@ impl From<&ServiceError> for Exit {
     fn from(error: &ServiceError) -> Exit {
         match error {
             ServiceError::Store(_) | ServiceError::Source(_) | ServiceError::NotFound { .. } => Exit::Source,
+            ServiceError::CacheDir { .. } => Exit::Usage,
             ServiceError::Mountpoint(_)
             | ServiceError::Mount(_)
             | ServiceError::Silent { .. }

@@ -37,11 +37,13 @@ pub struct Explain {
 const EXAMPLES: &str = "\
 Examples:
   h5mount explain run7.h5 '/temperature[0, ..., 10:20]'
+      which chunks a read of this part touches, and where they lie
   h5mount explain --limit 20 run7.h5 /temperature
+      no more than twenty of them
 
 JSON: {source, dataset, type, shape, chunk, filters, selection, selected (elements), chunk_count, chunk_bytes (plain), \
-chunks}. Each of chunks has chunk (coordinates), number, elements (selected in it), state (stored, linked, computed, \
-absent, unreadable), and where there is one object, offset, length (bytes in it), reason (unreadable). Exits 1 if a \
+chunks}. Each of chunks has chunk (coordinates), number, elements (selected in it), state (stored, linked from another file, \
+computed, absent, unreadable), and where there is one object, offset, length (bytes in it), reason (unreadable). Exits 1 if a \
 chunk is unreadable, 2 if the selection means nothing, 3 if SOURCE is no file of the store or holds no such data.";
 
 /// Questions to the store at a time.
@@ -96,7 +98,7 @@ impl Explain {
 
 /// What a chunk's bytes are.
 enum State {
-    Stored { place: String, length: u64 },
+    Stored { place: String, offset: u64, length: u64 },
     Linked { place: String, offset: u64, length: u64 },
     Computed { place: String },
     Absent { place: Option<String> },
@@ -118,8 +120,12 @@ async fn state(opened: &Opened, file: &Arc<FileChunks>, id: ChunkId) -> State {
     let (location, computed) = match found {
         Found::Nowhere => return State::Absent { place: None },
         Found::Range(location, range) => {
-            let length = range.end.saturating_sub(range.start);
-            return State::Linked { place: location.to_string(), offset: range.start, length };
+            let (place, offset, length) = (location.to_string(), range.start, range.end.saturating_sub(range.start));
+            // What lies in the file itself is not linked from elsewhere.
+            return match file.map().container().is_some_and(|container| container.location == location) {
+                true => State::Stored { place, offset, length },
+                false => State::Linked { place, offset, length },
+            };
         }
         Found::Object(location) => (location, false),
         Found::Computed(location, _) => (location, true),
@@ -137,7 +143,7 @@ async fn state(opened: &Opened, file: &Arc<FileChunks>, id: ChunkId) -> State {
         }
     };
     match look.await {
-        Ok(meta) => State::Stored { place, length: meta.size },
+        Ok(meta) => State::Stored { place, offset: 0, length: meta.size },
         Err(StoreError::NotFound { .. }) if computed => State::Computed { place },
         Err(StoreError::NotFound { .. }) => State::Absent { place: Some(place) },
         Err(error) => State::Unreadable { reason: FetchError::from(error).to_string() },
@@ -225,7 +231,9 @@ impl Subject {
         for located in found {
             let none = || "-".to_owned();
             let (state, offset, length, place) = match &located.state {
-                State::Stored { place, length } => ("stored", "0".to_owned(), length.to_string(), plain(place)),
+                State::Stored { place, offset, length } => {
+                    ("stored", offset.to_string(), length.to_string(), plain(place))
+                }
                 State::Linked { place, offset, length } => {
                     ("linked", offset.to_string(), length.to_string(), plain(place))
                 }
@@ -276,8 +284,8 @@ impl Located {
             "elements": self.touched.elements,
         });
         let more = match &self.state {
-            State::Stored { place, length } => {
-                json!({"state": "stored", "object": place, "offset": 0, "length": length})
+            State::Stored { place, offset, length } => {
+                json!({"state": "stored", "object": place, "offset": offset, "length": length})
             }
             State::Linked { place, offset, length } => {
                 json!({"state": "linked", "object": place, "offset": offset, "length": length})

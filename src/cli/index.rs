@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::inspect::{Opened, bar, bytes, counted, plain, print, print_json, run};
 use super::{Exit, Failed, LogOptions, SourceArgs};
+use crate::config::IndexPlace;
 use crate::service::shelves;
 use crate::source::EntryKind;
 
@@ -36,7 +37,8 @@ nothing of what it was made of has changed, so an old one costs a request and sh
 still counting, or that cannot be compared in fewer requests than it takes to read it, none is written, and none of an HDF5 file that \
 one request reads whole or that is shown as it is.
 
-Exits 1 where an index could not be written.
+Exits 0 where all is done or nothing is needed (files on local disk, and HDF5 files, which describe themselves), 1 where an index that \
+would serve could not be written.
 
 JSON: {source, files, written, bytes, indexes}. indexes: file, objects, chunks (of an HDF5 file), bytes, place (URL or path; null where none was \
 written), reason (where none was).";
@@ -74,10 +76,11 @@ impl Index {
             let files = found.iter().filter(|found| matches!(found.kind(), EntryKind::File | EntryKind::Unclear));
             let files: Vec<&str> = files.map(|found| found.path.as_str()).collect();
             let bar = bar(files.len() as u64, "{bar:30} {pos}/{len} files {wide_msg}");
+            let given = self.source.keep()?.index;
             let mut report = Report { source: opened.place.to_string(), ..Report::default() };
             for file in files {
                 bar.set_message(plain(file));
-                let told = index(&opened, file, self.source.index_dir.as_deref()).await;
+                let told = index(&opened, file, given.as_ref()).await;
                 if !self.json {
                     let line = told.line();
                     bar.suspend(|| print(&line))?;
@@ -121,7 +124,7 @@ impl Told {
 }
 
 /// Writes the index of one file.
-async fn index(opened: &Opened, file: &str, folder: Option<&str>) -> Told {
+async fn index(opened: &Opened, file: &str, given: Option<&IndexPlace>) -> Told {
     let none = |reason: String, failed: bool| Told {
         file: file.to_owned(),
         objects: None,
@@ -133,20 +136,32 @@ async fn index(opened: &Opened, file: &str, folder: Option<&str>) -> Told {
     };
     let description = match opened.describe(file).await {
         Ok(description) => description,
-        Err(error) => return none(error.to_string(), true),
+        Err(error) => {
+            // Such a file describes itself: none is needed.
+            let described = opened
+                .contents(file)
+                .await
+                .is_ok_and(|contents| contents.facts.get("schema").is_some_and(|schema| schema == "hdf5"));
+            return none(error.to_string(), !described);
+        }
     };
     if opened.house.given.is_none() && description.beside.is_none() {
-        let reason = "it has no place for an index beside it, or needs none: files on local disk, and those of the first \
-                      schema; --index-dir names another place";
-        return none(reason.to_owned(), false);
+        let near = opened.house.stores.home().capabilities().directories;
+        let reason = match near {
+            true => "it needs none: it lies on local disk; --index-dir names a place for one nonetheless",
+            false => {
+                "it has no place for an index beside it, as a file of the first schema; --index-dir names another place"
+            }
+        };
+        return none(reason.to_owned(), !near);
     }
     if let Err(reason) = description.checked {
-        return none(reason, false);
+        return none(reason, true);
     }
     let bytes = description.bytes.len() as u64;
     let written = match (&opened.house.given, &description.beside) {
         (Some(shelf), _) => {
-            let place = folder.unwrap_or_default().to_owned();
+            let place = given.and_then(|given| shelves::place(given, &description.domain)).unwrap_or_default();
             shelf.put(&description.domain, description.bytes).await.map(|()| place)
         }
         (None, Some(key)) => {

@@ -31,6 +31,12 @@ pub struct Info {
 }
 
 const NOTES: &str = "\
+Examples:
+  h5mount info s3://lab/home/ann
+      sums of a folder and all below
+  h5mount info run7.h5
+      one file, and each of its datasets
+
 Stored bytes are counted by listing the store; no chunk is read. Files of schema v1 cannot be \
 listed one by one, and web servers not at all, so the stored bytes of such files are unknown.
 

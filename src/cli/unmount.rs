@@ -9,8 +9,15 @@ use crate::config::{self, ConfigError};
 use crate::service::ServiceError;
 use crate::service::mountpoint::{self, MountpointError};
 
+const EXAMPLES: &str = "\
+Examples:
+  h5mount unmount /mnt/data
+  h5mount unmount --config /etc/h5mount/nrel.toml
+      where that file says it is mounted";
+
 /// Flags of `unmount`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Unmount {
     /// Where it is mounted
     #[arg(required_unless_present = "config")]

@@ -27,6 +27,12 @@ pub struct Warm {
     /// Elements of the one dataset named: a file with the coordinates of one on each line (`12 0 7` or `12,0,7`), or -
     #[arg(long, value_name = "FILE", requires = "selection")]
     pub points: Option<PathBuf>,
+    /// Keep it in the mount's disk cache whatever else needs room, also after a restart; at most half of --cache-size
+    #[arg(long, conflicts_with = "unpin")]
+    pub pin: bool,
+    /// Keep it there no longer than anything else
+    #[arg(long)]
+    pub unpin: bool,
     /// One JSON document instead of lines
     #[arg(long)]
     pub json: bool,
@@ -40,13 +46,15 @@ Examples:
       what a job will read
   h5mount warm /mnt/data/run7.h5 /temperature --points stations.txt
       the chunks that hold these elements, all at once
+  h5mount warm --pin /mnt/data/run7.h5 /latitude
+      into the disk cache (the mount's --cache-dir), where it stays; --unpin lets it go
 
 What is fetched is kept in the memory of the mount, as far as its --memory-limit reaches, and in its --cache-dir. A program \
 does the same by reading the extended attribute `user.h5mount.warm./temperature[0:24, 100, :]` of the file; the answer \
-comes when all is there.
+comes when all is there. Where the memory had no room for all, or the disk cache, that is told.
 
-JSON: {file, datasets, chunks, absent, failed, bytes, reason}. Exits 1 if a chunk cannot be had, 2 if a selection means \
-nothing, 3 if there is no such dataset, 4 if FILE is in no mount of h5mount.";
+JSON: {file, datasets, chunks, absent, failed, gone (fetched, and not here any more), bytes, reason}. Exits 1 if a chunk cannot \
+be had or pinned, 2 if a selection means nothing or FILE has no chunks to fetch, 3 if there is no such dataset, 4 if FILE is in no mount of h5mount.";
 
 /// The mount is asked by so many threads at a time; each of their questions is about many chunks.
 const ASKING: usize = 8;
@@ -61,6 +69,7 @@ struct Sum {
     chunks: u64,
     absent: u64,
     failed: u64,
+    gone: u64,
     bytes: u64,
     reason: Option<String>,
 }
@@ -89,25 +98,26 @@ impl Warm {
             };
             *wish = self.points(&wish.path, points)?;
         }
-        let sum = self.warm(&wishes)?;
+        let verb = match (self.pin, self.unpin) {
+            (true, _) => "pin",
+            (_, true) => "unpin",
+            _ => "warm",
+        };
+        let mut sum = self.ask(verb, &wishes)?;
+        if verb == "warm" {
+            // What came first may have gone again meanwhile.
+            let held = self.ask("held", &wishes)?;
+            sum.gone = held.gone.saturating_sub(sum.absent).saturating_sub(sum.failed);
+            sum.reason = sum.reason.or(held.reason.filter(|_| sum.gone > 0));
+        }
         let datasets = wishes.len();
         if self.json {
             print_json(&json!({
                 "file": self.file, "datasets": datasets, "chunks": sum.chunks, "absent": sum.absent, "failed": sum.failed,
-                "bytes": sum.bytes, "reason": sum.reason,
+                "gone": sum.gone, "bytes": sum.bytes, "reason": sum.reason,
             }))?;
         } else {
-            let failed = sum.reason.as_ref().map(|reason| {
-                format!("{} could not be had, the first: {}\n", counted(sum.failed, "chunk", "chunks"), plain(reason))
-            });
-            print(&format!(
-                "{} of {}: {} here, {} never written\n{}",
-                counted(sum.chunks, "chunk", "chunks"),
-                counted(datasets as u64, "dataset", "datasets"),
-                bytes(sum.bytes),
-                sum.absent,
-                failed.unwrap_or_default()
-            ))?;
+            print(&sum.text(verb, datasets as u64))?;
         }
         Ok(if sum.failed > 0 { Exit::Faults } else { Exit::Done })
     }
@@ -123,13 +133,25 @@ impl Warm {
             return Err(Failed::new(Exit::Usage, format!("{}: {reason}", self.file.display())));
         }
         if list.is_empty() {
-            let reason = match self.file.is_dir() {
-                true => "is a folder: name a file in it",
-                false => "has no datasets with data, or is shown as it is: what is read of it is fetched ahead anyway",
-            };
-            return Err(Failed::new(Exit::Usage, format!("{}: {reason}", self.file.display())));
+            return Err(self.nothing()?);
         }
         Ok(list.lines().map(str::to_owned).collect())
+    }
+
+    /// Why nothing of it can be named.
+    fn nothing(&self) -> Result<Failed, Failed> {
+        let shown = read(&self.file, "user.h5mount.shown")?.filter(|shown| shown.starts_with("as it is"));
+        let reason = match shown {
+            _ if self.file.is_dir() => "is a folder: name a file in it".to_owned(),
+            Some(shown) => format!(
+                "is shown {}; so its datasets have no chunks that could be fetched: what is read of it is fetched ahead anyway",
+                plain(&shown)
+            ),
+            None => {
+                "has no datasets with data, or is no HDF5 file: what is read of it is fetched ahead anyway".to_owned()
+            }
+        };
+        Ok(Failed::new(Exit::Usage, format!("{}: {reason}", self.file.display())))
     }
 
     fn wish(&self, selection: &str) -> Result<Wish, Failed> {
@@ -146,7 +168,10 @@ impl Warm {
         let path = format!("/{}", path.trim().trim_matches('/'));
         let absent =
             || Failed::new(Exit::Source, format!("{}: {} is no dataset with data", self.file.display(), plain(&path)));
-        let told = read(&self.file, &format!("user.h5mount.grid.{path}"))?.ok_or_else(absent)?;
+        let Some(told) = read(&self.file, &format!("user.h5mount.grid.{path}"))? else {
+            let none = read(&self.file, "user.h5mount.datasets")?.unwrap_or_default().is_empty();
+            return Err(if none { self.nothing()? } else { absent() });
+        };
         let list = |word: &str| -> Option<Vec<u64>> {
             let list = told.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' '))?;
             list.split(',').filter(|extent| !extent.is_empty()).map(|extent| extent.parse().ok()).collect()
@@ -189,11 +214,11 @@ impl Warm {
         Ok(Wish { path, chunks })
     }
 
-    /// Asks the mount for all of them.
-    fn warm(&self, wishes: &[Wish]) -> Result<Sum, Failed> {
+    /// Asks the mount to do with all of them what `verb` says.
+    fn ask(&self, verb: &str, wishes: &[Wish]) -> Result<Sum, Failed> {
         let chunks = wishes.iter().map(|wish| wish.chunks.len() as u64).sum();
         let bar = bar(chunks, "{bar:30} {pos}/{len} chunks  {elapsed}");
-        let questions: Vec<_> = wishes.iter().flat_map(questions).collect();
+        let questions: Vec<_> = wishes.iter().flat_map(|wish| questions(verb, wish)).collect();
         let (next, sum) = (AtomicUsize::new(0), Mutex::new(Ok(Sum::default())));
         std::thread::scope(|scope| {
             for _ in 0..ASKING.min(questions.len()) {
@@ -225,6 +250,7 @@ impl Sum {
                 "chunks" => self.chunks += number,
                 "absent" => self.absent += number,
                 "failed" => self.failed += number,
+                "gone" => self.gone += number,
                 "bytes" => self.bytes = self.bytes.saturating_add(number),
                 "reason" => drop(self.reason.get_or_insert_with(|| value.to_owned())),
                 "error" => return Err(Failed::new(Exit::Source, plain(value).to_string())),
@@ -233,11 +259,34 @@ impl Sum {
         }
         Ok(())
     }
+
+    /// What is said of it.
+    fn text(&self, verb: &str, datasets: u64) -> String {
+        let sum = bytes(self.bytes);
+        let what = match verb {
+            "pin" => format!("{sum} stay in the disk cache"),
+            "unpin" => format!("{sum} stay in the disk cache no longer than others"),
+            _ if self.gone > 0 => format!("{sum} read"),
+            _ => format!("{sum} here"),
+        };
+        let chunks = |count| counted(count, "chunk", "chunks");
+        let datasets = counted(datasets, "dataset", "datasets");
+        let mut text = format!("{} of {datasets}: {what}, {} never written\n", chunks(self.chunks), self.absent);
+        let reason = plain(self.reason.as_deref().unwrap_or_default());
+        if self.failed > 0 {
+            text += &format!("{} could not be had, the first: {reason}\n", chunks(self.failed));
+        }
+        if self.gone > 0 {
+            let reason = if self.failed > 0 { String::new() } else { format!(": {reason}") };
+            text += &format!("{} no longer kept{reason}\n", chunks(self.gone));
+        }
+        text
+    }
 }
 
 /// Names of attributes that ask for a wish, each with how many chunks it is about.
-fn questions(wish: &Wish) -> Vec<(String, u64)> {
-    let begin = format!("user.h5mount.warm.{}#", wish.path);
+fn questions(verb: &str, wish: &Wish) -> Vec<(String, u64)> {
+    let begin = format!("user.h5mount.{verb}.{}#", wish.path);
     let mut questions = Vec::new();
     let (mut name, mut count) = (begin.clone(), 0u64);
     let mut runs: Vec<(u64, u64)> = Vec::new();
@@ -282,7 +331,7 @@ mod tests {
         let far = (0..3000u64).map(|n| n * 977);
         for chunks in [BTreeSet::from([5]), (0..1000).collect(), far.collect()] {
             let wish = Wish { path: "/a/b".to_owned(), chunks };
-            let questions = questions(&wish);
+            let questions = questions("warm", &wish);
             let mut seen = BTreeSet::new();
             for (name, count) in &questions {
                 assert!(name.len() <= NAME_BYTES && *count <= 2 * AT_ONCE as u64, "{name}");
@@ -303,6 +352,15 @@ mod tests {
         sum.add("chunks 3\nabsent 1\nfailed 1\nbytes 8\nreason why\n").unwrap();
         sum.add("chunks 2\nbytes 8\n").unwrap();
         assert_eq!((sum.chunks, sum.absent, sum.failed, sum.bytes, sum.reason.as_deref()), (5, 1, 1, 16, Some("why")));
+        assert_eq!(
+            sum.text("warm", 1),
+            "5 chunks of 1 dataset: 16 B here, 1 never written\n1 chunk could not be had, the first: why\n"
+        );
+        let gone = Sum { chunks: 5, gone: 2, bytes: 5 << 20, reason: Some("no room".to_owned()), ..Sum::default() };
+        assert_eq!(
+            gone.text("warm", 2),
+            "5 chunks of 2 datasets: 5.0 MiB read, 0 never written\n2 chunks no longer kept: no room\n"
+        );
         assert!(sum.add("error /x: no dataset with data").is_err());
     }
 }

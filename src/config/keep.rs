@@ -65,7 +65,18 @@ impl KeepOptions {
             let text = service.and_then(|text| text.into_string().ok());
             text.and_then(|text| text.split(':').next().filter(|first| !first.is_empty()).map(PathBuf::from))
         };
-        let Some(directory) = self.cache_dir.clone().or_else(service).filter(|_| bytes > 0) else { return Ok(None) };
+        let directory = self.cache_dir.clone().or_else(service);
+        if directory.is_none()
+            && let Some(Size(bytes @ 1..)) = self.cache_size
+        {
+            return Err(ConfigError::Value {
+                name: "--cache-size".to_owned(),
+                value: bytes.to_string(),
+                reason: "there is no disk cache that it could be the size of: name its folder with --cache-dir"
+                    .to_owned(),
+            });
+        }
+        let Some(directory) = directory.filter(|_| bytes > 0) else { return Ok(None) };
         let directory = std::path::absolute(&directory).unwrap_or(directory);
         if directory.starts_with(mountpoint) {
             return Err(ConfigError::Value {
@@ -127,6 +138,11 @@ mod tests {
         assert_eq!(disk(&named, Some("/var/cache/a")), Some("/var/tmp/c".into()));
         let off = KeepOptions { cache_size: Some(Size(0)), ..named };
         assert_eq!(disk(&off, Some("/var/cache/a")), None);
+        let size = |bytes| KeepOptions { cache_size: Some(Size(bytes)), ..none.clone() };
+        let alone = size(1 << 30).disk(Path::new("/mnt"), None, &Access::default()).unwrap_err().to_string();
+        assert!(alone.contains("--cache-dir"), "{alone}");
+        assert_eq!(disk(&size(0), None), None);
+        assert_eq!(disk(&size(1 << 30), Some("/var/cache/a")), Some("/var/cache/a".into()));
         let inside = KeepOptions { cache_dir: Some("/mnt/x".into()), ..none };
         assert!(inside.disk(Path::new("/mnt"), None, &Access::default()).is_err());
     }

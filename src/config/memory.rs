@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Deserializer};
+
 use super::size::Size;
 
 /// The part of the memory that is used where nobody says how much. A quarter: the machine is there for the programs that
@@ -9,18 +11,36 @@ use super::size::Size;
 const PART: u64 = 4;
 /// The most that is used by itself: 64 requests of 4 MiB under way four times over, beyond which nothing gets faster.
 const MOST: u64 = 1 << 30;
-/// The least: a few chunks of the size that HSDS makes, on their way and being handed over.
+/// The least, of which 24 MiB are given out: two chunks of the largest size that HSDS makes by itself (4 MiB), each as it
+/// comes, inflated and put in order, so that one is read while another comes.
 const LEAST: u64 = 32 << 20;
-
-/// Of the limit so many quarters are given out. The allocator keeps what was freed for a tenth of a second before the
-/// system has it back, which at full speed is some 70 MiB more.
-pub const QUARTERS: u64 = 3;
 
 /// The limit of a mount, in bytes.
 pub fn limit(said: Option<Size>) -> u64 {
-    match said {
-        Some(Size(bytes)) => bytes.max(LEAST),
-        None => by_itself(there_is()),
+    said.map_or_else(|| by_itself(there_is()), |Size(bytes)| bytes)
+}
+
+/// A limit as people write it.
+///
+/// # Errors
+/// What is no size, and less than the least.
+pub fn said(text: &str) -> Result<Size, String> {
+    enough(text.parse()?)
+}
+
+/// A limit in a file of settings.
+pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Size>, D::Error> {
+    let size = Size::deserialize(deserializer)?;
+    enough(size).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn enough(size: Size) -> Result<Size, String> {
+    match size {
+        Size(LEAST..) => Ok(size),
+        Size(_) => Err(format!(
+            "less than {}M, without which not even two chunks of 4 MiB fit; leave it out for a quarter of the memory",
+            LEAST >> 20
+        )),
     }
 }
 
@@ -75,7 +95,19 @@ mod tests {
         assert_eq!(by_itself(Some(64 << 30)), 1 << 30);
         assert_eq!(by_itself(Some(64 << 20)), 32 << 20);
         assert_eq!(by_itself(None), 1 << 30);
-        assert_eq!(limit(Some(Size(1))), 32 << 20);
+        assert_eq!(limit(Some(Size(48 << 20))), 48 << 20);
+    }
+
+    #[test]
+    fn less_than_the_least_is_refused() {
+        assert_eq!(
+            (said("32M"), said("32MiB"), said("1G")),
+            (Ok(Size(32 << 20)), Ok(Size(32 << 20)), Ok(Size(1 << 30)))
+        );
+        for less in ["0", "1", "31M", "32MB"] {
+            assert!(said(less).unwrap_err().contains("less than 32M"), "{less}");
+        }
+        assert!(said("much").unwrap_err().contains("not a number of bytes"));
     }
 
     #[test]

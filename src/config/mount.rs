@@ -26,7 +26,7 @@ pub const SOURCE: &str = "A store, a folder or one file in it: a path, s3://BUCK
 az://ACCOUNT/CONTAINER/FOLDER, abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/FOLDER or http(s)://HOST/FILE";
 /// Help of `--store-root`.
 pub const STORE_ROOT: &str = "Top folder of the store: a path; in a cloud a prefix of the bucket, or its URL (default: \
-the nearest folder that holds `db/`; in a cloud the bucket)";
+the nearest folder that holds `db/`, or a folder of HDF5 files itself; in a cloud the bucket)";
 
 /// All that can be said of a mount.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
@@ -118,8 +118,9 @@ pub struct RequestOptions {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct CacheOptions {
     /// Memory for all that is read, kept and fetched ahead (default: a quarter of the machine's or the control group's, at
-    /// most 1GiB)
-    #[arg(long, value_name = "SIZE")]
+    /// most 1GiB; at least 32M)
+    #[arg(long, value_name = "SIZE", value_parser = memory::said)]
+    #[serde(deserialize_with = "memory::read")]
     pub memory_limit: Option<Size>,
 }
 
@@ -213,7 +214,7 @@ impl MountOptions {
     /// How chunks are fetched.
     pub fn fetch(&self) -> FetchSettings {
         let default = FetchSettings::default();
-        let bytes = self.memory() / 4 * memory::QUARTERS;
+        let bytes = CacheSettings::of_memory(self.memory());
         FetchSettings { cache: CacheSettings { bytes, ..default.cache }, ..default }
     }
 

@@ -8,7 +8,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::ConfigError;
-use crate::model::location::{Bucket, percent_decoded};
+use crate::model::location::{Bucket, Key, percent_decoded};
+use crate::source::hdf5::is_hdf5;
 use crate::store::root::{bucket_of, nearest_holding};
 
 /// A place in a store: what a command's SOURCE means.
@@ -105,8 +106,10 @@ fn on_disk(source: &str, path: &Path, root: Option<&str>) -> Result<Place, Confi
             let found: Option<(PathBuf, String)> = nearest_holding(path, MARKER).map_err(absent(path))?;
             match found {
                 Some(found) => found,
-                // A file that is shown laid out anew needs no store around it but its folder.
-                None => beside(path).ok_or_else(|| ConfigError::NoStore { path: source.to_owned() })?,
+                // What is shown laid out anew needs no store around it: a file its folder, a folder nothing.
+                None => beside(path)
+                    .or_else(|| of_files(path))
+                    .ok_or_else(|| ConfigError::NoStore { path: source.to_owned() })?,
             }
         }
     };
@@ -117,6 +120,39 @@ fn on_disk(source: &str, path: &Path, root: Option<&str>) -> Result<Place, Confi
 fn beside(path: &Path) -> Option<(PathBuf, String)> {
     let full = std::fs::canonicalize(path).ok().filter(|full| full.is_file())?;
     Some((full.parent()?.to_owned(), full.file_name()?.to_str()?.to_owned()))
+}
+
+/// Entries that are looked at for HDF5 files, folder by folder from the top: enough for a tree by year, month and day, and
+/// done in a moment.
+const LOOKED_AT: usize = 10_000;
+/// Names of objects that stores have and folders of files have not.
+const OF_STORES: [&str; 3] = [".domain.json", ".group.json", ".dataset.json"];
+
+/// A folder that holds HDF5 files, at whatever depth, and no object of a store on the way to the first.
+fn of_files(path: &Path) -> Option<(PathBuf, String)> {
+    let top = std::fs::canonicalize(path).ok().filter(|top| top.is_dir())?;
+    let mut folders = std::collections::VecDeque::from([top.clone()]);
+    let mut looked = 0;
+    while let Some(folder) = folders.pop_front() {
+        let mut holds = false;
+        // One that may not be looked at hides what is in it, and no more.
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            looked += 1;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if OF_STORES.contains(&name.as_str()) || looked > LOOKED_AT {
+                return None;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push_back(entry.path()),
+                Ok(_) => holds |= is_hdf5(&Key::new(name)),
+                Err(_) => {}
+            }
+        }
+        if holds {
+            return Some((top, String::new()));
+        }
+    }
+    None
 }
 
 /// A URL of a cloud, taken apart.
@@ -251,6 +287,23 @@ mod tests {
         assert_eq!(place(typed, Some(&within("old"))).unwrap().path, "home");
         assert_eq!(place(typed, Some(&format!("file://{}", within("old")))).unwrap().path, "home");
         assert!(matches!(place(typed, Some(&within("bucket"))), Err(ConfigError::Outside { .. })));
+    }
+
+    #[test]
+    fn a_folder_of_hdf5_files_needs_no_store_around_it() {
+        let (_dir, root) = store();
+        let files = root.join("files");
+        std::fs::create_dir_all(files.join("2024/06")).unwrap();
+        let typed = files.to_str().unwrap();
+        std::fs::write(files.join("notes.txt"), "").unwrap();
+        let none = place(typed, None).unwrap_err().to_string();
+        assert!(none.contains("--store-root") && none.contains("no HDF5 file"), "{none}");
+        std::fs::write(files.join("2024/06/run.nc"), "").unwrap();
+        let found = place(typed, None).unwrap();
+        assert_eq!((found.bucket.as_str(), found.path.as_str()), (format!("file://{typed}").as_str(), ""));
+        // A store of an early HSDS looks otherwise below its top.
+        std::fs::write(files.join(".domain.json"), "{}").unwrap();
+        assert!(matches!(place(typed, None), Err(ConfigError::NoStore { .. })));
     }
 
     /// Bucket and path of a URL.

@@ -123,7 +123,7 @@ impl Fetcher {
     }
 
     /// The load of a block, `range` of a chunk whose bytes are at `found`. Room was made for it already if nobody waits.
-    fn loading_block(
+    pub(super) fn loading_block(
         self: &Arc<Self>,
         file: &Arc<FileChunks>,
         id: ChunkId,

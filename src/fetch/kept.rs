@@ -63,6 +63,26 @@ impl Kept {
         self.disk.as_ref().filter(|_| !store.capabilities().directories)
     }
 
+    /// Whether something of `store` is kept on disk.
+    pub fn keeps(&self, store: &Store) -> bool {
+        self.disk(store).is_some()
+    }
+
+    /// The cache, where there is one for data of `store`, to be held on to.
+    pub fn disk_of(&self, store: &Store) -> Option<Arc<DiskCache>> {
+        self.disk(store).cloned()
+    }
+
+    /// The cache, for whatever data.
+    pub fn any_disk(&self) -> Option<&Arc<DiskCache>> {
+        self.disk.as_ref()
+    }
+
+    /// Whether there is a disk cache at all.
+    pub fn is_there(&self) -> bool {
+        self.disk.is_some()
+    }
+
     /// What is wanted, from the disk where it is kept and still so, else from the store. `pinned` says whether the version
     /// has read that very object before.
     pub async fn get(

@@ -92,7 +92,10 @@ impl Fetcher {
         if matches!(found, Found::Nowhere) {
             return Err(Missing::Absent);
         }
-        let room = file.room(id, form.framing.as_ref());
+        let room = self.room(file, id, form.framing.as_ref());
+        if room > self.cache.budget().limit() {
+            self.large.tell(file, id, room, self.cache.budget().limit());
+        }
         let reserved = match reserved {
             Some(reserved) => reserved,
             None => self.cache.reserve(room).await,
@@ -102,7 +105,7 @@ impl Fetcher {
             Found::Range(_, range) => range.end.saturating_sub(range.start).saturating_sub(room),
             _ => 0,
         };
-        let _more = (longer > 0).then(|| self.cache.hold(longer));
+        let _more = (longer > 0).then(|| self.cache.hold_briefly(longer));
         self.load_here(file, id, found, form).await.map(|bytes| cache::reserved(bytes, reserved))
     }
 
@@ -213,7 +216,7 @@ impl Fetcher {
         let condition = condition.as_ref();
         let wanted = Wanted { location, range, at_most, condition, urgency, shared: true };
         let pinned = |meta: &Meta| !linked && file.pins.is_chunk(id, &Identity::of(meta));
-        let stored = match self.kept.get(store, &wanted, pinned).await {
+        let mut stored = match self.kept.get(store, &wanted, pinned).await {
             Ok(stored) => stored,
             Err(StoreError::Changed { location }) if linked => return Err(file.pins.changed(&location).into()),
             Err(StoreError::Changed { location }) => return Err(FetchError::Stale { location }.into()),
@@ -234,9 +237,14 @@ impl Fetcher {
         } else {
             file.pins.check_chunk(id, &identity, location)?;
         }
+        // Where nothing is kept of it, it goes as soon as it was inflated.
+        let body = match self.kept.keeps(store) {
+            true => stored.object.bytes.clone(),
+            false => std::mem::take(&mut stored.object.bytes),
+        };
         let made = match &form.framing {
-            Some(framing) => self.framed(recipe, stored.object.bytes.clone(), framing).await,
-            None => self.decode(recipe, stored.object.bytes.clone()).await,
+            Some(framing) => self.framed(recipe, body, framing).await,
+            None => self.decode(recipe, body).await,
         };
         match made {
             Ok(plain) => {

@@ -6,6 +6,7 @@
 //!
 //! * [`resolve`](self::resolve): from a chunk's id to the object or range that holds it, through chunk tables;
 //! * [`load`](self::load): one chunk's stored bytes, made plain; torn writes are waited out;
+//! * [`room`](self::room): the memory that loading a chunk takes;
 //! * [`stored`](self::stored): one chunk's stored bytes as they are, for readers who undo the filters themselves;
 //! * [`kept`](self::kept): what the disk cache has of it, as far as that is still so;
 //! * [`beside`](self::beside): parts of a file's container that elements of a chunk lie in;
@@ -16,6 +17,7 @@
 //! * [`reader`](self::reader): one reader of a file, for whom chunks are fetched ahead;
 //! * [`coalesce`](self::coalesce): ranges of one object that are wanted to the requests that bring them;
 //! * [`ranges`](self::ranges): who wants which, and is handed what;
+//! * [`pinned`](self::pinned): what of it is in memory or in the disk cache, and is to stay there;
 //! * [`pins`](self::pins): one version never mixes two states of an object;
 //! * [`links`](self::links): what is to be told of data that lie in other objects.
 
@@ -29,10 +31,12 @@ mod load;
 mod object;
 mod pages;
 mod pattern;
+mod pinned;
 mod pins;
 mod ranges;
 mod reader;
 mod resolve;
+mod room;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -59,7 +63,6 @@ use crate::model::extents::Extents;
 use crate::model::hierarchy::ObjectId;
 use crate::model::limits;
 use crate::model::paths::Paths;
-use crate::model::pipeline::Framing;
 use crate::store::{Patience, Stores};
 use links::Links;
 use pages::Paged;
@@ -195,20 +198,6 @@ impl FileChunks {
         matches!(self.map.locate(id.dataset, &recipe.grid.coordinates(id.number)), ChunkSource::Table { .. })
     }
 
-    /// Bytes that loading a chunk takes: what is stored, what becomes of it where that is something else, and what is held of
-    /// it on the way.
-    fn room(&self, id: ChunkId, framing: Option<&Framing>) -> u64 {
-        /// Taken for a chunk whose elements vary in length, until it is there: most are far smaller.
-        const UNKNOWN: u64 = 1 << 20;
-        /// What the HTTP library has read of a body and not handed over yet, at most.
-        const CONNECTION: u64 = 400 << 10;
-        let plain = self.map.recipe(id.dataset).and_then(|recipe| recipe.raw_len).unwrap_or(UNKNOWN);
-        let filtered = self.map.recipe(id.dataset).is_none_or(|recipe| !recipe.decode.steps.is_empty());
-        let stored = if filtered { plain } else { 0 };
-        let framed = framing.map_or(0, |framing| framing.room);
-        plain.saturating_add(stored).saturating_add(framed).saturating_add(plain.min(CONNECTION))
-    }
-
     fn piece(&self, chunk: ChunkId, part: PiecePart) -> PieceId {
         PieceId { version: self.version, chunk, part }
     }
@@ -231,6 +220,8 @@ pub struct Fetcher {
     /// Where the rows of chunk tables begin, by the table's chunk and the dataset that asks.
     rows: moka::future::Cache<(PieceId, ObjectId), Arc<Rows>>,
     decoders: Arc<Semaphore>,
+    /// Of which datasets it was told that their chunks do not fit.
+    large: room::Told,
     /// What earlier mounts fetched, and what is asked for of the store.
     kept: kept::Kept,
 }
@@ -255,7 +246,7 @@ impl Fetcher {
         };
         let policy = moka::policy::EvictionPolicy::lru();
         let rows = moka::future::Cache::builder().max_capacity(ROWS).weigher(weigh).eviction_policy(policy).build();
-        Fetcher { settings, cache, rows, decoders, kept: kept::Kept::default() }
+        Fetcher { settings, cache, rows, decoders, large: room::Told::default(), kept: kept::Kept::default() }
     }
 
     /// Plain bytes of a chunk in the source's form: `want`, in bytes of the plain chunk, or the whole chunk.
@@ -357,6 +348,11 @@ impl Fetcher {
     /// Counts bytes that somebody else keeps as held, for as long as what is returned lives.
     pub fn hold(&self, bytes: u64) -> Reservation {
         self.cache.hold(bytes)
+    }
+
+    /// Counts bytes that are being put together for a reader.
+    pub fn hold_briefly(&self, bytes: u64) -> Reservation {
+        self.cache.hold_briefly(bytes)
     }
 
     /// Bytes that are held now: what is kept, handed over, on its way, and counted by [`hold`](Self::hold).

@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use crate::model::grid::{coordinates, number};
+
 /// Streams that are followed on one grid: as many threads as share one handle of a file, and then some.
 const STREAMS: usize = 16;
 /// Touches that belong to no stream and may yet begin one. Between two of a stream there is one of each other stream.
@@ -288,20 +290,6 @@ fn single_step(from: &[u64], to: &[u64]) -> Option<(usize, i64)> {
         }
     }
     found
-}
-
-fn coordinates(counts: &[u64], mut number: u64) -> Vec<u64> {
-    let mut coordinates = vec![0; counts.len()];
-    for (coordinate, &count) in coordinates.iter_mut().zip(counts).rev() {
-        *coordinate = number % count.max(1);
-        number /= count.max(1);
-    }
-    coordinates
-}
-
-/// Number in C order of a place within the grid.
-fn number(counts: &[u64], place: &[u64]) -> u64 {
-    place.iter().zip(counts).fold(0, |number, (coordinate, count)| number * count + coordinate)
 }
 
 #[cfg(test)]

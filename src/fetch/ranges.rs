@@ -187,7 +187,8 @@ fn joined(parts: Vec<Result<Object, StoreError>>, store: &Store, key: &Key) -> R
         return Err(StoreError::Changed { location: store.location(key) });
     }
     let mut whole = BytesMut::with_capacity(parts.iter().map(|part| part.bytes.len()).sum());
-    parts.iter().for_each(|part| whole.extend_from_slice(&part.bytes));
+    // Each goes as soon as it was copied: there is room for one of all the bytes, not for two.
+    parts.into_iter().for_each(|part| whole.extend_from_slice(&part.bytes));
     Ok((whole.freeze(), meta))
 }
 

@@ -100,7 +100,7 @@ impl Reader {
             }
             return;
         }
-        let room = file.room(id, framing);
+        let room = self.fetcher.room(file, id, framing);
         self.walk(Grid::Chunks(id.dataset), recipe.grid.counts(), id.number, room, |number| {
             self.fetcher.ahead(file, ChunkId { number, ..id }, framing)
         });
@@ -160,7 +160,7 @@ impl Fetcher {
     fn ahead(self: &Arc<Self>, file: &Arc<FileChunks>, id: ChunkId, framing: Option<&Framing>) -> Ahead<FetchError> {
         let part = if framing.is_some() { PiecePart::Stored } else { PiecePart::Plain };
         let form = Form { framing: framing.copied(), urgency: Urgency::Ahead };
-        self.cache.load_ahead(file.piece(id, part), file.room(id, framing), |reserved| {
+        self.cache.load_ahead(file.piece(id, part), self.room(file, id, framing), |reserved| {
             self.loading_with(file, id, form, Some(reserved))
         })
     }

@@ -159,7 +159,7 @@ impl Adapter {
 
     /// The answer to a name that asks for something; `None` for others.
     async fn asked(&self, node: &Node, name: &str) -> Option<Result<Vec<u8>, Failure>> {
-        let (wish, grid) = (name.strip_prefix(xattr::WARM), name.strip_prefix(xattr::GRID));
+        let (wish, grid) = (xattr::wish(name), name.strip_prefix(xattr::GRID));
         if wish.is_none() && grid.is_none() && name != xattr::DATASETS {
             return None;
         }
@@ -168,8 +168,8 @@ impl Adapter {
             Ok(version) => version,
             Err(error) => return Some(Err(error.into())),
         };
-        if let Some(wish) = wish {
-            return Some(Ok(xattr::warmed(&self.namespace.warm(&version, wish).await)));
+        if let Some((verb, wish)) = wish {
+            return Some(Ok(xattr::warmed(&self.namespace.wish(&version, verb, wish).await)));
         }
         if let Some(path) = grid {
             let grid = self.namespace.grid(&version, path);

@@ -1,12 +1,17 @@
 //! Extended attributes `user.h5mount.*`: what is known of a file beside its bytes.
 
-use crate::namespace::{FileKind, GridTold, Node, Warmed};
+use crate::namespace::{FileKind, GridTold, Node, Verb, Warmed};
 
 /// What every name starts with.
 pub(super) const PREFIX: &str = "user.h5mount.";
 
-/// What a name begins with that asks for something: what it is about follows.
-pub(super) const WARM: &str = "user.h5mount.warm.";
+/// What names begin with that ask for something to be done with chunks: which these are follows.
+const WISHES: [(&str, Verb); 4] = [
+    ("user.h5mount.warm.", Verb::Warm),
+    ("user.h5mount.pin.", Verb::Pin),
+    ("user.h5mount.unpin.", Verb::Unpin),
+    ("user.h5mount.held.", Verb::Held),
+];
 /// The chunk grid of the dataset whose path follows.
 pub(super) const GRID: &str = "user.h5mount.grid.";
 /// Paths of the datasets of a file.
@@ -52,6 +57,11 @@ pub(super) fn names(node: &Node) -> Vec<u8> {
     all_of(node).flat_map(|(name, _)| PREFIX.bytes().chain(name.bytes()).chain([0])).collect()
 }
 
+/// What a name asks for, and of which chunks.
+pub(super) fn wish(name: &str) -> Option<(Verb, &str)> {
+    WISHES.iter().find_map(|(prefix, verb)| Some((*verb, name.strip_prefix(prefix)?)))
+}
+
 /// The value of a fact, or of the URL of a file or folder.
 pub(super) fn text(value: &str) -> Vec<u8> {
     cut(value, VALUE_BYTES)
@@ -59,7 +69,7 @@ pub(super) fn text(value: &str) -> Vec<u8> {
 
 /// What became of a wish: a word and its value on each line.
 pub(super) fn warmed(warmed: &Result<Warmed, String>) -> Vec<u8> {
-    let Warmed { chunks, absent, failed, bytes, reason } = match warmed {
+    let Warmed { chunks, absent, failed, gone, bytes, reason } = match warmed {
         Ok(warmed) => warmed,
         Err(error) => return lines([format!("error {error}")]),
     };
@@ -69,6 +79,7 @@ pub(super) fn warmed(warmed: &Result<Warmed, String>) -> Vec<u8> {
         format!("failed {failed}"),
         format!("bytes {bytes}"),
     ];
+    told.extend((*gone > 0).then(|| format!("gone {gone}")));
     told.extend(reason.as_ref().map(|reason| format!("reason {}", reason.replace('\n', " "))));
     lines(told)
 }

@@ -51,14 +51,9 @@ impl Grid {
     }
 
     /// Coordinates (in chunks) of chunk `number` in C order. `number` must be below [`Grid::total`].
-    pub fn coordinates(&self, mut number: u64) -> Vec<u64> {
+    pub fn coordinates(&self, number: u64) -> Vec<u64> {
         debug_assert!(number < self.total);
-        let mut coordinates = vec![0; self.counts.len()];
-        for (coordinate, &count) in coordinates.iter_mut().zip(&self.counts).rev() {
-            *coordinate = number % count;
-            number /= count;
-        }
-        coordinates
+        coordinates(&self.counts, number)
     }
 
     /// Number in C order of the chunk at `coordinates`; `None` outside the grid.
@@ -66,11 +61,24 @@ impl Grid {
         if coordinates.len() != self.counts.len() || self.total == 0 {
             return None;
         }
-        coordinates
-            .iter()
-            .zip(&self.counts)
-            .try_fold(0u64, |number, (&coordinate, &count)| (coordinate < count).then(|| number * count + coordinate))
+        let inside = coordinates.iter().zip(&self.counts).all(|(coordinate, count)| coordinate < count);
+        inside.then(|| number(&self.counts, coordinates))
     }
+}
+
+/// Place number `number` in C order, of as many along each axis as `counts` says.
+pub fn coordinates(counts: &[u64], mut number: u64) -> Vec<u64> {
+    let mut coordinates = vec![0; counts.len()];
+    for (coordinate, &count) in coordinates.iter_mut().zip(counts).rev() {
+        *coordinate = number % count.max(1);
+        number /= count.max(1);
+    }
+    coordinates
+}
+
+/// Number in C order of a place that is inside.
+pub fn number(counts: &[u64], place: &[u64]) -> u64 {
+    place.iter().zip(counts).fold(0, |number, (coordinate, count)| number * count + coordinate)
 }
 
 #[cfg(test)]

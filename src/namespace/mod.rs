@@ -35,7 +35,7 @@ pub use preface::Piece;
 pub use reader::Reader;
 pub use seek::Whence;
 pub use version::{Stat, Version};
-pub use warm::{GridTold, Warmed};
+pub use warm::{GridTold, Verb, Warmed};
 
 use crate::fetch::Fetcher;
 use crate::layout::PresentOptions;

@@ -82,7 +82,7 @@ impl Namespace {
                 }
             }
         }
-        let held = self.fetcher.hold(whole as u64);
+        let held = self.fetcher.hold_briefly(whole as u64);
         let mut out = BytesMut::zeroed(whole);
         // Metadata and zeros are answered on the way; what has to be fetched is asked for many at a time.
         let mut wanted = Vec::new();

@@ -17,6 +17,22 @@ use crate::model::hyperslab::{self, Hyperslab};
 /// Chunks of one wish; more are asked for by several.
 pub const MOST: usize = 1 << 16;
 
+/// Chunks that are pinned at a time: what comes waits for the disk, which has one writer.
+const PINNED_AT_ONCE: usize = 8;
+
+/// What is to be done with the chunks of a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Fetch them, and keep them as far as there is room.
+    Warm,
+    /// Fetch them into the disk cache, and keep them there.
+    Pin,
+    /// Keep them in the disk cache no longer than others.
+    Unpin,
+    /// Tell which of them are here.
+    Held,
+}
+
 /// What became of a wish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Warmed {
@@ -26,9 +42,11 @@ pub struct Warmed {
     pub absent: u64,
     /// Of them, those that could not be had.
     pub failed: u64,
-    /// Plain bytes of those that are here.
+    /// Of them, those that are not here, where that was asked.
+    pub gone: u64,
+    /// Plain bytes of those that were fetched; of those in the disk cache, what they take there.
     pub bytes: u64,
-    /// Why the first failed that did.
+    /// Why the first failed that did, or why some are not here.
     pub reason: Option<String>,
 }
 
@@ -62,15 +80,26 @@ impl Namespace {
         Some(GridTold { shape, chunk, chunk_bytes: recipe.raw_len })
     }
 
-    /// Fetches what `wish` says, many chunks at a time, and keeps it as far as there is room.
+    /// Does with the chunks that `wish` names what `verb` says, many at a time.
     ///
     /// # Errors
     /// Text for whoever made the wish, where it means nothing.
-    pub async fn warm(&self, version: &Arc<Version>, wish: &str) -> Result<Warmed, String> {
-        let chunks = version.chunks().ok_or("not an HDF5 file: just read it")?;
+    pub async fn wish(&self, version: &Arc<Version>, verb: Verb, wish: &str) -> Result<Warmed, String> {
+        let chunks = version.chunks().ok_or("it is shown as it is: just read it")?;
         let (dataset, numbers) = wanted(chunks, wish)?;
         if matches!(version.content, Content::Image { .. }) {
             version.mark_read();
+        }
+        let at_once = self.settings.chunks_at_once;
+        if verb == Verb::Pin {
+            // What stays is what the store has now.
+            let warmed = Box::pin(self.wish(version, Verb::Warm, wish)).await?;
+            if warmed.failed > 0 {
+                return Ok(warmed);
+            }
+        }
+        if verb != Verb::Warm {
+            return Ok(self.in_place(version, chunks, verb, dataset, numbers).await);
         }
         let framing = version.image().and_then(|image| image.framing(dataset));
         let fill = version.image().and_then(|image| image.fill_element(dataset));
@@ -85,7 +114,7 @@ impl Namespace {
             }
         };
         let mut warmed = Warmed { chunks: numbers.len() as u64, ..Warmed::default() };
-        let mut loads = stream::iter(numbers).map(load).buffer_unordered(self.settings.chunks_at_once);
+        let mut loads = stream::iter(numbers).map(load).buffer_unordered(at_once);
         while let Some(loaded) = loads.next().await {
             match loaded {
                 Ok(Some(bytes)) => warmed.bytes = warmed.bytes.saturating_add(bytes),
@@ -97,6 +126,64 @@ impl Namespace {
             }
         }
         Ok(warmed)
+    }
+
+    /// What of chunks is here, or is to stay in the disk cache.
+    async fn in_place(
+        &self,
+        version: &Version,
+        chunks: &Arc<FileChunks>,
+        verb: Verb,
+        dataset: ObjectId,
+        numbers: Vec<u64>,
+    ) -> Warmed {
+        let framing = version.image().and_then(|image| image.framing(dataset));
+        let one = |number| async move {
+            let id = ChunkId { dataset, number };
+            match verb {
+                Verb::Warm | Verb::Held => {
+                    let here = self.fetcher.is_here(chunks, id, framing).await.map_err(|error| error.to_string())?;
+                    Ok(Warmed { gone: u64::from(!here), ..Warmed::default() })
+                }
+                Verb::Pin | Verb::Unpin => {
+                    let pinned = match verb {
+                        Verb::Pin => self.fetcher.pin(chunks, id).await?,
+                        _ => self.fetcher.unpin(chunks, id).await?,
+                    };
+                    let absent = u64::from(pinned.records == 0);
+                    Ok::<_, String>(Warmed { absent, bytes: pinned.bytes, ..Warmed::default() })
+                }
+            }
+        };
+        if verb == Verb::Held {
+            self.fetcher.settle().await;
+        }
+        let mut told = Warmed { chunks: numbers.len() as u64, ..Warmed::default() };
+        let mut done = stream::iter(numbers).map(one).buffer_unordered(PINNED_AT_ONCE);
+        while let Some(one) = done.next().await {
+            match one {
+                Ok(one) => {
+                    told.absent += one.absent;
+                    told.gone += one.gone;
+                    told.bytes = told.bytes.saturating_add(one.bytes);
+                }
+                Err(reason) => {
+                    told.failed += 1;
+                    told.reason.get_or_insert(reason);
+                }
+            }
+        }
+        if told.gone > 0 {
+            let (limit, disk) = self.fetcher.limits();
+            let mib = limit >> 20;
+            told.reason.get_or_insert(match disk {
+                false => format!("--memory-limit leaves {mib} MiB for chunks; mount with more, or with --cache-dir"),
+                true => format!(
+                    "--memory-limit leaves {mib} MiB for chunks, and the disk cache had no room or no time for more"
+                ),
+            });
+        }
+        told
     }
 }
 

@@ -103,6 +103,15 @@ fn path_of(domain: &Location) -> Option<String> {
     path.split('/').all(sane).then_some(path)
 }
 
+/// Where the description of a file lies in full: a path or a URL. `None` where no name can be.
+pub fn place(index: &IndexPlace, domain: &Location) -> Option<String> {
+    let path = path_of(domain)?;
+    Some(match index {
+        IndexPlace::Folder(folder) => folder.join(path).display().to_string(),
+        IndexPlace::Store(bucket) => format!("{}/{path}", bucket.as_str()),
+    })
+}
+
 /// A folder of this machine.
 #[derive(Debug)]
 struct Folder {
@@ -277,6 +286,11 @@ mod tests {
         {
             assert_eq!(path(bucket, key), None, "{key}");
         }
+        let of = domain("s3://b", "x.h5/.domain.json");
+        let told = |index| place(&index, &of);
+        assert_eq!(told(IndexPlace::Folder("/idx".into())).as_deref(), Some("/idx/s3/b/x.h5.h5mount-index"));
+        let store = IndexPlace::Store(Bucket::new("gs://c/idx"));
+        assert_eq!(told(store).as_deref(), Some("gs://c/idx/s3/b/x.h5.h5mount-index"));
     }
 
     /// Answers every request at `address` with these bytes, until the process ends.

@@ -17,12 +17,12 @@ from servers.s3 import S3, flags
 from test_read_ahead import AT_ONCE, F32, chunks, stored
 
 
-def warm(*arguments, code=0):
-    """What the command says."""
+def warm(*arguments, code=0, output=False):
+    """What the command says, on standard output where it failed only if that is wanted."""
     done = subprocess.run([mounting.binary(), "warm", *map(str, arguments)], capture_output=True, text=True, timeout=120,
                           check=False)
     assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout if code == 0 else done.stderr
+    return done.stdout if code == 0 or output else done.stderr
 
 
 @pytest.fixture(name="mount")
@@ -136,3 +136,42 @@ def test_what_has_no_datasets_is_told(mount):
     """A folder has none."""
     point, _, _ = mount
     assert "is a folder" in warm(point / ".", code=2)
+
+
+def test_what_the_memory_let_go_is_told(tmp_path):
+    """More than fits: it was read, and what is not kept is counted; a disk cache keeps it, and what is pinned stays there."""
+    bucket, _ = stored(tmp_path, (96, 512, 512), (1, 512, 512))
+    with S3({"bucket": bucket.folder}) as server:
+        limit = ("--memory-limit", "32M")
+        with mounting.mounted("s3://bucket", *flags(server.endpoint), *limit, folder=tmp_path / "a") as point:
+            told = json.loads(warm("--json", point / "data.h5"))
+            assert told["bytes"] == 96 << 20 and told["gone"] >= 96 - 24 and "--memory-limit leaves 24 MiB" in told["reason"]
+            assert "no --cache-dir" in warm("--pin", point / "data.h5", code=1, output=True)
+        disk = (*limit, "--cache-dir", tmp_path / "cache", "--cache-size", "64M")
+        with mounting.mounted("s3://bucket", *flags(server.endpoint), *disk, folder=tmp_path / "b") as point:
+            assert json.loads(warm("--json", "--pin", point / "data.h5", "data[:16]"))["failed"] == 0
+            assert "half of --cache-size" in warm("--pin", point / "data.h5", code=1, output=True)
+            warm("--unpin", point / "data.h5", "data[16:]")
+        with mounting.mounted("s3://bucket", *flags(server.endpoint), *disk, "--immutable", folder=tmp_path / "c") as point:
+            warm(point / "data.h5", "data[16:]")
+            server.reset()
+            warm(point / "data.h5", "data[:16]")
+            assert not chunks(server.requests())
+            warm("--unpin", point / "data.h5")
+            warm(point / "data.h5", "data[16:]")
+            server.reset()
+            warm(point / "data.h5", "data[:16]")
+            assert chunks(server.requests())
+
+
+def test_what_is_shown_as_it_is_has_nothing_to_warm(tmp_path):
+    """It says why."""
+    files = tmp_path / "files"
+    files.mkdir()
+    with h5py.File(files / "whole.h5", "w") as file:
+        file["values"] = np.arange(10)
+    (files / "cut.h5").write_bytes((files / "whole.h5").read_bytes()[:-1])
+    with mounting.mounted(files, folder=tmp_path / "mount") as point:
+        for selection in ([], ["/values"]):
+            said = warm(point / "cut.h5", *selection, code=2)
+            assert "shown as it is" in said and "cut off" in said, said

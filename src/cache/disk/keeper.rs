@@ -4,9 +4,9 @@
 //! is synced: what a power cut leaves half written fails its check. When there is no more room, the directory is looked
 //! over and the records that were not used for longest go; that holds a bounded number of names at a time, however many there are.
 
-use std::fs::{DirBuilder, File, Metadata, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, Permissions, TryLockError};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::oldest::{Oldest, Room, Seen};
 use super::record::{self, Place, Record};
-use super::{Shelves, name, named};
+use super::{Pinned, Shelves, name, named};
 
 /// Between two looks whether the process that keeps the directory has ended.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -27,18 +27,24 @@ const NAMES: usize = 10_000;
 /// one only slower.
 const FLOOR: (u64, u64) = (20, 8 << 30);
 /// Locked while a process keeps the directory.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 /// A record that is being written.
-const NEW: &str = "new";
+pub(super) const NEW: &str = "new";
 /// Tells programs that make backups that nothing here is worth one.
-const TAG: (&str, &str) =
+pub(super) const TAG: (&str, &str) =
     ("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n# Kept by h5mount; may be deleted.\n");
 
 /// What the keeper is told.
 pub(super) enum Order {
     Put(Box<(Place, Record)>),
     Tell(oneshot::Sender<()>),
+    Pin { names: Vec<u128>, stays: bool, done: oneshot::Sender<Result<Pinned, String>> },
 }
+
+/// Of the room for records, the part that those which stay may take: a half, so that what is read meanwhile is kept as well.
+const PINNED_PART: u64 = 2;
+/// Modes of records, and of those that stay. Whoever may write to the directory may still remove both.
+const MODES: (u32, u32) = (0o600, 0o400);
 
 type Space = Box<dyn Fn(&Path) -> (u64, u64) + Send>;
 
@@ -76,12 +82,22 @@ pub(super) fn start(shelves: Arc<Shelves>, most: u64, disk: Disk, orders: Receiv
     }
 }
 
+/// A directory that is ours.
+struct Held {
+    #[expect(dead_code, reason = "the lock lasts as long as the file is open")]
+    lock: File,
+    /// Bytes that all records take.
+    kept: u64,
+    /// Of them, those that stay.
+    pinned: u64,
+}
+
 struct Keeping {
     shelves: Arc<Shelves>,
     most: u64,
     disk: Disk,
-    /// The lock, and bytes that all records take; `None` while another process has it, or nothing can be written.
-    held: Option<(File, u64)>,
+    /// `None` while another process has the directory, or nothing can be written.
+    held: Option<Held>,
     tried: Option<Instant>,
 }
 
@@ -93,9 +109,12 @@ impl Keeping {
         let directory = self.shelves.directory.clone();
         match lock(&directory) {
             Ok(lock) => {
-                let mut kept = 0u64;
-                look_over(&directory, |seen| kept = kept.saturating_add(seen.bytes));
-                self.held = Some((lock, kept));
+                let (mut kept, mut pinned) = (0u64, 0u64);
+                look_over(&directory, |seen, stays| {
+                    kept = kept.saturating_add(seen.bytes);
+                    pinned = pinned.saturating_add(if stays { seen.bytes } else { 0 });
+                });
+                self.held = Some(Held { lock, kept, pinned });
                 tracing::info!("disk cache {}: {} MiB are kept", directory.display(), kept >> 20);
             }
             Err(TryLockError::WouldBlock) if first => tracing::warn!(
@@ -123,7 +142,46 @@ impl Keeping {
             Order::Tell(done) => {
                 let _ = done.send(());
             }
+            Order::Pin { names, stays, done } => {
+                let _ = done.send(self.pin(&names, stays));
+            }
         }
+    }
+
+    /// Lets records stay, or no longer.
+    fn pin(&mut self, names: &[u128], stays: bool) -> Result<Pinned, String> {
+        let most = self.most / PINNED_PART;
+        let Some(held) = &mut self.held else {
+            return Err("another process keeps the disk cache, or it cannot be written to".to_owned());
+        };
+        let mut told = Pinned::default();
+        for name in names {
+            let path = self.shelves.path(*name);
+            let Some(record) = path.symlink_metadata().ok().filter(|record| record.is_file()) else {
+                told.absent += 1;
+                continue;
+            };
+            let bytes = taken(&record);
+            if is_pinned(&record) != stays {
+                let pinned = match stays {
+                    true => held.pinned.saturating_add(bytes),
+                    false => held.pinned.saturating_sub(bytes),
+                };
+                if stays && pinned > most {
+                    return Err(format!(
+                        "{} MiB are pinned, and no more than half of --cache-size, {} MiB, may be: unpin something (h5mount \
+                         warm --unpin), or mount with a larger one",
+                        held.pinned >> 20,
+                        most >> 20
+                    ));
+                }
+                let mode = Permissions::from_mode(if stays { MODES.1 } else { MODES.0 });
+                std::fs::set_permissions(&path, mode).map_err(|error| format!("the disk cache: {error}"))?;
+                held.pinned = pinned;
+            }
+            (told.records, told.bytes) = (told.records + 1, told.bytes.saturating_add(bytes));
+        }
+        Ok(told)
     }
 
     /// Writes a record; whether it is there now.
@@ -134,9 +192,17 @@ impl Keeping {
             return false;
         }
         let path = self.shelves.path(name(place));
-        let before = path.symlink_metadata().map_or(0, |metadata| taken(&metadata));
+        let before = path.symlink_metadata().ok();
+        let stays = before.as_ref().is_some_and(is_pinned);
+        let before = before.map_or(0, |metadata| taken(&metadata));
         match self.write(&path, &head, &record.body) {
             Ok(()) => {
+                // What is put in its place stays as well.
+                let mode = Permissions::from_mode(MODES.1);
+                if let Some(held) = self.held.as_mut().filter(|_| stays) {
+                    let still = std::fs::set_permissions(&path, mode).is_ok();
+                    held.pinned = held.pinned.saturating_sub(before).saturating_add(if still { bytes } else { 0 });
+                }
                 self.count(|kept| kept.saturating_sub(before).saturating_add(bytes));
                 true
             }
@@ -171,7 +237,7 @@ impl Keeping {
         loop {
             let (all, free) = (self.disk.0)(&directory);
             let room = Room { most: self.most, floor: (all / FLOOR.0).min(FLOOR.1) };
-            let kept = self.held.as_ref().map_or(0, |(_, kept)| *kept);
+            let kept = self.held.as_ref().map_or(0, |held| held.kept);
             let wanted = room.to_go(kept, free, bytes);
             if wanted == 0 && room.takes(bytes) {
                 return true;
@@ -183,22 +249,29 @@ impl Keeping {
                 return false;
             }
             let mut oldest = Oldest::new(wanted, NAMES);
-            let mut all = 0u64;
-            look_over(&directory, |seen| {
+            let (mut all, mut pinned) = (0u64, 0u64);
+            look_over(&directory, |seen, stays| {
                 all = all.saturating_add(seen.bytes);
-                oldest.see(seen);
+                match stays {
+                    true => pinned = pinned.saturating_add(seen.bytes),
+                    false => oldest.see(seen),
+                }
             });
             // What was looked over is what there is, whoever else added or removed something.
             self.count(|_| all);
+            if let Some(held) = &mut self.held {
+                held.pinned = pinned;
+            }
             let gone = oldest.to_go();
-            if gone.is_empty() {
-                self.count(|_| 0);
+            if gone.is_empty() && all < kept {
+                // Less than was thought: perhaps that is room enough.
+                continue;
             }
             for seen in gone {
                 self.remove(&self.shelves.path(seen.name));
             }
-            let left = self.held.as_ref().map_or(0, |(_, kept)| *kept);
-            if left >= all && all > 0 {
+            let left = self.held.as_ref().map_or(0, |held| held.kept);
+            if left >= all {
                 // Nothing could be removed.
                 self.shelves.complain("no room can be made", None);
                 return false;
@@ -217,8 +290,8 @@ impl Keeping {
     }
 
     fn count(&mut self, now: impl FnOnce(u64) -> u64) {
-        if let Some((_, kept)) = &mut self.held {
-            *kept = now(*kept);
+        if let Some(held) = &mut self.held {
+            held.kept = now(held.kept);
         }
     }
 }
@@ -234,8 +307,13 @@ fn taken(metadata: &Metadata) -> u64 {
     on_disk(metadata.size())
 }
 
-/// Tells of every record of a directory.
-fn look_over(directory: &Path, mut see: impl FnMut(Seen)) {
+/// Whether a record stays whatever else needs room: nobody may write to it.
+fn is_pinned(record: &Metadata) -> bool {
+    record.mode() & 0o200 == 0
+}
+
+/// Tells of every record of a directory, and whether it stays.
+fn look_over(directory: &Path, mut see: impl FnMut(Seen, bool)) {
     let files = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
     for shelf in files(directory.to_owned()) {
         let Ok(shelf_name) = shelf.file_name().into_string() else { continue };
@@ -248,18 +326,18 @@ fn look_over(directory: &Path, mut see: impl FnMut(Seen)) {
             let Ok(metadata) = file.metadata() else { continue };
             let used = metadata.modified().ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
             let used = u64::try_from(used.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
-            see(Seen { used, bytes: taken(&metadata), name });
+            see(Seen { used, bytes: taken(&metadata), name }, is_pinned(&metadata));
         }
     }
 }
 
 /// Makes a directory that is for this user alone, unless it is there.
-fn directory(path: &Path) -> std::io::Result<()> {
+pub(super) fn directory(path: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Opens a file of this user for writing, made where it is not there.
-fn private(
+pub(super) fn private(
     path: &Path,
     how: impl FnOnce(&mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions,
 ) -> std::io::Result<File> {

@@ -6,12 +6,14 @@
 //!
 //! * [`record`]: one file, byte by byte (pure);
 //! * [`oldest`]: what goes when there is no more room (pure);
+//! * `directory`: which directories are fit for it;
 //! * `keeper`: the one thread that writes, and makes room.
 //!
 //! Readers open the file a place's name leads to; there is no index, in memory or on disk, so nothing has to be read at
 //! the start and nothing grows with the cache. One process at a time writes to a directory (`flock`); others read what is
 //! there.
 
+mod directory;
 mod keeper;
 pub mod oldest;
 pub mod record;
@@ -33,6 +35,7 @@ use md5::{Digest, Md5};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::model::limits;
+pub use directory::prepare;
 use keeper::Order;
 pub use record::{Origins, Place, Record};
 
@@ -91,6 +94,17 @@ impl std::fmt::Display for Counts {
     }
 }
 
+/// What became of records that are to stay, or to stay no longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pinned {
+    /// Records that are as they should be now.
+    pub records: u64,
+    /// Bytes that these take on the disk.
+    pub bytes: u64,
+    /// Places of which there is no record.
+    pub absent: u64,
+}
+
 /// A directory of records. Cheap to share as an `Arc`.
 #[derive(Debug)]
 pub struct DiskCache {
@@ -127,18 +141,7 @@ impl DiskCache {
     }
 
     fn with_disk(settings: &DiskSettings, disk: keeper::Disk) -> DiskCache {
-        let shelves = Arc::new(Shelves {
-            directory: settings.directory.clone(),
-            origins: settings.origins.clone(),
-            user: nix::unistd::geteuid().as_raw(),
-            queued: AtomicU64::new(0),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            bad: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            warned: Mutex::default(),
-        });
+        let shelves = Arc::new(Shelves::at(settings));
         let (orders, received) = channel();
         keeper::start(Arc::clone(&shelves), settings.bytes, disk, received);
         let readers = Arc::new(Semaphore::new(AT_ONCE));
@@ -202,6 +205,22 @@ impl DiskCache {
         let _ = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
     }
 
+    /// Whether there is a record of `place`; whether it is whole, reading it tells.
+    pub fn holds(&self, place: &Place) -> bool {
+        self.shelves.path(name(&place.of(&self.shelves.origins))).is_file()
+    }
+
+    /// Keeps what is there of `places` whatever else needs room, also after a restart, or (`stays` false) no longer does so.
+    ///
+    /// # Errors
+    /// In words: what is pinned would take more than half of the cache, or it is not this process that keeps it.
+    pub async fn pin(&self, places: Vec<Place>, stays: bool) -> Result<Pinned, String> {
+        let (done, waiting) = oneshot::channel();
+        let names = places.iter().map(|place| name(&place.of(&self.shelves.origins))).collect();
+        self.order(Order::Pin { names, stays, done });
+        waiting.await.map_err(|_| "the disk cache has ended".to_owned())?
+    }
+
     /// Waits until everything that was put is written, or `patience` has passed.
     pub async fn settle(&self, patience: Duration) {
         let (done, waiting) = oneshot::channel();
@@ -247,6 +266,21 @@ fn named(shelf: &str, file: &str) -> Option<u128> {
 }
 
 impl Shelves {
+    fn at(settings: &DiskSettings) -> Shelves {
+        Shelves {
+            directory: settings.directory.clone(),
+            origins: settings.origins.clone(),
+            user: nix::unistd::geteuid().as_raw(),
+            queued: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            bad: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            warned: Mutex::default(),
+        }
+    }
+
     /// 256 folders, so that none holds more than some thousand files.
     fn path(&self, name: u128) -> PathBuf {
         let mut text = String::with_capacity(33);

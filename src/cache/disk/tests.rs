@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicU64;
 use super::*;
 use crate::model::location::{Bucket, ETag, Key, Location};
 
-const LONG: Duration = Duration::from_secs(30);
+pub(super) const LONG: Duration = Duration::from_secs(30);
 
-fn place(key: &str) -> Place {
+pub(super) fn place(key: &str) -> Place {
     Place::object(&Location { bucket: Bucket::new("s3://b"), key: Key::new(key) }, None)
 }
 
-fn record(bytes: usize) -> Record {
+pub(super) fn record(bytes: usize) -> Record {
     let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(7);
     Record { etag: ETag::new("\"e\""), modified, size: bytes as u64, body: vec![5; bytes].into() }
 }
@@ -21,7 +21,7 @@ fn settings(directory: &Path, bytes: u64) -> DiskSettings {
     DiskSettings { directory: directory.to_owned(), bytes, origins: Origins::new() }
 }
 
-fn open(directory: &Path, bytes: u64) -> DiskCache {
+pub(super) fn open(directory: &Path, bytes: u64) -> DiskCache {
     DiskCache::with_disk(&settings(directory, bytes), keeper::Disk(Box::new(|_| (u64::MAX, u64::MAX))))
 }
 
@@ -80,6 +80,66 @@ async fn the_least_recently_used_go_where_there_is_no_more_room() {
     cache.put(place("huge"), record(1 << 20));
     cache.settle(LONG).await;
     assert!(!kept(&cache, "huge").await && kept(&cache, "9").await);
+}
+
+#[tokio::test]
+async fn what_is_pinned_stays_whatever_comes_also_after_a_restart_until_it_is_let_go() {
+    let dir = tempfile::tempdir().unwrap();
+    // Ten records of two blocks, five of which may stay.
+    let mut cache = open(dir.path(), 80 << 10);
+    let places = |numbers: std::ops::Range<u32>| numbers.map(|at| place(&at.to_string())).collect::<Vec<_>>();
+    let fill = async |cache: &DiskCache, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            cache.put(place(&number.to_string()), record(5000));
+            cache.settle(LONG).await;
+        }
+    };
+    fill(&cache, 0..5).await;
+    let pinned = Pinned { records: 5, bytes: 40 << 10, absent: 0 };
+    assert_eq!(cache.pin(places(0..5), true).await, Ok(pinned));
+    assert_eq!(cache.pin(places(0..5), true).await, Ok(pinned));
+    assert_eq!(cache.pin(places(90..92), true).await, Ok(Pinned { absent: 2, ..Pinned::default() }));
+    for restarted in [false, true] {
+        if restarted {
+            drop(cache);
+            cache = reopened(dir.path(), 80 << 10).await;
+        }
+        fill(&cache, 10..40).await;
+        for number in 0..5 {
+            assert!(kept(&cache, &number.to_string()).await, "{number}");
+        }
+        assert!(kept(&cache, "39").await && !kept(&cache, "10").await);
+        let full = cache.pin(places(39..40), true).await.unwrap_err();
+        assert!(full.contains("half of --cache-size"), "{full}");
+    }
+    // One that is replaced stays, and counts as what it is.
+    cache.put(place("0"), record(100));
+    cache.settle(LONG).await;
+    fill(&cache, 50..80).await;
+    assert_eq!(cache.get(&place("0")).await, Some(record(100)));
+    assert_eq!(cache.pin(places(0..5), false).await, Ok(Pinned { records: 5, bytes: 36 << 10, absent: 0 }));
+    for number in 0..5 {
+        used_at(&cache, &number.to_string(), 1000);
+    }
+    fill(&cache, 10..40).await;
+    assert!(!kept(&cache, "0").await && !kept(&cache, "4").await);
+}
+
+#[tokio::test]
+async fn where_all_that_is_left_stays_nothing_is_added_and_nothing_hangs() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path(), 160 << 10);
+    for number in 0..8 {
+        cache.put(place(&number.to_string()), record(5000));
+    }
+    cache.settle(LONG).await;
+    assert_eq!(cache.pin((0..8).map(|at| place(&at.to_string())).collect(), true).await.unwrap().records, 8);
+    drop(cache);
+    let cache = reopened(dir.path(), 40 << 10).await;
+    cache.put(place("new"), record(5000));
+    cache.settle(LONG).await;
+    assert!(!kept(&cache, "new").await && kept(&cache, "0").await);
+    assert_eq!(cache.counts().dropped, 1);
 }
 
 #[tokio::test]
@@ -179,24 +239,9 @@ async fn what_is_no_file_of_ours_is_not_read() {
     std::fs::rename(&aside, &path).unwrap();
     assert!(kept(&cache, "a").await);
     // Another user's.
-    let foreign = Shelves { user: cache.shelves.user + 1, ..shelves(dir.path()) };
+    let foreign = Shelves { user: cache.shelves.user + 1, ..Shelves::at(&settings(dir.path(), 0)) };
     assert_eq!((foreign.read(&place("a").of(&Origins::new())), foreign.bad.load(Ordering::Relaxed)), (None, 1));
     assert!(path.exists());
-}
-
-fn shelves(directory: &Path) -> Shelves {
-    Shelves {
-        directory: directory.to_owned(),
-        origins: Origins::new(),
-        user: 0,
-        queued: AtomicU64::new(0),
-        hits: AtomicU64::new(0),
-        misses: AtomicU64::new(0),
-        bad: AtomicU64::new(0),
-        written: AtomicU64::new(0),
-        dropped: AtomicU64::new(0),
-        warned: Mutex::default(),
-    }
 }
 
 #[tokio::test]

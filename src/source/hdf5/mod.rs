@@ -252,7 +252,6 @@ impl Source for Hdf5Source {
     }
 }
 
-/// Whether a key ends like the name of an HDF5 file.
 /// Whether an object is named as HDF5 files are.
 pub fn is_hdf5(key: &Key) -> bool {
     let name = key.as_str().rsplit('/').next().unwrap_or_default();

@@ -9,6 +9,7 @@ mod bits;
 mod bitshuffle;
 pub mod bitshuffle_packed;
 pub mod blosc;
+pub mod blosc2;
 pub mod bzip2;
 pub mod deflate;
 mod error;
@@ -74,6 +75,7 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
                 | Decode::BitshuffleLz4 { .. }
                 | Decode::BitshuffleZstd { .. }
                 | Decode::Zstd
+                | Decode::Blosc2
                 | Decode::Bzip2
                 | Decode::Nbit(_)
                 | Decode::ScaleOffset(_)
@@ -112,6 +114,7 @@ fn undo(step: &Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Resul
             Some(&first) => Err(CodecError::Unrecognised { first }),
         },
         Decode::Zstd => zstd::decode(&stored, bound).map(Bytes::from),
+        Decode::Blosc2 => blosc2::decode(&stored, bound).map(Bytes::from),
         Decode::Bzip2 => bzip2::decode(&stored, bound).map(Bytes::from),
         Decode::Nbit(parameters) => nbit::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::ScaleOffset(parameters) => scale_offset::decode(&stored, parameters, bound).map(Bytes::from),

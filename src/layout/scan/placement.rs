@@ -21,6 +21,7 @@ mod id {
     pub const LZ4: u16 = 32004;
     pub const BITSHUFFLE: u16 = 32008;
     pub const ZSTD: u16 = 32015;
+    pub const BLOSC2: u16 = 32026;
     /// Filters that round when a chunk is written, and do nothing when it is read.
     pub const BIT_GROOM: u16 = 32022;
     pub const BIT_ROUND: u16 = 32023;
@@ -211,6 +212,7 @@ fn step(filter: &StoredFilter, element: u32) -> Option<Decode> {
         id::LZF => Some(Decode::Lzf),
         id::BLOSC => Some(Decode::BloscOrDeflate { unshuffle: None }),
         id::ZSTD => Some(Decode::Zstd),
+        id::BLOSC2 => Some(Decode::Blosc2),
         id::BZIP2 => Some(Decode::Bzip2),
         id::NBIT => Some(Decode::Nbit(filter.values.as_slice().into())),
         id::SCALE_OFFSET if is_scaled_as_known(&filter.values) => {

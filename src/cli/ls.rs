@@ -288,6 +288,7 @@ impl Lister<'_> {
             let chunk = match &dataset.layout {
                 DataLayout::Contiguous => "one piece".to_owned(),
                 DataLayout::Chunked(extents) => format!("chunks of {extents:?}"),
+                DataLayout::Compact(_) => "among the metadata".to_owned(),
                 DataLayout::Virtual(_) => "made of other datasets".to_owned(),
                 DataLayout::External(parts) => match &parts[..] {
                     [part] => format!("in the raw file {}", plain(&part.file.to_string())),

@@ -19,6 +19,7 @@ pub mod lzf;
 pub mod nbit;
 pub mod scale_offset;
 pub mod shuffle;
+pub mod szip;
 #[cfg(test)]
 mod tests;
 pub mod zstd;
@@ -75,6 +76,7 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
                 | Decode::BitshuffleLz4 { .. }
                 | Decode::BitshuffleZstd { .. }
                 | Decode::Zstd
+                | Decode::Szip(_)
                 | Decode::Blosc2
                 | Decode::Bzip2
                 | Decode::Nbit(_)
@@ -115,6 +117,7 @@ fn undo(step: &Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Resul
         },
         Decode::Zstd => zstd::decode(&stored, bound).map(Bytes::from),
         Decode::Blosc2 => blosc2::decode(&stored, bound).map(Bytes::from),
+        Decode::Szip(parameters) => szip::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::Bzip2 => bzip2::decode(&stored, bound).map(Bytes::from),
         Decode::Nbit(parameters) => nbit::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::ScaleOffset(parameters) => scale_offset::decode(&stored, parameters, bound).map(Bytes::from),

@@ -196,8 +196,10 @@ pub struct Dataset {
 }
 
 /// Pieces in which a dataset is kept.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum DataLayout {
+    /// None: its few elements, all of them, stand with what describes it.
+    Compact(Elements),
     /// One piece; also a scalar, and a dataset without any element.
     Contiguous,
     /// Chunks of this shape, in elements; one extent a dimension, none of them 0.

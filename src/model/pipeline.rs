@@ -60,6 +60,8 @@ pub enum Decode {
     Zstd,
     /// One contiguous frame of Blosc2 (id 32026).
     Blosc2,
+    /// szip (id 4), with the filter's parameters.
+    Szip(Arc<[u32]>),
     /// One bzip2 stream (id 307).
     Bzip2,
     /// N-bit (id 5), with the filter's parameters.

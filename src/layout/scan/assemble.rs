@@ -12,7 +12,7 @@ use crate::format::{FormatError, Kind};
 use crate::model::datatype::Datatype;
 use crate::model::elements::{Elements, Target};
 use crate::model::hierarchy::{
-    Attribute, Dataset, Group, Hierarchy, Link, LinkTarget, Object, ObjectId, ObjectKind, TypeUse,
+    Attribute, DataLayout, Dataset, Group, Hierarchy, Link, LinkTarget, Object, ObjectId, ObjectKind, TypeUse,
 };
 
 /// Addresses of the objects that a group's links lead to.
@@ -141,11 +141,15 @@ impl Assembler<'_> {
                 if let Some(fill) = &mut fill {
                     self.settle(id, "", fill);
                 }
+                let mut layout = dataset.layout;
+                if let DataLayout::Compact(elements) = &mut layout {
+                    self.settle(id, "", elements);
+                }
                 ObjectKind::Dataset(Dataset {
                     datatype: self.type_use(dataset.datatype),
                     dataspace: dataset.dataspace,
                     fill,
-                    layout: dataset.layout,
+                    layout,
                     filters,
                     stored,
                 })

@@ -13,6 +13,7 @@ mod id {
     pub const DEFLATE: u16 = 1;
     pub const SHUFFLE: u16 = 2;
     pub const FLETCHER32: u16 = 3;
+    pub const SZIP: u16 = 4;
     pub const NBIT: u16 = 5;
     pub const SCALE_OFFSET: u16 = 6;
     pub const BZIP2: u16 = 307;
@@ -214,6 +215,7 @@ fn step(filter: &StoredFilter, element: u32) -> Option<Decode> {
         id::ZSTD => Some(Decode::Zstd),
         id::BLOSC2 => Some(Decode::Blosc2),
         id::BZIP2 => Some(Decode::Bzip2),
+        id::SZIP => Some(Decode::Szip(filter.values.as_slice().into())),
         id::NBIT => Some(Decode::Nbit(filter.values.as_slice().into())),
         id::SCALE_OFFSET if is_scaled_as_known(&filter.values) => {
             Some(Decode::ScaleOffset(filter.values.as_slice().into()))

@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((head, stored)) = bytes.split_at_checked(2 + PARAMETERS * 2) else { return };
     let values: Arc<[u32]> = head[2..].chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]).into()).collect();
     let element = u32::from(head[1]);
-    let step = match head[0] % 12 {
+    let step = match head[0] % 13 {
         0 => Decode::Zstd,
         1 => Decode::Bzip2,
         2 => Decode::Nbit(values),
@@ -28,6 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         7 => Decode::BitshuffleZstd { element },
         9 => Decode::Blosc2,
         10 => Decode::Szip(values),
+        11 => Decode::Vbz(values),
         8 => Decode::Bitshuffle { element, block: values[0] },
         _ => Decode::Unshuffle { element },
     };

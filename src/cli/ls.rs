@@ -253,6 +253,7 @@ impl Lister<'_> {
     fn about(&self, line: &Line) -> (&'static str, String) {
         match &line.target {
             LinkTarget::Soft(target) => ("link", format!("-> {}", plain(&target.to_string()))),
+            LinkTarget::User { class, .. } => ("link", format!("of class {class}, which a program defined")),
             LinkTarget::External { file, path } => {
                 ("link", format!("-> {} in file {}", plain(&path.to_string()), plain(&file.to_string())))
             }
@@ -337,6 +338,7 @@ impl Lister<'_> {
                 }
             }
             LinkTarget::Soft(target) => put("target", json!({"path": target.to_string()})),
+            LinkTarget::User { class, .. } => put("class", json!(class)),
             LinkTarget::External { file, path } => {
                 put("target", json!({"file": file.to_string(), "path": path.to_string()}));
             }

@@ -170,6 +170,11 @@ impl Reader<'_> {
                 }
                 _ => json!([]),
             },
+            Datatype::Encoded(encoded) if encoded.is_reference() => match self.place(at) {
+                Some(Target::Reference { object: Some(object), .. }) => json!(self.paths.of(*object)),
+                Some(_) => json!("in another file"),
+                None => Value::Null,
+            },
             Datatype::Opaque(_) | Datatype::Encoded(_) => {
                 json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
             }

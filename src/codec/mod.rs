@@ -22,6 +22,7 @@ pub mod shuffle;
 pub mod szip;
 #[cfg(test)]
 mod tests;
+pub mod vbz;
 pub mod zstd;
 
 use bytes::Bytes;
@@ -76,6 +77,7 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
                 | Decode::BitshuffleLz4 { .. }
                 | Decode::BitshuffleZstd { .. }
                 | Decode::Zstd
+                | Decode::Vbz(_)
                 | Decode::Szip(_)
                 | Decode::Blosc2
                 | Decode::Bzip2
@@ -118,6 +120,7 @@ fn undo(step: &Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Resul
         Decode::Zstd => zstd::decode(&stored, bound).map(Bytes::from),
         Decode::Blosc2 => blosc2::decode(&stored, bound).map(Bytes::from),
         Decode::Szip(parameters) => szip::decode(&stored, parameters, bound).map(Bytes::from),
+        Decode::Vbz(parameters) => vbz::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::Bzip2 => bzip2::decode(&stored, bound).map(Bytes::from),
         Decode::Nbit(parameters) => nbit::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::ScaleOffset(parameters) => scale_offset::decode(&stored, parameters, bound).map(Bytes::from),

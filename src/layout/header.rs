@@ -171,6 +171,7 @@ fn link_message<'s>(shown: &Shown<'_>, number: usize, link: &'s Link, places: &P
             LinkTarget::Hard(id) => LinkBody::Hard(places.header(*id)),
             LinkTarget::Soft(path) => LinkBody::Soft(path),
             LinkTarget::External { file, path } => LinkBody::External { file, path },
+            LinkTarget::User { class, value } => LinkBody::User { class: *class, value },
         },
     }
 }

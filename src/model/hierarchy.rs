@@ -154,6 +154,13 @@ pub enum LinkTarget {
         /// The path in it.
         path: Name,
     },
+    /// To what a program knows that defined this class of links.
+    User {
+        /// Its class, 65 and up.
+        class: u8,
+        /// What the program put there.
+        value: Bytes,
+    },
 }
 
 /// A datatype as a dataset or attribute uses it.

@@ -169,6 +169,7 @@ impl Assembler<'_> {
             let target = match target {
                 DraftTarget::Soft(path) => LinkTarget::Soft(path),
                 DraftTarget::External { file, path } => LinkTarget::External { file, path },
+                DraftTarget::User { class, value } => LinkTarget::User { class, value },
                 DraftTarget::Hard(address) => match (self.numbers.get(&address), self.broken.get(&address)) {
                     (Some(object), _) => LinkTarget::Hard(*object),
                     (None, error) => {
@@ -218,7 +219,8 @@ fn settle(finals: &[Option<ObjectId>], elements: &mut Elements) -> usize {
             lost += settle(finals, body);
             true
         }
-        Target::Object(object) | Target::Region { object, .. } => {
+        Target::Reference { object: None, .. } => true,
+        Target::Object(object) | Target::Region { object, .. } | Target::Reference { object: Some(object), .. } => {
             match finals.get(object.0 as usize).copied().flatten() {
                 Some(id) => {
                     *object = id;

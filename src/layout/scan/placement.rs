@@ -23,6 +23,7 @@ mod id {
     pub const BITSHUFFLE: u16 = 32008;
     pub const ZSTD: u16 = 32015;
     pub const BLOSC2: u16 = 32026;
+    pub const VBZ: u16 = 32020;
     /// Filters that round when a chunk is written, and do nothing when it is read.
     pub const BIT_GROOM: u16 = 32022;
     pub const BIT_ROUND: u16 = 32023;
@@ -216,6 +217,8 @@ fn step(filter: &StoredFilter, element: u32) -> Option<Decode> {
         id::BLOSC2 => Some(Decode::Blosc2),
         id::BZIP2 => Some(Decode::Bzip2),
         id::SZIP => Some(Decode::Szip(filter.values.as_slice().into())),
+        // Numbers of one byte are packed otherwise.
+        id::VBZ if matches!(filter.values.get(1), Some(2 | 4)) => Some(Decode::Vbz(filter.values.as_slice().into())),
         id::NBIT => Some(Decode::Nbit(filter.values.as_slice().into())),
         id::SCALE_OFFSET if is_scaled_as_known(&filter.values) => {
             Some(Decode::ScaleOffset(filter.values.as_slice().into()))

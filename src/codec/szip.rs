@@ -173,7 +173,7 @@ impl Code {
                 let pair = bits.zeros(longest)?;
                 let sum = ((8 * pair + 1).isqrt() - 1) / 2;
                 let last = pair - sum * (sum + 1) / 2;
-                if coded.len() % 2 == 0 {
+                if coded.len().is_multiple_of(2) {
                     coded.push((sum - last) as u32);
                 }
                 coded.push(last as u32);

@@ -135,7 +135,7 @@ fn chunks_of_the_bitshuffle_filter() {
     for frame in pack!("bitshuffle") {
         let step = Decode::BitshuffleLz4 { element: frame.element() };
         // A chunk whose length happens to be the plain length counts as plain; the pack has none that is not.
-        let plain = frame.assert_decodes(&[step.clone()]);
+        let plain = frame.assert_decodes(std::slice::from_ref(&step));
         // An extra compressor around it, as HSDS may write it.
         let wrapped = blosc::encode_stored(&frame.stored).unwrap().into();
         let pipeline = Pipeline { steps: vec![BLOSC, step.clone()] };

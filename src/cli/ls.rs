@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::inspect::{Columns, Opened, bytes, plain, print, print_json, run};
 use super::paths::{Paths, resolve};
-use super::wording::{datatype, filters, shape, short, type_use, value};
+use super::wording::{datatype, elsewhere, filters, shape, short, type_use, value};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::model::hierarchy::{DataLayout, Dataset, Hierarchy, LinkTarget, Object, ObjectId, ObjectKind};
 use crate::source::{Body, Contents, Entry, EntryKind, join};
@@ -289,12 +289,7 @@ impl Lister<'_> {
             let chunk = match &dataset.layout {
                 DataLayout::Contiguous => "one piece".to_owned(),
                 DataLayout::Chunked(extents) => format!("chunks of {extents:?}"),
-                DataLayout::Compact(_) => "among the metadata".to_owned(),
-                DataLayout::Virtual(_) => "made of other datasets".to_owned(),
-                DataLayout::External(parts) => match &parts[..] {
-                    [part] => format!("in the raw file {}", plain(&part.file.to_string())),
-                    parts => format!("in {} parts of raw files", parts.len()),
-                },
+                other => elsewhere(other).unwrap_or_default(),
             };
             let filters = filters(&dataset.filters);
             let filters = if filters.is_empty() { String::new() } else { format!(", filters: {}", filters.join(", ")) };

@@ -64,7 +64,7 @@ impl<'a> Reader<'_, '_, 'a> {
                 let model_bytes = elements.saturating_mul(described.datatype.size());
                 if model_bytes <= Compact::MOST as u64 && described.filters.is_empty() {
                     let data =
-                        self.space.cursor("compact data", range.start.saturating_sub(self.space.base()), bytes)?;
+                        self.space.within("compact data", range.start.saturating_sub(self.space.base()), bytes)?;
                     let values = self.values(&described.stored, &described.datatype, data, elements)?;
                     return Ok((DataLayout::Compact(values), nowhere(described, at)?));
                 }

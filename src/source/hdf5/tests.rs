@@ -159,7 +159,7 @@ async fn a_survey_names_what_is_wrong_with_a_file_as_a_whole() {
     // A filter that nothing here undoes hides no dataset from a survey.
     let packed = survey(&store, &Key::new("packed.h5"), 0).await.unwrap();
     assert_eq!((packed.findings.len(), packed.packed.len()), (0, 1));
-    assert_eq!(packed.contents.unwrap().hierarchy.objects.len(), 2);
+    assert_eq!(packed.contents.unwrap().hierarchy.objects.len(), 3);
 }
 
 #[test]

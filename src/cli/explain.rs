@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::inspect::{Columns, Opened, bytes, counted, plain, print, print_json, run};
 use super::paths::{Astray, Paths, resolve};
-use super::wording::{filters, shape, type_use};
+use super::wording::{elsewhere, filters, shape, type_use};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::fetch::{FetchError, FileChunks, Found};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
@@ -67,6 +67,12 @@ impl Explain {
             let Some(recipe) = contents.chunks.recipe(subject.id) else {
                 return Err(Failed::new(Exit::Source, format!("{}: has no data", subject.path)));
             };
+            if let Some(ObjectKind::Dataset(dataset)) = contents.hierarchy.get(subject.id).map(|object| &object.kind)
+                && let Some(place) = elsewhere(&dataset.layout)
+            {
+                let reason = format!("{}: has no chunks: its elements are {place}", subject.path);
+                return Err(Failed::new(Exit::Source, reason));
+            }
             let found = self.chunks(&opened, &file, &subject, recipe).await?;
             match self.json {
                 true => print_json(&subject.json(&opened, &contents.hierarchy, recipe, &found))?,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::inspect::{Columns, Opened, bytes, plain, print, print_json, run};
 use super::paths::{Paths, resolve};
-use super::wording::{datatype, filters, shape, short, type_use, value};
+use super::wording::{datatype, elsewhere, filters, shape, short, type_use, value};
 use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::model::hierarchy::{DataLayout, Dataset, Hierarchy, LinkTarget, Object, ObjectId, ObjectKind};
 use crate::source::{Body, Contents, Entry, EntryKind, join};
@@ -253,6 +253,7 @@ impl Lister<'_> {
     fn about(&self, line: &Line) -> (&'static str, String) {
         match &line.target {
             LinkTarget::Soft(target) => ("link", format!("-> {}", plain(&target.to_string()))),
+            LinkTarget::User { class, .. } => ("link", format!("of class {class}, which a program defined")),
             LinkTarget::External { file, path } => {
                 ("link", format!("-> {} in file {}", plain(&path.to_string()), plain(&file.to_string())))
             }
@@ -288,11 +289,7 @@ impl Lister<'_> {
             let chunk = match &dataset.layout {
                 DataLayout::Contiguous => "one piece".to_owned(),
                 DataLayout::Chunked(extents) => format!("chunks of {extents:?}"),
-                DataLayout::Virtual(_) => "made of other datasets".to_owned(),
-                DataLayout::External(parts) => match &parts[..] {
-                    [part] => format!("in the raw file {}", plain(&part.file.to_string())),
-                    parts => format!("in {} parts of raw files", parts.len()),
-                },
+                other => elsewhere(other).unwrap_or_default(),
             };
             let filters = filters(&dataset.filters);
             let filters = if filters.is_empty() { String::new() } else { format!(", filters: {}", filters.join(", ")) };
@@ -336,6 +333,7 @@ impl Lister<'_> {
                 }
             }
             LinkTarget::Soft(target) => put("target", json!({"path": target.to_string()})),
+            LinkTarget::User { class, .. } => put("class", json!(class)),
             LinkTarget::External { file, path } => {
                 put("target", json!({"file": file.to_string(), "path": path.to_string()}));
             }

@@ -57,6 +57,7 @@ pub fn resolve(hierarchy: &Hierarchy, path: &str) -> Result<ObjectId, Astray> {
                 }
                 names.extend(segments(target.as_bytes()));
             }
+            LinkTarget::User { .. } => return Err(Astray::Nowhere),
             LinkTarget::External { file, path } => {
                 return Err(Astray::Outside { file: file.to_string(), path: path.to_string() });
             }

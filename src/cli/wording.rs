@@ -7,7 +7,7 @@ use super::paths::Paths;
 use crate::model::dataspace::Dataspace;
 use crate::model::datatype::{ByteOrder, Datatype, Float, Integer, ReferenceKind, StringPadding};
 use crate::model::elements::{Elements, Place, Target};
-use crate::model::hierarchy::{Hierarchy, TypeUse};
+use crate::model::hierarchy::{DataLayout, Hierarchy, TypeUse};
 use crate::model::name::CharacterSet;
 use crate::model::pipeline::Filter;
 use crate::model::selection::Selection;
@@ -170,6 +170,11 @@ impl Reader<'_> {
                 }
                 _ => json!([]),
             },
+            Datatype::Encoded(encoded) if encoded.is_reference() => match self.place(at) {
+                Some(Target::Reference { object: Some(object), .. }) => json!(self.paths.of(*object)),
+                Some(_) => json!("in another file"),
+                None => Value::Null,
+            },
             Datatype::Opaque(_) | Datatype::Encoded(_) => {
                 json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
             }
@@ -282,6 +287,19 @@ pub fn short(value: &Value, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
         None => text,
+    }
+}
+
+/// Where the elements of a dataset are that has no chunks of its own.
+pub(super) fn elsewhere(layout: &DataLayout) -> Option<String> {
+    match layout {
+        DataLayout::Contiguous | DataLayout::Chunked(_) => None,
+        DataLayout::Compact(_) => Some("among the metadata".to_owned()),
+        DataLayout::Virtual(_) => Some("made of other datasets".to_owned()),
+        DataLayout::External(parts) => match &parts[..] {
+            [part] => Some(format!("in the raw file {}", plain(&part.file.to_string()))),
+            parts => Some(format!("in {} parts of raw files", parts.len())),
+        },
     }
 }
 

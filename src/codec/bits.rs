@@ -53,7 +53,6 @@ impl<'a> Bits<'a> {
     }
 
     /// How many zeros stand before the next one, which is taken too; at most `most`.
-    #[allow(dead_code)]
     pub(super) fn zeros(&mut self, most: u64) -> Result<u64, CodecError> {
         let mut zeros = 0;
         while !self.flag()? {

@@ -9,6 +9,7 @@ mod bits;
 mod bitshuffle;
 pub mod bitshuffle_packed;
 pub mod blosc;
+pub mod blosc2;
 pub mod bzip2;
 pub mod deflate;
 mod error;
@@ -18,8 +19,10 @@ pub mod lzf;
 pub mod nbit;
 pub mod scale_offset;
 pub mod shuffle;
+pub mod szip;
 #[cfg(test)]
 mod tests;
+pub mod vbz;
 pub mod zstd;
 
 use bytes::Bytes;
@@ -74,6 +77,9 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
                 | Decode::BitshuffleLz4 { .. }
                 | Decode::BitshuffleZstd { .. }
                 | Decode::Zstd
+                | Decode::Vbz(_)
+                | Decode::Szip(_)
+                | Decode::Blosc2
                 | Decode::Bzip2
                 | Decode::Nbit(_)
                 | Decode::ScaleOffset(_)
@@ -112,6 +118,9 @@ fn undo(step: &Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Resul
             Some(&first) => Err(CodecError::Unrecognised { first }),
         },
         Decode::Zstd => zstd::decode(&stored, bound).map(Bytes::from),
+        Decode::Blosc2 => blosc2::decode(&stored, bound).map(Bytes::from),
+        Decode::Szip(parameters) => szip::decode(&stored, parameters, bound).map(Bytes::from),
+        Decode::Vbz(parameters) => vbz::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::Bzip2 => bzip2::decode(&stored, bound).map(Bytes::from),
         Decode::Nbit(parameters) => nbit::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::ScaleOffset(parameters) => scale_offset::decode(&stored, parameters, bound).map(Bytes::from),

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::format::heap::local;
 use crate::format::message::attribute::{self, AttributeType};
 use crate::format::message::attribute_info::{self, AttributeInfo};
-use crate::format::message::data_layout::{self, Chunked, Contiguous, Virtual};
+use crate::format::message::data_layout::{self, Chunked, Compact, Contiguous, Virtual};
 use crate::format::message::external_files::{self, ExternalSlot};
 use crate::format::message::fill_value::{self, FillValue};
 use crate::format::message::filter_pipeline::{self, FilterEntry};
@@ -45,6 +45,8 @@ pub(super) struct Places<'a> {
     pub(super) names: u64,
     /// Heap object that says of which datasets a virtual one is made; `None` where it is made of none.
     pub(super) mapping: Option<(u64, u32)>,
+    /// Elements of a compact dataset in file form.
+    pub(super) compact: Option<Cow<'a, [u8]>>,
     /// The fill value in file form.
     pub(super) fill: Option<Cow<'a, [u8]>>,
     /// Value of each attribute in file form.
@@ -58,6 +60,13 @@ impl<'a> Places<'a> {
             ShownKind::Dataset(dataset) => dataset.fill.map(|fill| Cow::Borrowed(fill.bytes.as_ref())),
             _ => None,
         };
+        let compact = match &shown.kind {
+            ShownKind::Dataset(dataset) => match &dataset.dataset.layout {
+                DataLayout::Compact(elements) => Some(Cow::Borrowed(elements.bytes.as_ref())),
+                _ => None,
+            },
+            _ => None,
+        };
         Places {
             headers,
             links: shown.dense_links.then_some((0, 0)),
@@ -65,6 +74,7 @@ impl<'a> Places<'a> {
             data: 0,
             names: 0,
             mapping: None,
+            compact,
             fill,
             values: shown.attributes.iter().map(|attribute| Cow::Borrowed(attribute.value.bytes.as_ref())).collect(),
         }
@@ -161,6 +171,7 @@ fn link_message<'s>(shown: &Shown<'_>, number: usize, link: &'s Link, places: &P
             LinkTarget::Hard(id) => LinkBody::Hard(places.header(*id)),
             LinkTarget::Soft(path) => LinkBody::Soft(path),
             LinkTarget::External { file, path } => LinkBody::External { file, path },
+            LinkTarget::User { class, value } => LinkBody::User { class: *class, value },
         },
     }
 }
@@ -223,6 +234,7 @@ fn dataset_messages(
     let storing = storing.unwrap_or(usual);
     messages.push(message(fill_value::KIND, message_flags::CONSTANT, FillValue { value, storing }.body()?));
     let body = match (&storage.index, &dataset.layout) {
+        (_, DataLayout::Compact(_)) => Compact { data: places.compact.as_deref().unwrap_or_default() }.body()?,
         (_, DataLayout::Virtual(_)) => {
             let (heap, index) = places.mapping.unwrap_or((UNDEFINED_ADDRESS, 0));
             Virtual { heap, index }.body()

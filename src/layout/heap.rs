@@ -18,6 +18,10 @@ use super::pages::{PAGE, round_up};
 /// no more than this, but their number is held down for a reader that walks through all of them.
 const COLLECTION_LEN: u64 = 1 << 20;
 
+/// Kind and flags of a reference in the form of HDF5 1.12 to an object of its own file, and bytes of an address in it.
+const TO_OBJECT: [u8; 2] = [2, 0];
+const ADDRESS_LEN: u8 = 8;
+
 /// Why values could not be placed.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 pub(crate) enum PlaceError {
@@ -78,6 +82,9 @@ impl<'a> HeapWriter<'a> {
                     put(&mut bytes, place.at, &[&count.to_le_bytes(), &address.to_le_bytes(), &index.to_le_bytes()])?;
                 }
                 Target::Object(id) => put(&mut bytes, place.at, &[&self.header(*id).unwrap_or(0).to_le_bytes()])?,
+                Target::Reference { object, kind, rest } => {
+                    self.put_reference(&mut bytes, place.at, *object, *kind, rest)?
+                }
                 Target::Region { object, selection } => {
                     // A reference to what is not shown is a null reference: zero bytes.
                     if let Some(header) = self.header(*object) {
@@ -90,6 +97,31 @@ impl<'a> HeapWriter<'a> {
             }
         }
         Ok(bytes)
+    }
+
+    /// A reference in the form of HDF5 1.12: that to an object stands where it is, all others in the heap.
+    fn put_reference(
+        &mut self,
+        bytes: &mut [u8],
+        at: u64,
+        object: Option<ObjectId>,
+        kind: [u8; 2],
+        rest: &[u8],
+    ) -> Result<(), PlaceError> {
+        let mut body = Vec::new();
+        if let Some(object) = object {
+            // To what is not shown it is a null reference.
+            let Some(header) = self.header(object) else { return Ok(()) };
+            body.push(ADDRESS_LEN);
+            body.extend_from_slice(&header.to_le_bytes());
+        }
+        if object.is_some() && kind == TO_OBJECT {
+            return put(bytes, at, &[&kind, &body]);
+        }
+        body.extend_from_slice(rest);
+        let len = u32::try_from(body.len()).map_err(|_| PlaceError::Bad("a reference of too many bytes".into()))?;
+        let (address, index) = self.push(&body)?;
+        put(bytes, at, &[&kind, &len.to_le_bytes(), &address.to_le_bytes(), &index.to_le_bytes()])
     }
 
     fn header(&self, id: ObjectId) -> Option<u64> {

@@ -270,6 +270,7 @@ impl<'a> Inventory<'a> {
                     },
                     LinkTarget::Soft(path) => Ok(LinkBody::Soft(path)),
                     LinkTarget::External { file, path } => Ok(LinkBody::External { file, path }),
+                    LinkTarget::User { class, value } => Ok(LinkBody::User { class: *class, value }),
                 };
                 let body = target.and_then(|target| {
                     let link = link::Link { name: &link.name, creation_order: Some(0), target };

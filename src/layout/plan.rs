@@ -57,6 +57,8 @@ struct PlacedObject {
     names: u64,
     /// Heap object that says what a virtual dataset is made of.
     mapping: Option<(u64, u32)>,
+    /// Elements in file form of a compact dataset, where they hold addresses.
+    compact: Option<Vec<u8>>,
     /// Values in file form of those attributes that hold addresses, by the number of the attribute.
     values: Vec<(usize, Vec<u8>)>,
     header_len: u64,
@@ -257,6 +259,15 @@ impl<'a> Planner<'a> {
                     Err(error) => wrong("", format!("what it is made of: {error}; it reads as fill values")),
                 }
             }
+            if let ShownKind::Dataset(dataset) = &shown.kind
+                && let DataLayout::Compact(elements) = &dataset.dataset.layout
+                && !elements.places.is_empty()
+            {
+                self.placed[number].compact = Some(heap.place(elements).unwrap_or_else(|error| {
+                    wrong("", format!("{error}; it reads as zeros"));
+                    vec![0; elements.bytes.len()]
+                }));
+            }
             for (attribute, value) in shown.attributes.iter().enumerate() {
                 if value.value.places.is_empty() {
                     continue;
@@ -345,6 +356,9 @@ impl<'a> Planner<'a> {
             places.data = dataset.index.as_ref().map_or(dataset.base, PlacedIndex::header);
         }
         (places.names, places.mapping) = (placed.names, placed.mapping);
+        if let Some(compact) = &placed.compact {
+            places.compact = Some(Cow::Borrowed(compact));
+        }
         if let ShownKind::Dataset(dataset) = &shown.kind
             && let DataLayout::External(parts) = &dataset.dataset.layout
         {

@@ -113,8 +113,10 @@ impl Storage {
         let elements = dataset.dataspace.elements().ok_or("it has more elements than fit 64 bits")?;
         let (chunk, max_dims) = match (&dataset.layout, &dataset.dataspace) {
             (DataLayout::Chunked(chunk), Dataspace::Simple { max_dims, .. }) => (chunk, max_dims),
-            // Nothing of it lies in this file.
-            (DataLayout::Virtual(_) | DataLayout::External(_), _) => return Self::elsewhere(size, elements),
+            // None of it lies in chunks of this file.
+            (DataLayout::Virtual(_) | DataLayout::External(_) | DataLayout::Compact(_), _) => {
+                return Self::elsewhere(size, elements);
+            }
             // A scalar or nothing at all cannot be chunked, whatever the store says.
             _ => return Self::contiguous(dims, size, elements),
         };

@@ -39,7 +39,8 @@ pub enum Datatype {
     Sequence(Box<Datatype>),
     /// Array of a fixed shape as one element.
     Array(ArrayType),
-    /// A type without parts that is only handed on: bit fields, times, complex numbers, numbers with unusual bits.
+    /// A type without parts that is only handed on: bit fields, times, complex numbers, numbers with unusual bits,
+    /// references in the form of HDF5 1.12.
     Encoded(Encoded),
 }
 
@@ -52,6 +53,17 @@ pub struct Encoded {
     pub size: u32,
     /// What describes it, as every file has it.
     pub description: Vec<u8>,
+}
+
+impl Encoded {
+    /// Bytes of a reference in the form of HDF5 1.12.
+    pub const REFERENCE_SIZE: u32 = 18;
+
+    /// Whether it is a reference in the form of HDF5 1.12: to an object, a region or an attribute, as each element says.
+    pub fn is_reference(&self) -> bool {
+        // The class of a type stands in the lower half of what describes it.
+        self.description.first().is_some_and(|first| first & 0x0f == 7)
+    }
 }
 
 /// A fixed-point number.
@@ -260,6 +272,7 @@ impl Datatype {
             Datatype::VariableString(_) | Datatype::Sequence(_) | Datatype::Reference(_) => true,
             Datatype::Compound(compound) => compound.members.iter().any(|member| member.datatype.needs_placement()),
             Datatype::Array(array) => array.base.needs_placement(),
+            Datatype::Encoded(encoded) => encoded.is_reference(),
             _ => false,
         }
     }
@@ -270,6 +283,7 @@ impl Datatype {
             Datatype::VariableString(_) | Datatype::Sequence(_) | Datatype::Reference(ReferenceKind::Region) => true,
             Datatype::Compound(compound) => compound.members.iter().any(|member| member.datatype.needs_heap()),
             Datatype::Array(array) => array.base.needs_heap(),
+            Datatype::Encoded(encoded) => encoded.is_reference(),
             _ => false,
         }
     }

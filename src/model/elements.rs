@@ -49,6 +49,16 @@ pub enum Target {
         /// The part of it.
         selection: Selection,
     },
+    /// A reference in the form of HDF5 1.12 (18 bytes at the place).
+    Reference {
+        /// What it leads to, or into; `None` where that is in another file.
+        object: Option<ObjectId>,
+        /// What kind of reference it is, and its flags.
+        kind: [u8; 2],
+        /// What follows the object's address: the part of it, or the attribute's name, in HDF5's own bytes. Of one to
+        /// another file all there is.
+        rest: Bytes,
+    },
 }
 
 impl Elements {

@@ -154,6 +154,13 @@ pub enum LinkTarget {
         /// The path in it.
         path: Name,
     },
+    /// To what a program knows that defined this class of links.
+    User {
+        /// Its class, 65 and up.
+        class: u8,
+        /// What the program put there.
+        value: Bytes,
+    },
 }
 
 /// A datatype as a dataset or attribute uses it.
@@ -196,8 +203,10 @@ pub struct Dataset {
 }
 
 /// Pieces in which a dataset is kept.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum DataLayout {
+    /// None: its few elements, all of them, stand with what describes it.
+    Compact(Elements),
     /// One piece; also a scalar, and a dataset without any element.
     Contiguous,
     /// Chunks of this shape, in elements; one extent a dimension, none of them 0.

@@ -58,6 +58,12 @@ pub enum Decode {
     },
     /// One zstd frame (id 32015).
     Zstd,
+    /// One contiguous frame of Blosc2 (id 32026).
+    Blosc2,
+    /// szip (id 4), with the filter's parameters.
+    Szip(Arc<[u32]>),
+    /// VBZ (id 32020), with the filter's parameters.
+    Vbz(Arc<[u32]>),
     /// One bzip2 stream (id 307).
     Bzip2,
     /// N-bit (id 5), with the filter's parameters.

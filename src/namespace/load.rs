@@ -414,7 +414,7 @@ fn pieces(hierarchy: &Hierarchy, dataset: ObjectId) -> Option<(u64, u8)> {
             _ => return None,
         },
         DataLayout::Contiguous => u64::MAX,
-        DataLayout::Virtual(_) | DataLayout::External(_) => return None,
+        DataLayout::Virtual(_) | DataLayout::External(_) | DataLayout::Compact(_) => return None,
     };
     let fill = dataset.fill.as_ref().and_then(|fill| fill.bytes.first().copied()).unwrap_or(0);
     (piece > 0).then_some((piece, fill))

@@ -97,6 +97,11 @@ def test_virtual_datasets_find_their_sources_through_the_mount(shown):
         expected = np.full((5, 10), -7)
         expected[[0, 1, 3]] = values[[0, 1, 3]]
         assert (file["all"][()] == expected).all()
+    done = subprocess.run(
+        [mounting.binary(), "explain", str(folder / "all.h5"), "/all[0:2,3]"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )
+    assert done.returncode == 3 and "/all: has no chunks: its elements are made of other datasets" in done.stderr
 
 
 def test_raw_files_are_found_through_the_mount(shown):

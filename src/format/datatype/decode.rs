@@ -197,6 +197,7 @@ fn datatype(body: &mut Cursor<'_>, depth: usize) -> Result<StoredType, FormatErr
         | StoredClass::Float { .. }
         | StoredClass::Time { .. }
         | StoredClass::Bitfield(_)
+        | StoredClass::Reference(2..)
         | StoredClass::Complex(_) => start.rest().get(..read).unwrap_or_default().to_vec(),
         _ => Vec::new(),
     };

@@ -1,5 +1,5 @@
-//! The data layout message (IV.A.2.i): where a dataset's elements are. Version 3 for contiguous data, version 4 for
-//! chunks, whose index it names.
+//! The data layout message (IV.A.2.i): where a dataset's elements are. Version 3 for contiguous and
+//! compact data, version 4 for chunks, whose index it names, and for virtual datasets.
 
 pub mod decode;
 
@@ -35,6 +35,28 @@ impl Contiguous {
         out.put_u64(self.address);
         out.put_u64(self.size);
         out
+    }
+}
+
+/// Elements in the message itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Compact<'a> {
+    /// Their bytes.
+    pub data: &'a [u8],
+}
+
+impl Compact<'_> {
+    /// Bytes that a message has room for, with the fields before them.
+    pub const MOST: usize = u16::MAX as usize - 8;
+
+    /// The message's body.
+    pub fn body(&self) -> Result<Vec<u8>, FormatError> {
+        let len = u16::try_from(self.data.len()).ok().filter(|&len| usize::from(len) <= Self::MOST);
+        let len = len.ok_or_else(|| FormatError::new(STRUCTURE, format!("{} compact bytes", self.data.len())))?;
+        let mut out = vec![3, 0];
+        out.put_bytes(&len.to_le_bytes());
+        out.put_bytes(self.data);
+        Ok(out)
     }
 }
 

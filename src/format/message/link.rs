@@ -28,6 +28,13 @@ pub enum LinkBody<'a> {
         /// The path in it.
         path: &'a Name,
     },
+    /// What a program knows that defined the class.
+    User {
+        /// The class.
+        class: u8,
+        /// Bytes of the program's own.
+        value: &'a [u8],
+    },
 }
 
 /// A link of a group.
@@ -48,6 +55,7 @@ impl Link<'_> {
         let target = match self.target {
             LinkBody::Hard(_) => 8,
             LinkBody::Soft(path) => 1 + 2 + path.as_bytes().len(),
+            LinkBody::User { value, .. } => 1 + 2 + value.len(),
             LinkBody::External { file, path } => 1 + 2 + 1 + file.as_bytes().len() + 1 + path.as_bytes().len() + 1,
         };
         let charset = usize::from(self.name.character_set() == CharacterSet::Utf8);
@@ -66,6 +74,7 @@ impl Link<'_> {
             LinkBody::Hard(_) => None,
             LinkBody::Soft(_) => Some(1),
             LinkBody::External { .. } => Some(64),
+            LinkBody::User { class, .. } => Some(class),
         };
         let mut out = Vec::with_capacity(self.encoded_len());
         let flag = |set, flag| if set { flag } else { 0 };
@@ -90,6 +99,8 @@ impl Link<'_> {
         match self.target {
             LinkBody::Hard(address) => out.put_u64(address),
             LinkBody::Soft(path) => put_value(&mut out, &[path.as_bytes()])?,
+            LinkBody::User { value: [], .. } => out.put_u16(0),
+            LinkBody::User { value, .. } => put_value(&mut out, &[value])?,
             LinkBody::External { file, path } => {
                 if file.as_bytes().contains(&0) || path.as_bytes().contains(&0) {
                     return Err(FormatError::at(STRUCTURE, out.len(), "an external link's value holds a NUL"));

@@ -12,7 +12,7 @@ use crate::format::{FormatError, Kind};
 use crate::model::datatype::Datatype;
 use crate::model::elements::{Elements, Target};
 use crate::model::hierarchy::{
-    Attribute, Dataset, Group, Hierarchy, Link, LinkTarget, Object, ObjectId, ObjectKind, TypeUse,
+    Attribute, DataLayout, Dataset, Group, Hierarchy, Link, LinkTarget, Object, ObjectId, ObjectKind, TypeUse,
 };
 
 /// Addresses of the objects that a group's links lead to.
@@ -141,11 +141,15 @@ impl Assembler<'_> {
                 if let Some(fill) = &mut fill {
                     self.settle(id, "", fill);
                 }
+                let mut layout = dataset.layout;
+                if let DataLayout::Compact(elements) = &mut layout {
+                    self.settle(id, "", elements);
+                }
                 ObjectKind::Dataset(Dataset {
                     datatype: self.type_use(dataset.datatype),
                     dataspace: dataset.dataspace,
                     fill,
-                    layout: dataset.layout,
+                    layout,
                     filters,
                     stored,
                 })
@@ -165,6 +169,7 @@ impl Assembler<'_> {
             let target = match target {
                 DraftTarget::Soft(path) => LinkTarget::Soft(path),
                 DraftTarget::External { file, path } => LinkTarget::External { file, path },
+                DraftTarget::User { class, value } => LinkTarget::User { class, value },
                 DraftTarget::Hard(address) => match (self.numbers.get(&address), self.broken.get(&address)) {
                     (Some(object), _) => LinkTarget::Hard(*object),
                     (None, error) => {
@@ -214,7 +219,8 @@ fn settle(finals: &[Option<ObjectId>], elements: &mut Elements) -> usize {
             lost += settle(finals, body);
             true
         }
-        Target::Object(object) | Target::Region { object, .. } => {
+        Target::Reference { object: None, .. } => true,
+        Target::Object(object) | Target::Region { object, .. } | Target::Reference { object: Some(object), .. } => {
             match finals.get(object.0 as usize).copied().flatten() {
                 Some(id) => {
                     *object = id;

@@ -10,6 +10,7 @@ use crate::format::datatype::decode::StoredType;
 use crate::format::heap::{global, local};
 use crate::format::index::element::{self, StoredChunk};
 use crate::format::index::{btree1, btree2, extensible_array, fixed_array};
+use crate::format::message::data_layout::Compact;
 use crate::format::message::data_layout::decode::{StoredChunks, StoredIndex, StoredLayout};
 use crate::format::message::external_files;
 use crate::format::message::filter_pipeline::StoredFilter;
@@ -37,7 +38,7 @@ pub(super) struct Described {
 impl<'a> Reader<'_, '_, 'a> {
     /// Where the elements of a dataset lie. `at` is where its layout stands.
     pub(super) fn placement(
-        &self,
+        &mut self,
         described: Described,
         layout: &StoredLayout,
         at: &Cursor<'a>,
@@ -59,6 +60,13 @@ impl<'a> Reader<'_, '_, 'a> {
                 let end = range.start.saturating_add(bytes);
                 if end > range.end {
                     return Err(at.bad(format!("{bytes} bytes of elements in {}", range.end - range.start)));
+                }
+                let model_bytes = elements.saturating_mul(described.datatype.size());
+                if model_bytes <= Compact::MOST as u64 && described.filters.is_empty() {
+                    let data =
+                        self.space.within("compact data", range.start.saturating_sub(self.space.base()), bytes)?;
+                    let values = self.values(&described.stored, &described.datatype, data, elements)?;
+                    return Ok((DataLayout::Compact(values), nowhere(described, at)?));
                 }
                 Place::Piece(range.start..end)
             }

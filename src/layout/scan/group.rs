@@ -1,5 +1,7 @@
 //! Links of groups: in symbol tables, in the group's header, in a fractal heap.
 
+use bytes::Bytes;
+
 use super::object::Reader;
 use crate::format::bytes::Branches;
 use crate::format::heap::fractal::decode::StoredHeap;
@@ -10,7 +12,7 @@ use crate::format::message::link_info::StoredLinkInfo;
 use crate::format::message::symbol_table::SymbolTable;
 use crate::format::object_header::decode::StoredHeader;
 use crate::format::register::Aside;
-use crate::format::{FormatError, Kind, UNDEFINED_ADDRESS};
+use crate::format::{FormatError, UNDEFINED_ADDRESS};
 use crate::model::name::{CharacterSet, Name};
 
 /// Where the heap id stands in a record of the index of names: behind the name's hash.
@@ -33,6 +35,7 @@ pub(super) enum DraftTarget {
     Hard(u64),
     Soft(Name),
     External { file: Name, path: Name },
+    User { class: u8, value: Bytes },
 }
 
 impl<'a> Reader<'_, '_, 'a> {
@@ -72,7 +75,7 @@ impl<'a> Reader<'_, '_, 'a> {
         self.space.aside(Aside::Tree(info.order_index));
         let mut found = Vec::new();
         for message in header.messages.iter().filter(|message| message.kind == link::KIND) {
-            found.push((link::decode(&mut { message.body })?, message.body));
+            found.push(link::decode(&mut { message.body })?);
         }
         if info.heap != UNDEFINED_ADDRESS {
             let mut heap = StoredHeap::open(self.space, info.heap)?;
@@ -86,28 +89,24 @@ impl<'a> Reader<'_, '_, 'a> {
             let mut branches = Branches::default();
             for id in ids {
                 if let Some(mut body) = branches.value(heap.object(id))? {
-                    found.push((link::decode(&mut body)?, id));
+                    found.push(link::decode(&mut body)?);
                 }
             }
             branches.end()?;
         }
         match info.tracked {
-            true => found.sort_by_key(|(link, _)| link.creation_order),
-            false => found.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name)),
+            true => found.sort_by_key(|link| link.creation_order),
+            false => found.sort_by(|a, b| a.name.cmp(&b.name)),
         }
         let mut links = Vec::with_capacity(found.len());
-        for (StoredLink { name, utf8, target, .. }, at) in found {
+        for StoredLink { name, utf8, target, .. } in found {
             let target = match target {
                 StoredTarget::Hard(address) => DraftTarget::Hard(address),
                 StoredTarget::Soft(path) => DraftTarget::Soft(Name::new(path)),
                 StoredTarget::External { file, path } => {
                     DraftTarget::External { file: Name::new(file), path: Name::new(path) }
                 }
-                StoredTarget::User { class, .. } => {
-                    return Err(
-                        at.fault(Kind::Unsupported, format!("a link of class {class}, which a program defined"))
-                    );
-                }
+                StoredTarget::User { class, value } => DraftTarget::User { class, value: value.into() },
             };
             links.push(DraftLink { name: name_of(name, utf8), target });
         }

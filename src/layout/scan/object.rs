@@ -287,7 +287,7 @@ impl<'s, 'a> Reader<'_, 's, 'a> {
         self.values(stored, datatype, data, 1).map(Some)
     }
 
-    fn values(
+    pub(super) fn values(
         &mut self,
         stored: &StoredType,
         datatype: &Datatype,

@@ -13,6 +13,7 @@ mod id {
     pub const DEFLATE: u16 = 1;
     pub const SHUFFLE: u16 = 2;
     pub const FLETCHER32: u16 = 3;
+    pub const SZIP: u16 = 4;
     pub const NBIT: u16 = 5;
     pub const SCALE_OFFSET: u16 = 6;
     pub const BZIP2: u16 = 307;
@@ -21,6 +22,8 @@ mod id {
     pub const LZ4: u16 = 32004;
     pub const BITSHUFFLE: u16 = 32008;
     pub const ZSTD: u16 = 32015;
+    pub const BLOSC2: u16 = 32026;
+    pub const VBZ: u16 = 32020;
     /// Filters that round when a chunk is written, and do nothing when it is read.
     pub const BIT_GROOM: u16 = 32022;
     pub const BIT_ROUND: u16 = 32023;
@@ -219,7 +222,11 @@ fn step(filter: &StoredFilter, element: u32) -> Option<Decode> {
         id::LZF => Some(Decode::Lzf),
         id::BLOSC => Some(Decode::BloscOrDeflate { unshuffle: None }),
         id::ZSTD => Some(Decode::Zstd),
+        id::BLOSC2 => Some(Decode::Blosc2),
         id::BZIP2 => Some(Decode::Bzip2),
+        id::SZIP => Some(Decode::Szip(filter.values.as_slice().into())),
+        // Numbers of one byte are packed otherwise.
+        id::VBZ if matches!(filter.values.get(1), Some(2 | 4)) => Some(Decode::Vbz(filter.values.as_slice().into())),
         id::NBIT => Some(Decode::Nbit(filter.values.as_slice().into())),
         id::SCALE_OFFSET if is_scaled_as_known(&filter.values) => {
             Some(Decode::ScaleOffset(filter.values.as_slice().into()))

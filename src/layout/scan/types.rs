@@ -41,7 +41,8 @@ pub(super) fn datatype(stored: &StoredType) -> Result<Datatype, String> {
         StoredClass::Compound(_) => Datatype::Compound(compound(stored)?),
         StoredClass::Reference(0) => Datatype::Reference(ReferenceKind::Object),
         StoredClass::Reference(1) => Datatype::Reference(ReferenceKind::Region),
-        StoredClass::Reference(_) => return Err("references in the form of HDF5 1.12".to_owned()),
+        StoredClass::Reference(_) if stored.size == Encoded::REFERENCE_SIZE => encoded(stored, "reference"),
+        StoredClass::Reference(_) => return Err(format!("references of {} bytes", stored.size)),
         StoredClass::Enumeration { base, members } => {
             let Datatype::Integer(base) = datatype(base)? else {
                 return Err("an enumeration of something else than integers".to_owned());

@@ -16,6 +16,11 @@ use crate::model::hierarchy::ObjectId;
 use crate::model::limits::DATATYPE_DEPTH;
 
 const STRUCTURE: &str = "element values";
+/// Of references in the form of HDF5 1.12: the kind that leads to an object, the flag of one that leads to another file,
+/// and bytes of an address.
+const TO_OBJECT: u8 = 2;
+const OTHER_FILE: u8 = 1;
+const ADDRESS_LEN: u8 = 8;
 
 /// Reads values of one file.
 pub(super) struct Values<'s, 'a> {
@@ -137,6 +142,7 @@ impl<'s, 'a> Values<'s, 'a> {
             (StoredClass::VariableString { .. }, Datatype::VariableString(_)) => {
                 self.sequence(None, data, out, at, depth)
             }
+            (StoredClass::Reference(_), Datatype::Encoded(_)) => self.reference(data, out, at),
             (StoredClass::Reference(0), Datatype::Reference(_)) => {
                 let address = data.address()?;
                 if address != 0
@@ -158,6 +164,37 @@ impl<'s, 'a> Values<'s, 'a> {
             }
             _ => Err(data.bad("a value of another type than its dataset")),
         }
+    }
+
+    /// A reference in the form of HDF5 1.12.
+    fn reference(&mut self, data: &mut Cursor<'a>, out: &mut Out, at: u64) -> Result<(), FormatError> {
+        let kind = [data.u8()?, data.u8()?];
+        let elsewhere = kind[1] & OTHER_FILE != 0;
+        if kind == [0, 0] {
+            return Ok(());
+        }
+        let mut body = if kind[0] == TO_OBJECT && !elsewhere {
+            *data
+        } else {
+            let len = data.u32()?;
+            let (heap, index) = (data.address()?, data.u32()?);
+            let Some(mut body) = self.heap_object(heap, index, data)? else { return Ok(()) };
+            body.part(len as usize)?
+        };
+        let mut object = None;
+        if !elsewhere {
+            if body.u8()? != ADDRESS_LEN {
+                return Err(body.bad("an address of another length"));
+            }
+            object = (self.object)(body.u64()?);
+            if object.is_none() {
+                return Ok(());
+            }
+        }
+        let rest = if kind[0] == TO_OBJECT && !elsewhere { &[] } else { body.rest() };
+        self.spend(rest.len() as u64, data)?;
+        out.places.push(Place { at, target: Target::Reference { object, kind, rest: Bytes::copy_from_slice(rest) } });
+        Ok(())
     }
 
     /// A sequence of elements, or of bytes for a string.

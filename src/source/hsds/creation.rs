@@ -224,7 +224,7 @@ fn initializer(properties: &Value) -> Option<Initializer> {
 fn check_sizes(grid: &Grid, chunk_elements: u64, datatype: &Datatype, layout: &DataLayout) -> Result<(), Fault> {
     let chunk_bytes = chunk_elements.checked_mul(datatype.size());
     let (bytes, limit) = match layout {
-        DataLayout::Contiguous | DataLayout::Virtual(_) | DataLayout::External(_) => {
+        DataLayout::Contiguous | DataLayout::Compact(_) | DataLayout::Virtual(_) | DataLayout::External(_) => {
             let elements = grid.dims().iter().try_fold(1u64, |product, &dim| product.checked_mul(dim));
             (elements.and_then(|elements| elements.checked_mul(datatype.size())), limits::FILE_BYTES)
         }

@@ -237,7 +237,7 @@ fn selections(elements: &Elements) -> u64 {
     let of = |place: &Place| match &place.target {
         Target::Sequence { body, .. } => selections(body),
         Target::Region { selection, .. } => region::weight(selection),
-        Target::Object(_) => 0,
+        Target::Object(_) | Target::Reference { .. } => 0,
     };
     elements.places.iter().map(of).sum()
 }

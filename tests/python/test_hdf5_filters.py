@@ -1,0 +1,118 @@
+"""HDF5 files whose chunks went through filters that hardly any library has: a mount shows them without any filter.
+
+A process of its own writes the files with hdf5plugin, and says what it reads of them; this one has no plugin.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import mounting
+import pytest
+
+WRITE = """
+import hashlib, json, sys
+import h5py, hdf5plugin, numpy as np
+rng = np.random.default_rng(17)
+shape, chunks = (90, 130), (32, 50)
+values = {
+    "i2": rng.integers(-300, 300, shape).astype("<i2"),
+    "f4": np.round(rng.normal(size=shape), 2).astype("<f4"),
+    "f8be": np.round(rng.normal(size=shape), 1).astype(">f8"),
+    "u1": rng.integers(0, 5, shape).astype("u1"),
+    "i4": np.arange(shape[0] * shape[1]).reshape(shape).astype("<i4") // 50,
+    "c": np.array([(i, i / 4, b"name") for i in range(shape[0] * shape[1])], "<u2,<f8,S5").reshape(shape),
+}
+filters = {
+    "zstd": hdf5plugin.Zstd(),
+    "zstd19": hdf5plugin.Zstd(clevel=19),
+    "lz4": hdf5plugin.LZ4(),
+    "lz4small": hdf5plugin.LZ4(nbytes=512),
+    "bzip2": hdf5plugin.BZip2(),
+    "bits": hdf5plugin.Bitshuffle(cname="none"),
+    "bits_lz4": hdf5plugin.Bitshuffle(cname="lz4"),
+    "bits_zstd": hdf5plugin.Bitshuffle(cname="zstd"),
+    "bits_blocks": hdf5plugin.Bitshuffle(nelems=64, cname="none"),
+    "lzf": {"compression": "lzf"},
+}
+for cname in ("blosclz", "lz4", "lz4hc", "zlib", "zstd", "snappy"):
+    for shuffle in range(3):
+        filters["blosc_%s_%d" % (cname, shuffle)] = hdf5plugin.Blosc(cname=cname, shuffle=shuffle)
+for cname in ("blosclz", "lz4", "lz4hc", "zlib", "zstd"):
+    for shuffle in range(3):
+        filters["blosc2_%s_%d" % (cname, shuffle)] = hdf5plugin.Blosc2(cname=cname, filters=shuffle)
+told = {}
+with h5py.File(sys.argv[1] + "/many.h5", "w") as file, h5py.File(sys.argv[1] + "/zfp.h5", "w") as other:
+    for name, chosen in filters.items():
+        for kind, value in values.items():
+            file.create_dataset(name + "/" + kind, data=value, chunks=chunks, **dict(chosen))
+        # One chunk is never written, one is all the same, and each may be of one dimension.
+        hole = file.create_dataset(name + "/hole", shape=(300,), dtype="i4", chunks=(100,), fillvalue=9, **dict(chosen))
+        hole[:200] = np.repeat([7, 8], [100, 100])
+        cube = rng.integers(0, 9, (11, 13, 17)).astype("f4")
+        file.create_dataset(name + "/cube", data=cube, chunks=(5, 6, 17), **dict(chosen))
+    for kind in ("i2", "i4", "u1"):
+        file.create_dataset("scaled/" + kind, data=values[kind], chunks=chunks, scaleoffset=0)
+    file.create_dataset("scaled/f4", data=values["f4"], chunks=chunks, scaleoffset=2)
+    file.create_dataset("scaled/f8be", data=values["f8be"], chunks=chunks, scaleoffset=3)
+    file.create_dataset("scaled/filled", data=values["i2"], chunks=chunks, scaleoffset=0, fillvalue=-77)
+    narrow = h5py.h5t.STD_I16LE.copy()
+    narrow.set_precision(11)
+    wide = h5py.h5t.STD_U32BE.copy()
+    wide.set_precision(17)
+    wide.set_offset(3)
+    for name, kind in {"narrow": narrow, "wide": wide, "whole": h5py.h5t.IEEE_F32BE}.items():
+        create = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        create.set_chunk(chunks)
+        create.set_filter(h5py.h5z.FILTER_NBIT)
+        file.require_group("nbit")
+        space = h5py.h5s.create_simple(shape)
+        dataset = h5py.h5d.create(file["nbit"].id, name.encode(), kind, space, create)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(values["i4"].astype("f4" if name == "whole" else "i4")))
+    other.create_dataset("x", data=values["f4"], chunks=chunks, **hdf5plugin.Zfp(reversible=True))
+    other["y"] = 3
+with h5py.File(sys.argv[1] + "/many.h5") as file:
+    def visit(name, node):
+        if isinstance(node, h5py.Dataset):
+            told[name] = [str(node.dtype), hashlib.sha256(node[()].tobytes()).hexdigest()]
+    file.visititems(visit)
+print(json.dumps(told))
+"""
+
+READ = """
+import hashlib, json, sys
+import h5py
+told, filters = {}, {}
+with h5py.File(sys.argv[1]) as file:
+    def visit(name, node):
+        if isinstance(node, h5py.Dataset):
+            told[name] = [str(node.dtype), hashlib.sha256(node[()].tobytes()).hexdigest()]
+            filters[name] = node.id.get_create_plist().get_nfilters()
+    file.visititems(visit)
+print(json.dumps([told, filters]))
+"""
+
+
+def run(code, *words):
+    """What a process of its own prints, which has only the plugins that it imports."""
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False,
+                          timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.timeout(300)
+def test_no_reader_needs_a_plugin(tmp_path):
+    """Each filter with each kind of element: what hdf5plugin reads of the file, a library without it reads of the mount."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    expected = run(WRITE, folder)
+    assert len(expected) > 300
+    with mounting.mounted(folder, "--store-root", folder, folder=tmp_path) as point:
+        assert os.getxattr(point / "many.h5", "user.h5mount.shown") == b"laid out anew"
+        found, filters = run(READ, point / "many.h5")
+        assert os.getxattr(point / "zfp.h5", "user.h5mount.shown").startswith(b"as it is: /x: its chunks went through")
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if found[name] != expected[name]] == []
+    assert not any(filters.values())

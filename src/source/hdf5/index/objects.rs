@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::bytes::{Damaged, In, Kept, Out, numbered};
 use crate::format::object_header::MESSAGE_LEN;
 use crate::model::dataspace::Dataspace;
+use crate::model::datatype::Encoded;
 use crate::model::elements::{Elements, Place, Target};
 use crate::model::hierarchy::{
     Allocation, Attribute, DataLayout, Details, FillTime, Group, Link, LinkTarget, ObjectId, RawPart, Storing, TypeUse,
@@ -84,6 +85,7 @@ fn room(place: &Place) -> u64 {
         Target::Sequence { .. } => crate::model::datatype::SEQUENCE_SIZE,
         Target::Object(_) => crate::model::datatype::OBJECT_REFERENCE_SIZE,
         Target::Region { .. } => crate::model::datatype::REGION_REFERENCE_SIZE,
+        Target::Reference { .. } => Encoded::REFERENCE_SIZE.into(),
     }
 }
 
@@ -105,6 +107,13 @@ impl Kept for Place {
                 object.write(out);
                 selection.write(out);
             }
+            Target::Reference { object, kind: [kind, flags], rest } => {
+                out.byte(3);
+                object.write(out);
+                out.byte(*kind);
+                out.byte(*flags);
+                out.text(rest);
+            }
         }
     }
 
@@ -114,6 +123,11 @@ impl Kept for Place {
             0 => Target::Sequence { count: from.small()?, body: from.deeper(Elements::read)? },
             1 => Target::Object(ObjectId::read(from)?),
             2 => Target::Region { object: ObjectId::read(from)?, selection: Selection::read(from)? },
+            3 => Target::Reference {
+                object: Option::read(from)?,
+                kind: [from.byte()?, from.byte()?],
+                rest: Bytes::copy_from_slice(from.text()?),
+            },
             _ => return Err(from.damaged("a value of no kind")),
         };
         Ok(Place { at, target })
@@ -215,6 +229,11 @@ impl Kept for Link {
                 file.write(out);
                 path.write(out);
             }
+            LinkTarget::User { class, value } => {
+                out.byte(3);
+                out.byte(*class);
+                out.text(value);
+            }
         }
     }
 
@@ -224,6 +243,7 @@ impl Kept for Link {
             0 => LinkTarget::Hard(ObjectId::read(from)?),
             1 => LinkTarget::Soft(Kept::read(from)?),
             2 => LinkTarget::External { file: Kept::read(from)?, path: Kept::read(from)? },
+            3 => LinkTarget::User { class: from.byte()?, value: Bytes::copy_from_slice(from.text()?) },
             _ => return Err(from.damaged("a link of no kind")),
         };
         Ok(Link { name, target })
@@ -270,6 +290,10 @@ impl Kept for DataLayout {
                 out.byte(3);
                 out.list(parts);
             }
+            DataLayout::Compact(elements) => {
+                out.byte(4);
+                elements.write(out);
+            }
         }
     }
 
@@ -282,6 +306,7 @@ impl Kept for DataLayout {
                 parts if parts.len() > PARTS => Err(from.damaged("more raw files than fit a message")),
                 parts => Ok(DataLayout::External(parts)),
             },
+            4 => Ok(DataLayout::Compact(Elements::read(from)?)),
             _ => Err(from.damaged("a layout of no kind")),
         }
     }

@@ -116,7 +116,7 @@ fn grid(dataset: &Dataset, element: u32) -> Option<(Grid, u64)> {
             let bytes = elements.checked_mul(element.into()).filter(|&bytes| bytes <= limits::FILE_BYTES / 4)?;
             Some((grid?, bytes))
         }
-        DataLayout::Virtual(_) | DataLayout::External(_) => Some((Grid::new(&[0], &[1])?, 0)),
+        DataLayout::Virtual(_) | DataLayout::External(_) | DataLayout::Compact(_) => Some((Grid::new(&[0], &[1])?, 0)),
     }
 }
 

@@ -32,6 +32,7 @@ pub mod linked;
 pub mod loader;
 pub mod mentions;
 mod order;
+mod reading;
 pub mod region;
 pub mod shape;
 pub mod statistics;

@@ -1,4 +1,4 @@
-//! Which directories are fit to keep records in: those that can be written to, and hold nothing of others.
+//! Which directories are fit to keep records in: those that can be written to or hold records already, and nothing of others.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -21,10 +21,12 @@ pub fn prepare(path: &Path) -> Result<(), String> {
         }
         Err(error) => return Err(error.to_string()),
     }
+    let mut used = false;
     let entries = std::fs::read_dir(path).map_err(|error| format!("it cannot be looked at: {error}"))?;
     for entry in entries {
         let entry = entry.map_err(|error| format!("it cannot be looked at: {error}"))?;
         let name = entry.file_name();
+        used |= name != TOP;
         if !name.to_str().is_some_and(is_ours) {
             let name = name.to_string_lossy().into_owned();
             return Err(format!(
@@ -33,8 +35,13 @@ pub fn prepare(path: &Path) -> Result<(), String> {
         }
     }
     // Whoever has the lock may go on having it.
-    let written = private(&path.join(LOCK), |options| options);
-    written.map(drop).map_err(|error| format!("it cannot be written to: {error}"))
+    match private(&path.join(LOCK), |options| options) {
+        // A disk that is full today may have room tomorrow, and what is kept can be read.
+        Err(error) if !used && matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Err(format!("it cannot be written to: {error}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn is_ours(name: &str) -> bool {

@@ -8,6 +8,7 @@ use super::{Exit, Failed, LogOptions, SourceArgs};
 use crate::config::IndexPlace;
 use crate::service::shelves;
 use crate::source::EntryKind;
+use crate::source::shelf::Unkept;
 
 /// Flags of `index`.
 #[derive(Debug, Args)]
@@ -37,7 +38,7 @@ nothing of what it was made of has changed, so an old one costs a request and sh
 still counting, or that cannot be compared in fewer requests than it takes to read it, none is written, and none of an HDF5 file that \
 one request reads whole or that is shown as it is.
 
-Exits 0 where all is done or nothing is needed (files on local disk, and HDF5 files, which describe themselves), 1 where an index that \
+Exits 0 where all is done or nothing is needed (files on local disk, and HDF5 files that one request reads whole or that are shown as they are), 1 where an index that \
 would serve could not be written.
 
 JSON: {source, files, written, bytes, indexes}. indexes: file, objects, chunks (of an HDF5 file), bytes, place (URL or path; null where none was \
@@ -136,14 +137,7 @@ async fn index(opened: &Opened, file: &str, given: Option<&IndexPlace>) -> Told 
     };
     let description = match opened.describe(file).await {
         Ok(description) => description,
-        Err(error) => {
-            // Such a file describes itself: none is needed.
-            let described = opened
-                .contents(file)
-                .await
-                .is_ok_and(|contents| contents.facts.get("schema").is_some_and(|schema| schema == "hdf5"));
-            return none(error.to_string(), !described);
-        }
+        Err(error) => return none(error.to_string(), true),
     };
     if opened.house.given.is_none() && description.beside.is_none() {
         let near = opened.house.stores.home().capabilities().directories;
@@ -155,8 +149,10 @@ async fn index(opened: &Opened, file: &str, given: Option<&IndexPlace>) -> Told 
         };
         return none(reason.to_owned(), !near);
     }
-    if let Err(reason) = description.checked {
-        return none(reason, true);
+    match description.checked {
+        Ok(_) => {}
+        Err(Unkept::Needless(reason)) => return none(reason, false),
+        Err(Unkept::NotNow(reason)) => return none(reason, true),
     }
     let bytes = description.bytes.len() as u64;
     let written = match (&opened.house.given, &description.beside) {

@@ -51,7 +51,16 @@ pub struct Description {
     pub chunks: Option<u64>,
     /// How it will be found out whether it still holds; where that cannot be, or would cost as much as reading the file, why it is not
     /// worth keeping.
-    pub checked: Result<Checked, String>,
+    pub checked: Result<Checked, Unkept>,
+}
+
+/// Why a description is not worth keeping, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unkept {
+    /// It would save nothing.
+    Needless(String),
+    /// It would, and cannot be had now.
+    NotNow(String),
 }
 
 /// How it is found out whether a description still holds.

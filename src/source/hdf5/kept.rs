@@ -14,7 +14,7 @@ use super::reading::HEAD;
 use super::{Hdf5Files, Hdf5Source, Seen, identity};
 use crate::layout::scan::Place;
 use crate::model::location::{ETag, Key};
-use crate::source::shelf::{Checked, Description};
+use crate::source::shelf::{Checked, Description, Unkept};
 use crate::source::{Entry, EntryKind, SourceError};
 use crate::store::Meta;
 
@@ -124,24 +124,27 @@ impl Hdf5Source {
         let found = match found {
             Ok(found) => found,
             Err(unread) => {
-                description.checked = Err(format!("it is shown as it is: {}", unread.reason));
+                description.checked = Err(Unkept::Needless(format!("it is shown as it is: {}", unread.reason)));
                 return Ok(description);
             }
         };
         description.objects = found.hierarchy.objects.len() as u64;
         description.chunks = Some(chunks(&found));
         if let Some(reason) = as_it_is(&found).filter(|_| self.files == Hdf5Files::Auto) {
-            description.checked = Err(format!("it is shown as it is: {reason}"));
+            description.checked = Err(Unkept::Needless(format!("it is shown as it is: {reason}")));
         } else if meta.size <= HEAD {
-            description.checked = Err("it needs none: one request reads all of it".to_owned());
+            description.checked = Err(Unkept::Needless("it needs none: one request reads all of it".to_owned()));
         } else if !self.is_settled(&meta) {
-            description.checked = Err("it was written a moment ago; try again".to_owned());
+            description.checked = Err(Unkept::NotNow("it was written a moment ago; try again".to_owned()));
         } else {
             let state = state(&meta);
             let encoded = tokio::task::spawn_blocking(move || index::encode(&state, &found)).await;
             match encoded.ok().flatten() {
                 Some(bytes) => description.bytes = bytes.into(),
-                None => description.checked = Err("it holds something that an index has no words for".to_owned()),
+                None => {
+                    description.checked =
+                        Err(Unkept::NotNow("it holds something that an index has no words for".to_owned()))
+                }
             }
         }
         Ok(description)

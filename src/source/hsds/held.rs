@@ -20,7 +20,7 @@ use super::index::{self, Index};
 use super::loader::Loaded;
 use super::{HsdsSource, key};
 use crate::model::location::Key;
-use crate::source::shelf::{Checked, Description, Shelf, Shelves};
+use crate::source::shelf::{Checked, Description, Shelf, Shelves, Unkept};
 use crate::source::{Freshness, SourceError};
 
 /// How long a comparison made at the look-up serves the open that follows it, as long as the domain that was looked up does.
@@ -168,7 +168,7 @@ impl HsdsSource {
             Err(error) => return Err(SourceError::Invalid { key: domain, reason: error.to_string() }),
         };
         let beside = key::index(&root).filter(|_| !self.store.capabilities().directories);
-        let checked = checked.ok_or_else(|| UNCOUNTED.to_owned());
+        let checked = checked.ok_or_else(|| Unkept::NotNow(UNCOUNTED.to_owned()));
         Ok(Description { domain: self.store.location(&domain), beside, bytes, objects, chunks: None, checked })
     }
 }

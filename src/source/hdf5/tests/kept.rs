@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::model::location::Location;
-use crate::source::shelf::{Checked, Shelf};
+use crate::source::shelf::{Checked, Shelf, Unkept};
 
 /// A file of more than one request, the index beside it, and what is asked when a name is looked up for the first time.
 const FILE: &str = "a/x.h5";
@@ -178,7 +178,7 @@ async fn of_files_that_need_none_there_is_none_and_why_is_told() {
         ("packed.h5", "it is shown as it is: /"),
     ] {
         let described = source.describe(name).await.unwrap();
-        let told = described.checked.unwrap_err();
+        let Err(Unkept::Needless(told)) = described.checked else { panic!("{:?}", described.checked) };
         assert!(told.starts_with(reason) && described.bytes.is_empty(), "{name}: {told}");
     }
 }

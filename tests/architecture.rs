@@ -72,6 +72,7 @@ const IMPURE_PARTS: &[&str] = &[
     "source/hsds/tree.rs",
     "source/hsds/documents.rs",
     "source/hsds/loader.rs",
+    "source/hsds/reading.rs",
     "source/hsds/asides.rs",
     "source/hsds/freshness.rs",
     "source/hsds/held.rs",

@@ -21,7 +21,7 @@ def record(row):
 
 
 def machine():
-    """Where, and how busy it was before."""
+    """Where, and how busy it was before the first row."""
     return {"cores": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()}
 
 
@@ -42,12 +42,13 @@ def page(results):
     about = results["machine"]
     out = ["# Benchmarks", "",
            "Made by `scripts/bench --write-docs` from a run of `scripts/bench`: %s stores, %d ms per request, %d cores, Linux %s, "
-           "load %.2f before." % (results["size"], results["delay_ms"], about["cores"], about["kernel"], about["load"][0]), "",
+           "load before each row in the table." % (results["size"], results["delay_ms"], about["cores"], about["kernel"]), "",
            "All contenders reach one S3 in memory through one proxy, on the same machine, one after the other; ratios hold within this "
            "run only. Seconds and requests are of reading, and those of opening stand apart, except for `cold` and `objects`; bytes are what the proxy "
            "passed on over what was read: what a contender fetched while it opened is not among them. Goals are what was set out to be reached.", "",
-           "| measure | goal | measured | |", "|---|---|---|---|"]
-    out += ["| %s | %s | %s | %s |" % (row["about"], row["goal"], row["figure"], verdict(row)) for row in results["rows"]]
+           "| measure | goal | measured | | load |", "|---|---|---|---|---|"]
+    out += ["| %s | %s | %s | %s | %.1f |" % (row["about"], row["goal"], row["figure"], verdict(row), row.get("load", about["load"][0]))
+            for row in results["rows"]]
     out += ["", "| measure | who | seconds | opening | MB/s | requests | at peak | bytes | CPU s per GB | peak RSS, MiB |", "|---|---|---|---|---|---|---|---|---|---|"]
     for row in results["rows"]:
         for name, s in row["samples"].items():

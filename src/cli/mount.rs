@@ -66,9 +66,10 @@ impl Mount {
         }
         let (background, copy) = (self.background, self.background_copy);
         let options = self.stated()?;
+        // Before anything is looked at that would be looked at twice.
+        allocator::follow(options.memory());
         let log = log.clone().or(options.log.clone());
         let settings = settings(options.clone())?;
-        allocator::follow(options.memory());
         let kept = if copy { begin_kept(&log, &options)? } else { None };
         if kept.is_none() {
             // In the background only what is wrong is told while the shell still waits.

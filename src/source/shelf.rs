@@ -75,3 +75,29 @@ pub enum Checked {
     /// By the identity of the one object that the file is.
     Identity,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::HashMap;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// A shelf near by.
+    #[derive(Debug, Default)]
+    pub(crate) struct InMemory(pub(crate) Mutex<HashMap<Location, Bytes>>);
+
+    #[async_trait]
+    impl Shelf for InMemory {
+        fn is_near(&self) -> bool {
+            true
+        }
+        async fn get(&self, domain: &Location) -> Option<Bytes> {
+            self.0.lock().unwrap().get(domain).cloned()
+        }
+        async fn put(&self, domain: &Location, description: Bytes) -> Result<(), String> {
+            self.0.lock().unwrap().insert(domain.clone(), description);
+            Ok(())
+        }
+    }
+}

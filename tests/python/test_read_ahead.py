@@ -1,5 +1,6 @@
 """What reading costs in requests, bytes and memory, counted at the server.  No time is held against anything."""
 
+import contextlib
 import os
 import random
 import signal
@@ -182,59 +183,57 @@ def peak(process):
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
 
 
+@contextlib.contextmanager
+def little(bucket, limit, folder):
+    """A mount of a bucket, with a limit of so many MiB."""
+    with S3({"bucket": bucket.folder}) as server, mounting.mounted(
+            "s3://bucket", "--memory-limit", "%dMiB" % limit, *flags(server.endpoint), folder=folder) as mount:
+        yield mount
+
+
 def test_memory_stays_within_its_limit(tmp_path, interpreters):
     """Eight programs at a time read 256 MiB through a mount of 64 MiB, and one of them is killed."""
     bucket, values = stored(tmp_path, (256 << 8, 1024), (256, 1024))
     limit = 64
-    with S3({"bucket": bucket.folder}) as server:
-        mount = mounting.Mount("s3://bucket", "--memory-limit", "%dMiB" % limit, *flags(server.endpoint), folder=tmp_path)
-        mount.start()
-        try:
-            before = peak(mount.process.pid)
-            code = READ.replace("sys.argv[2]", "sys.stdin.read()")
-            programs = []
-            for number in range(8):
-                places = list(range(256))
-                random.Random(number).shuffle(places)
-                wheres = "[slice(at * 256, at * 256 + 256) for at in %r]" % (places if number % 2 else sorted(places))
-                program = subprocess.Popen([interpreters["3.16"], "-c", code, mount.point / "data.h5"],
-                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-                program.stdin.write(wheres)
-                program.stdin.close()
-                programs.append(program)
-            time.sleep(0.5)
-            programs[0].send_signal(signal.SIGKILL)
-            total = float(values.astype("f8").sum())
-            for program in programs:
-                said = program.stdout.read()
-                program.wait(120)
-                if program is not programs[0]:
-                    assert float(said) == pytest.approx(total)
-            most = peak(mount.process.pid)
-            conftest.COUNTED["memory, 8 readers at 64 MiB"] = "%.0f MiB (limit %d)" % (most, limit + 64)
-            assert most <= limit + 64, (before, most)
-        finally:
-            mount.stop()
+    with little(bucket, limit, tmp_path) as mount:
+        before = peak(mount.process.pid)
+        code = READ.replace("sys.argv[2]", "sys.stdin.read()")
+        programs = []
+        for number in range(8):
+            places = list(range(256))
+            random.Random(number).shuffle(places)
+            wheres = "[slice(at * 256, at * 256 + 256) for at in %r]" % (places if number % 2 else sorted(places))
+            program = subprocess.Popen([interpreters["3.16"], "-c", code, mount.point / "data.h5"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            program.stdin.write(wheres)
+            program.stdin.close()
+            programs.append(program)
+        time.sleep(0.5)
+        programs[0].send_signal(signal.SIGKILL)
+        total = float(values.astype("f8").sum())
+        for program in programs:
+            said = program.stdout.read()
+            program.wait(120)
+            if program is not programs[0]:
+                assert float(said) == pytest.approx(total)
+        most = peak(mount.process.pid)
+        conftest.COUNTED["memory, 8 readers at 64 MiB"] = "%.0f MiB (limit %d)" % (most, limit + 64)
+        assert most <= limit + 64, (before, most)
 
 
 def test_ten_thousand_reads_at_once_in_little_memory(tmp_path, interpreters):
     """Four programs of 64 threads each read 10,000 pieces anywhere, through a mount of 64 MiB; a fifth is killed meanwhile."""
     bucket, _ = stored(tmp_path, (256 << 8, 1024), (256, 1024))
     limit = 64
-    with S3({"bucket": bucket.folder}) as server:
-        mount = mounting.Mount("s3://bucket", "--memory-limit", "%dMiB" % limit, *flags(server.endpoint), folder=tmp_path)
-        mount.start()
-        try:
-            programs = [subprocess.Popen([interpreters["3.16"], "-c", SCATTERED, mount.point / "data.h5", str(seed), "64", "2500"],
-                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for seed in range(5)]
-            time.sleep(1)
-            programs[4].send_signal(signal.SIGKILL)
-            programs[4].communicate(timeout=60)
-            for program in programs[:4]:
-                out, errors = program.communicate(timeout=180)
-                assert out.strip() == "2500", errors[-2000:]
-            most = peak(mount.process.pid)
-            conftest.COUNTED["memory, 10,000 reads at 64 MiB"] = "%.0f MiB (limit %d)" % (most, limit + 64)
-            assert most <= limit + 64
-        finally:
-            mount.stop()
+    with little(bucket, limit, tmp_path) as mount:
+        programs = [subprocess.Popen([interpreters["3.16"], "-c", SCATTERED, mount.point / "data.h5", str(seed), "64", "2500"],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for seed in range(5)]
+        time.sleep(1)
+        programs[4].send_signal(signal.SIGKILL)
+        programs[4].communicate(timeout=60)
+        for program in programs[:4]:
+            out, errors = program.communicate(timeout=180)
+            assert out.strip() == "2500", errors[-2000:]
+        most = peak(mount.process.pid)
+        conftest.COUNTED["memory, 10,000 reads at 64 MiB"] = "%.0f MiB (limit %d)" % (most, limit + 64)
+        assert most <= limit + 64

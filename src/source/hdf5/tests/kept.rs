@@ -2,33 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use bytes::Bytes;
-
 use super::*;
-use crate::model::location::Location;
+use crate::source::shelf::tests::InMemory;
 use crate::source::shelf::{Checked, Shelf, Unkept};
 
 /// A file of more than one request, the index beside it, and what is asked when a name is looked up for the first time.
 const FILE: &str = "a/x.h5";
 const BESIDE: &str = "a/.x.h5.h5mount-index";
-
-#[derive(Debug, Default)]
-struct InMemory(Mutex<HashMap<Location, Bytes>>);
-
-#[async_trait]
-impl Shelf for InMemory {
-    fn is_near(&self) -> bool {
-        true
-    }
-    async fn get(&self, file: &Location) -> Option<Bytes> {
-        self.0.lock().unwrap().get(file).cloned()
-    }
-    async fn put(&self, file: &Location, description: Bytes) -> Result<(), String> {
-        self.0.lock().unwrap().insert(file.clone(), description);
-        Ok(())
-    }
-}
 
 fn keeping(memory: &Memory, shelves: Shelves) -> Hdf5Source {
     source(memory, Hdf5Files::Auto).keeping(shelves, super::super::Memory::default())

@@ -1,38 +1,17 @@
 //! Files whose descriptions were kept: what is shown, and what is asked for it.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::super::key;
 use super::summaries::{TRIP, files, sample, shown};
 use super::*;
-use crate::model::location::Location;
 use crate::source::Contents;
-use crate::source::shelf::Shelves;
-use crate::source::shelf::{Checked, Shelf};
+use crate::source::shelf::tests::InMemory;
+use crate::source::shelf::{Checked, Shelf, Shelves};
 use crate::store::memory::Memory;
-
-#[derive(Debug, Default)]
-struct InMemory(Mutex<HashMap<Location, Bytes>>);
-
-#[async_trait]
-impl Shelf for InMemory {
-    fn is_near(&self) -> bool {
-        true
-    }
-    async fn get(&self, domain: &Location) -> Option<Bytes> {
-        self.0.lock().unwrap().get(domain).cloned()
-    }
-    async fn put(&self, domain: &Location, description: Bytes) -> Result<(), String> {
-        self.0.lock().unwrap().insert(domain.clone(), description);
-        Ok(())
-    }
-}
 
 fn keeping(memory: &Memory, shelf: &Arc<InMemory>) -> HsdsSource {
     let shelves = Shelves { own: Some(shelf.clone()), given: None };

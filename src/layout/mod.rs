@@ -37,4 +37,4 @@ pub use plan::plan;
 pub use segments::{Segment, SegmentKind, Segments};
 
 /// Version of the layout: images of equal hierarchy, options and version are equal byte for byte.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;

@@ -141,7 +141,12 @@ impl Pages {
 
     /// Room for `len` bytes that are not metadata, from a page of their own on.
     pub(crate) fn raw(&mut self, len: u64) -> Result<u64, Full> {
-        self.turn()?;
+        self.aligned(len, PAGE)
+    }
+
+    /// As [`raw`](Self::raw), from a multiple of `unit` on, a page or more.
+    pub(crate) fn aligned(&mut self, len: u64, unit: u64) -> Result<u64, Full> {
+        self.take(round_up(self.next, unit), 0)?;
         let start = self.take(self.next, len)?;
         self.turn()?;
         Ok(start)

@@ -64,6 +64,9 @@ struct PlacedObject {
     header_len: u64,
 }
 
+/// The longest read that the kernel makes a request of, where the mount allows 256 pages as ours does.
+const REQUEST: u64 = 1 << 20;
+
 struct Planner<'a> {
     inventory: Inventory<'a>,
     pages: Pages,
@@ -304,7 +307,9 @@ impl<'a> Planner<'a> {
             if len == 0 {
                 continue;
             }
-            let Ok(base) = self.pages.raw(len) else { return Err(self.too_long(id)) };
+            let shifted = !self.inventory.hierarchy.user_block.is_empty();
+            let unit = if shifted { PAGE } else { alignment(dataset.storage.slot, len) };
+            let Ok(base) = self.pages.aligned(len, unit) else { return Err(self.too_long(id)) };
             dataset.base = base;
             add(&mut self.regions, base, RegionKind::Chunks(id.0));
             add(&mut self.regions, base + len, RegionKind::Zero);
@@ -405,6 +410,14 @@ impl<'a> Planner<'a> {
             IndexError::Format(error) => self.unencodable(id, error),
         }
     }
+}
+
+/// What the first of a dataset's chunks is aligned to in the file. The kernel asks for a scan in whole requests, each at a
+/// multiple of its length; where chunks begin there too, a request is a part of one chunk and handed on without a copy.
+/// Chunks of other sizes would drift from any beginning. A small dataset is not made much longer for it.
+fn alignment(slot: u64, len: u64) -> u64 {
+    let stays = slot.is_multiple_of(REQUEST / 4) || slot == len;
+    if slot >= REQUEST && stays && len >= 16 * REQUEST { REQUEST } else { PAGE }
 }
 
 /// A user block up to the next place at which HDF5 looks for a superblock.

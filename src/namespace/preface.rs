@@ -39,16 +39,14 @@ impl Version {
             Content::Bytes { .. } | Content::Plain(_) => None,
         };
         image.into_iter().flat_map(|image| {
-            let data = data_start(image);
-            // The kernel takes a read behind pages that it has for the next of a scan: one page is left out before the data.
-            let data = if data < image.len() { data.saturating_sub(PAGE) / PAGE * PAGE } else { data };
-            let parts: Vec<_> = match data <= ALL {
-                true => once(0..data).collect(),
+            let end = structures_end(image);
+            let parts: Vec<_> = match end <= ALL {
+                true => once(0..end).collect(),
                 // A user block may part structures from pages.
                 false => image
                     .kept()
                     .map(|part| {
-                        part.start.next_multiple_of(PAGE)..part.end.min(part.start + KEPT).min(data) / PAGE * PAGE
+                        part.start.next_multiple_of(PAGE)..part.end.min(part.start + KEPT).min(end) / PAGE * PAGE
                     })
                     .collect(),
             };
@@ -58,19 +56,23 @@ impl Version {
     }
 }
 
-/// Where the first byte is that may come from a chunk, which is on a page; the end of a file that has none.
-fn data_start(image: &Image) -> u64 {
-    let data = image.segments(0..image.len()).find(|segment| !is_known(&segment.kind));
-    data.map_or(image.len(), |segment| segment.range.start)
+/// Where the page ends that the last structure before the data lies on; the end of a file that has no data. What is between
+/// it and the data, a page or more, is left out: the kernel takes a read behind pages that it has for the next of a scan.
+fn structures_end(image: &Image) -> u64 {
+    let mut end = 0;
+    for segment in image.segments(0..image.len()) {
+        match segment.kind {
+            SegmentKind::Metadata { .. } => end = segment.range.end,
+            SegmentKind::Zero => {}
+            SegmentKind::Chunk { .. } | SegmentKind::Heap { .. } => return end.next_multiple_of(PAGE),
+        }
+    }
+    image.len()
 }
 
 fn pieces(part: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let starts = (0..).map(move |number| part.start + number * PIECE).take_while(move |start| *start < part.end);
     starts.map(move |start| start..part.end.min(start + PIECE))
-}
-
-fn is_known(kind: &SegmentKind) -> bool {
-    matches!(kind, SegmentKind::Zero | SegmentKind::Metadata { .. })
 }
 
 /// The bytes of a range; `None` where some of them come from a chunk.

@@ -11,7 +11,7 @@ use super::error::{NamespaceError, shown};
 use super::version::{Content, Version};
 use super::windows::{Placed, PlacedWindow};
 use crate::fetch::{self, FetchError, FileChunks, Plain};
-use crate::layout::{Image, Segment, SegmentKind};
+use crate::layout::{Image, Segment, SegmentKind, Synth};
 use crate::model::chunk::ChunkId;
 
 /// Chunks of variable-length elements with up to this many plain bytes are placed where they are: 585 strings of ten
@@ -24,6 +24,8 @@ pub(crate) enum Piece {
     Bytes(Bytes),
     /// Never written: the fill element, over and over, from this byte of a chunk.
     Fill { chunk: ChunkId, at: u64 },
+    /// Metadata that is made when it is read, from this byte of it on.
+    Metadata { part: Synth, at: u64 },
 }
 
 impl Namespace {
@@ -68,7 +70,7 @@ impl Namespace {
     ) -> Result<Bytes, NamespaceError> {
         let whole = length(&range);
         let mut segments = image.segments(range.clone());
-        let mut first = segments.next();
+        let first = segments.next();
         if let Some(Segment { range: part, kind: SegmentKind::Chunk { id, at } }) = &first
             && *part == range
         {
@@ -76,46 +78,32 @@ impl Namespace {
             match self.chunk_piece(version, image, chunks, *id, *at, part).await? {
                 Piece::Bytes(bytes) if bytes.len() == whole => return Ok(bytes),
                 piece => {
-                    let mut out = BytesMut::zeroed(whole);
-                    put(&mut out, 0, whole, piece, image);
+                    let mut out = BytesMut::with_capacity(whole);
+                    append(&mut out, whole, piece, image);
                     return Ok(out.freeze());
                 }
             }
         }
         let held = self.fetcher.hold_briefly(whole as u64);
-        let mut out = BytesMut::zeroed(whole);
-        // Metadata and zeros are answered on the way; what has to be fetched is asked for many at a time.
-        let mut wanted = Vec::new();
-        while let Some(segment) = first.take().or_else(|| segments.next()) {
-            let Segment { range: part, kind } = segment;
-            match kind {
-                SegmentKind::Zero => {}
-                SegmentKind::Metadata { part: synth, at } => {
-                    let from = usize::try_from(part.start.saturating_sub(range.start)).unwrap_or(usize::MAX);
-                    if let Some(out) = out.get_mut(from..from.saturating_add(length(&part))) {
-                        image.synthesize(&synth, at, out);
-                    }
-                }
-                kind => wanted.push((part, kind)),
-            }
-        }
-        let mut found = stream::iter(wanted)
-            .map(|(part, kind)| async move {
+        let mut out = BytesMut::with_capacity(whole);
+        // What has to be fetched is asked for many at a time, and comes in the order of the file.
+        let mut found = stream::iter(first.into_iter().chain(segments))
+            .map(|Segment { range: part, kind }| async move {
                 let piece = match kind {
+                    SegmentKind::Zero => Piece::Bytes(Bytes::new()),
+                    SegmentKind::Metadata { part, at } => Piece::Metadata { part, at },
                     SegmentKind::Heap { id, at } => {
                         let window = self.window(version, image, chunks, id, part.start).await?;
                         Piece::Bytes(window.map_or_else(Bytes::new, |window| cut(&window.heap, at, length(&part))))
                     }
                     SegmentKind::Chunk { id, at } => self.chunk_piece(version, image, chunks, id, at, &part).await?,
-                    SegmentKind::Zero | SegmentKind::Metadata { .. } => Piece::Bytes(Bytes::new()),
                 };
                 Ok::<_, NamespaceError>((part, piece))
             })
-            .buffer_unordered(self.settings.chunks_at_once);
+            .buffered(self.settings.chunks_at_once);
         while let Some(result) = found.next().await {
             let (part, piece) = result?;
-            let from = usize::try_from(part.start.saturating_sub(range.start)).unwrap_or(usize::MAX);
-            put(&mut out, from, length(&part), piece, image);
+            append(&mut out, length(&part), piece, image);
         }
         drop(found);
         Ok(fetch::counted(out.freeze(), held))
@@ -267,14 +255,21 @@ fn copy(out: &mut [u8], bytes: &[u8]) {
     }
 }
 
-/// Puts a piece at its place in a read.
-fn put(out: &mut [u8], from: usize, length: usize, piece: Piece, image: &Image) {
-    let Some(out) = out.get_mut(from..from.saturating_add(length)) else { return };
+/// Puts a piece of `length` bytes behind what is there; what it lacks is zeros.
+fn append(out: &mut BytesMut, length: usize, piece: Piece, image: &Image) {
+    let start = out.len();
+    let end = start.saturating_add(length);
+    if let Piece::Bytes(bytes) = &piece {
+        out.extend_from_slice(bytes.get(..length).unwrap_or(bytes));
+    }
+    out.resize(end, 0);
+    let Some(room) = out.get_mut(start..) else { return };
     match piece {
-        Piece::Bytes(bytes) => copy(out, &bytes),
+        Piece::Bytes(_) => {}
+        Piece::Metadata { part, at } => image.synthesize(&part, at, room),
         Piece::Fill { chunk, at } => {
             if let Some(element) = image.fill_element(chunk.dataset) {
-                repeat(out, element, at);
+                repeat(room, element, at);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Random hierarchies, sound and unsound: what must hold for any image.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::corpus::{attribute, int32, ints, object, string, strings};
+use super::corpus::{Builder, attribute, dataset, int32, ints, object, string, strings};
 use crate::layout::image::Piece;
 use crate::layout::pages::PAGE;
 use crate::layout::{FilterPresentation, Image, PresentOptions, SegmentKind, plan};
@@ -224,4 +225,36 @@ fn a_hierarchy_without_root_group_is_an_error() {
     assert!(plan(&Hierarchy::default(), &PresentOptions::default()).is_err());
     let datatype = Hierarchy { objects: vec![object(ObjectKind::Datatype(int32()))], ..Hierarchy::default() };
     assert!(plan(&datatype, &PresentOptions::default()).is_err());
+}
+
+#[test]
+fn large_chunks_begin_where_the_requests_of_a_scan_do() {
+    const MIB: u64 = 1 << 20;
+    // Elements of four bytes: how many there are, and in a chunk; contiguous where none.
+    let cases: [(u64, &[u64], bool); 7] = [
+        (4 * MIB, &[MIB / 4], true),
+        (5 * MIB, &[5 * MIB / 16], true),
+        (5 * MIB, &[], true),
+        // Less than 16 MiB; chunks that are smaller, or would drift; nothing.
+        (3 * MIB, &[MIB / 4], false),
+        (4 * MIB, &[MIB / 8], false),
+        (4 * MIB, &[MIB / 4 + 1024], false),
+        (1, &[], false),
+    ];
+    for (elements, chunk, aligned) in cases {
+        for user_block in [Bytes::new(), Bytes::from_static(&[1; 512])] {
+            let mut file = Builder::default();
+            file.dataset("first", dataset(int32(), &[1], &[Some(1)], &[]));
+            let id = file.dataset("large", dataset(int32(), &[elements], &[Some(elements)], chunk));
+            let (shifted, ahead) = (!user_block.is_empty(), user_block.len() as u64);
+            let image = plan(&Hierarchy { user_block, ..file.build() }, &PresentOptions::default()).unwrap();
+            let base = image.dataset(id).unwrap().base;
+            assert_eq!(base % MIB == 0, aligned && !shifted, "{elements} {chunk:?}");
+            assert_eq!(base % PAGE, 0);
+            // What is between is empty, and no longer than what it is for.
+            let before: Vec<_> = whole(&image).into_iter().filter(|part| part.range.end <= base + ahead).collect();
+            let gap = before.last().map_or(0, |part| part.range.end - part.range.start);
+            assert!(before.last().is_none_or(|part| part.kind == SegmentKind::Zero) && gap < MIB + PAGE);
+        }
+    }
 }

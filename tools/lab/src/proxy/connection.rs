@@ -5,6 +5,7 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -24,12 +25,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 /// A connection and the bytes read from it ahead of need.
 struct Wire<S> {
     stream: S,
-    ahead: Vec<u8>,
+    ahead: BytesMut,
 }
 
 impl<S: Stream> Wire<S> {
     fn new(stream: S) -> Self {
-        Self { stream, ahead: Vec::new() }
+        Self { stream, ahead: BytesMut::new() }
     }
 
     /// The next head; none where the other side has ended the connection.
@@ -37,7 +38,7 @@ impl<S: Stream> Wire<S> {
         loop {
             if let Some(end) = end_of(&self.ahead) {
                 let head = Head::parse(&self.ahead[..end]);
-                self.ahead.drain(..end);
+                let _ = self.ahead.split_to(end);
                 return Ok(Some(head));
             }
             if self.ahead.len() > LONGEST {
@@ -50,20 +51,18 @@ impl<S: Stream> Wire<S> {
     }
 
     async fn more(&mut self) -> io::Result<usize> {
-        let before = self.ahead.len();
-        self.ahead.resize(before + PIECE, 0);
-        let read = self.stream.read(&mut self.ahead[before..]).await;
-        self.ahead.truncate(before + *read.as_ref().unwrap_or(&0));
-        read
+        // Room that the pieces before have left is taken again.
+        self.ahead.reserve(PIECE);
+        self.stream.read_buf(&mut self.ahead).await
     }
 
     /// Some of the next bytes, `most` at most; none at the end.
-    async fn piece(&mut self, most: u64) -> io::Result<Vec<u8>> {
+    async fn piece(&mut self, most: u64) -> io::Result<Bytes> {
         if self.ahead.is_empty() {
             self.more().await?;
         }
         let length = usize::try_from(most).unwrap_or(usize::MAX).min(self.ahead.len());
-        Ok(self.ahead.drain(..length).collect())
+        Ok(self.ahead.split_to(length).freeze())
     }
 
     /// A chunked body up to its end, as it came.
@@ -81,7 +80,7 @@ impl<S: Stream> Wire<S> {
             let line = String::from_utf8_lossy(&self.ahead[..line_end]).into_owned();
             let length = usize::from_str_radix(line.split(';').next().unwrap_or("").trim(), 16)
                 .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
-            whole.extend(self.ahead.drain(..line_end + 2));
+            whole.extend(self.ahead.split_to(line_end + 2));
             let mut left = length as u64 + 2;
             while left > 0 {
                 let piece = self.piece(left).await?;

@@ -13,6 +13,7 @@ sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests" / "python")]
 
 import kernel  # noqa: E402
 import measures  # noqa: E402
+import paged  # noqa: E402
 import table  # noqa: E402
 import world  # noqa: E402
 from contenders import Contenders  # noqa: E402
@@ -20,7 +21,7 @@ from stores import Stores  # noqa: E402
 
 RESULTS = ROOT / "target" / "bench" / "results.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
-ROWS = {**measures.ROWS, "settings": kernel.settings}
+ROWS = {**measures.ROWS, **paged.ROWS, "settings": kernel.settings}
 
 
 def arguments():

@@ -43,7 +43,7 @@ class Contenders:
         store = self.stores.get(name)
         folder = pathlib.Path(store["folder"])
         self.world.bucket(name, folder / "store")
-        if name in ("linked", "s2"):
+        if name in ("linked", "s2", "paged"):
             self.served(store["plain"].removesuffix(".h5"), "plain")
         return store
 

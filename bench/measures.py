@@ -75,13 +75,13 @@ def rows(store, number, seed=1):
     return random.Random(seed).sample(range(store["dims"][0]), min(number, store["dims"][0] * 2 // 5))
 
 
-def rate_row(c, name, about, goal, wanted, store, kind="h5py", others=(), **weather):
+def rate_row(c, name, about, goal, wanted, store, kind="h5py", others=(), options=(), **weather):
     """A sequential read against the bare client: our share of its rate."""
     known = c.store(store)
     c.world.weather(**weather)
     try:
         makers = {"bare": lambda: middle(lambda: c.bare(store)),
-                  "us": lambda: middle(lambda: c.us(store, steps(known), kind=kind))}
+                  "us": lambda: middle(lambda: c.us(store, steps(known), *options, kind=kind))}
         for other in others:
             makers[other] = lambda other=other: getattr(c, other)(store, steps(known))
         row = gather(Row(name, about, goal, {}), **makers)

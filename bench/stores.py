@@ -69,7 +69,7 @@ class Stores:
     def __init__(self, folder, size):
         self.folder, self.size = pathlib.Path(folder) / size, size
         self.makers = {"linked": self.linked, "s2": self.s2, "s1": self.s1, "objects": self.objects, "files": self.files,
-                       "strewn": self.strewn, "strewn20": self.strewn20}
+                       "paged": self.paged, "strewn": self.strewn, "strewn20": self.strewn20}
 
     def get(self, name):
         """What is known of a store; made first where it is not there."""
@@ -137,6 +137,29 @@ class Stores:
         domain.write()
         return {"file": "linked.h5", "dataset": "x", "dims": target["dims"], "chunk": target["chunk"],
                 "ranges": ranges, "stored": target["stored"], "raw": target["raw"], "plain": "gz.h5", "source": "gz"}
+
+    def paged(self, folder):
+        """An HDF5 file with the values of /raw, written as the guides advise: pages of 4 MiB, metadata in pages of their own."""
+        kind = KINDS["raw"]
+        counts = kind.counts[self.size]
+        dims = [count * part for count, part in zip(counts, kind.chunk)]
+        plain = folder / "plain" / "paged.h5"
+        plain.parent.mkdir()
+        with h5py.File(plain, "w", fs_strategy="page", fs_page_size=4 << 20) as file:
+            data = file.create_dataset("x", dims, "<f4", chunks=kind.chunk)
+            for index in numpy.ndindex(*counts):
+                part = kind.values(sum(at * 10**(5 * axis) for axis, at in enumerate(reversed(index))), kind.chunk)
+                data.id.write_direct_chunk([i * part for i, part in zip(index, kind.chunk)], part.tobytes())
+        with h5py.File(plain) as file:
+            chunks = file["x"].id
+            found = [chunks.get_chunk_info(at) for at in range(chunks.get_num_chunks())]
+            found.sort(key=lambda info: info.chunk_offset)
+        ranges = [(info.byte_offset, info.byte_offset + info.size) for info in found]
+        (folder / "store").mkdir()
+        (folder / "store" / "paged.h5").hardlink_to(plain)
+        stored = len(ranges) * int(numpy.prod(kind.chunk)) * 4
+        return {"file": "paged.h5", "dataset": "x", "dims": dims, "chunk": kind.chunk, "ranges": ranges, "stored": stored,
+                "raw": stored, "plain": "paged.h5"}
 
     def s2(self, folder):
         """nsrdb: one linked file of 76 GB, of which only what is read here is written; the rest are holes."""

@@ -13,11 +13,17 @@ const LIMIT: u64 = 4 << 20;
 /// Parameters that an input brings.
 const PARAMETERS: usize = 24;
 
+/// What the filter's parameters begin with, and behind it words made of two values each.
+fn zfp(values: &[u32]) -> Arc<[u32]> {
+    let words = values.chunks_exact(2).map(|pair| pair[0] << 16 | pair[1]);
+    [0, u32::from_le_bytes(*b"zfp\x05")].into_iter().chain(words).collect()
+}
+
 fuzz_target!(|bytes: &[u8]| {
     let Some((head, stored)) = bytes.split_at_checked(2 + PARAMETERS * 2) else { return };
     let values: Arc<[u32]> = head[2..].chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]).into()).collect();
     let element = u32::from(head[1]);
-    let step = match head[0] % 13 {
+    let step = match head[0] % 15 {
         0 => Decode::Zstd,
         1 => Decode::Bzip2,
         2 => Decode::Nbit(values),
@@ -29,6 +35,8 @@ fuzz_target!(|bytes: &[u8]| {
         9 => Decode::Blosc2,
         10 => Decode::Szip(values),
         11 => Decode::Vbz(values),
+        12 => Decode::Zfp(zfp(&values)),
+        13 => Decode::Lzo(values),
         8 => Decode::Bitshuffle { element, block: values[0] },
         _ => Decode::Unshuffle { element },
     };

@@ -16,6 +16,7 @@ mod error;
 pub mod fletcher32;
 pub mod lz4;
 pub mod lzf;
+pub mod lzo;
 pub mod nbit;
 pub mod scale_offset;
 pub mod shuffle;
@@ -23,6 +24,7 @@ pub mod szip;
 #[cfg(test)]
 mod tests;
 pub mod vbz;
+pub mod zfp;
 pub mod zstd;
 
 use bytes::Bytes;
@@ -78,6 +80,8 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
                 | Decode::BitshuffleZstd { .. }
                 | Decode::Zstd
                 | Decode::Vbz(_)
+                | Decode::Zfp(_)
+                | Decode::Lzo(_)
                 | Decode::Szip(_)
                 | Decode::Blosc2
                 | Decode::Bzip2
@@ -121,6 +125,8 @@ fn undo(step: &Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Resul
         Decode::Blosc2 => blosc2::decode(&stored, bound).map(Bytes::from),
         Decode::Szip(parameters) => szip::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::Vbz(parameters) => vbz::decode(&stored, parameters, bound).map(Bytes::from),
+        Decode::Zfp(parameters) => zfp::decode(&stored, parameters, bound).map(Bytes::from),
+        Decode::Lzo(parameters) => lzo::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::Bzip2 => bzip2::decode(&stored, bound).map(Bytes::from),
         Decode::Nbit(parameters) => nbit::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::ScaleOffset(parameters) => scale_offset::decode(&stored, parameters, bound).map(Bytes::from),

@@ -145,6 +145,46 @@ fn chunks_of_the_bitshuffle_filter() {
     }
 }
 
+/// The parameters of a frame of the ZFP pack.
+fn zfp_step(frame: &Frame) -> Decode {
+    Decode::Zfp(frame.more[0].split(',').map(|value| value.parse().unwrap()).collect())
+}
+
+#[test]
+fn chunks_of_the_zfp_filter() {
+    let frames = pack!("zfp");
+    for frame in &frames {
+        let step = zfp_step(frame);
+        frame.assert_decodes(std::slice::from_ref(&step));
+        // Each byte is needed.
+        let short = frame.stored.slice(..frame.stored.len() - 1);
+        let pipeline = Pipeline { steps: vec![step] };
+        assert!(matches!(decode(&pipeline, short, None, LIMIT), Err(CodecError::Truncated { .. })), "{}", frame.name);
+    }
+    for kind in ["i4", "i8", "f4", "f8"] {
+        for axes in 1..=4 {
+            let named = |frame: &&Frame| frame.name.starts_with(&format!("{kind}-{axes}-"));
+            assert!(frames.iter().filter(named).count() >= 6);
+        }
+    }
+}
+
+/// Any thing of PyTables but a table: the filter's trailer is there.
+fn lzo_step() -> Decode {
+    Decode::Lzo([1, 21, 1].into())
+}
+
+#[test]
+fn chunks_of_the_lzo_filter() {
+    for frame in pack!("lzo") {
+        frame.assert_decodes(&[lzo_step()]);
+        for end in [0, 7, frame.stored.len() - 9, frame.stored.len() - 1] {
+            let pipeline = Pipeline { steps: vec![lzo_step()] };
+            assert!(decode(&pipeline, frame.stored.slice(..end), None, LIMIT).is_err(), "{} {end}", frame.name);
+        }
+    }
+}
+
 #[test]
 fn without_steps_the_bytes_are_not_copied() {
     let stored = Bytes::from(vec![1, 2, 3]);
@@ -258,7 +298,17 @@ fn all_frames() -> Vec<(Frame, Vec<Decode>)> {
         let steps = vec![Decode::BitshuffleLz4 { element: frame.element() }];
         (frame, steps)
     });
-    blosc.map(|frame| (frame, vec![BLOSC])).chain(hdf5).chain(bits).collect()
+    let zfp = pack!("zfp").into_iter().map(|frame| {
+        let steps = vec![zfp_step(&frame)];
+        (frame, steps)
+    });
+    // Without a trailer, which would hide most mutations.
+    let lzo = pack!("lzo").into_iter().map(|frame| {
+        let stored = frame.stored.slice(..frame.stored.len() - 8);
+        (Frame { stored, ..frame }, vec![Decode::Lzo([1, 10, 0].into())])
+    });
+    let blosc = blosc.map(|frame| (frame, vec![BLOSC]));
+    blosc.chain(hdf5).chain(bits).chain(zfp).chain(lzo).collect()
 }
 
 #[derive(Clone, Debug)]

@@ -64,6 +64,10 @@ pub enum Decode {
     Szip(Arc<[u32]>),
     /// VBZ (id 32020), with the filter's parameters.
     Vbz(Arc<[u32]>),
+    /// ZFP (id 32013), with the filter's parameters.
+    Zfp(Arc<[u32]>),
+    /// LZO as PyTables writes it (id 305), with the filter's parameters.
+    Lzo(Arc<[u32]>),
     /// One bzip2 stream (id 307).
     Bzip2,
     /// N-bit (id 5), with the filter's parameters.

@@ -16,11 +16,13 @@ mod id {
     pub const SZIP: u16 = 4;
     pub const NBIT: u16 = 5;
     pub const SCALE_OFFSET: u16 = 6;
+    pub const LZO: u16 = 305;
     pub const BZIP2: u16 = 307;
     pub const LZF: u16 = 32000;
     pub const BLOSC: u16 = 32001;
     pub const LZ4: u16 = 32004;
     pub const BITSHUFFLE: u16 = 32008;
+    pub const ZFP: u16 = 32013;
     pub const ZSTD: u16 = 32015;
     pub const BLOSC2: u16 = 32026;
     pub const VBZ: u16 = 32020;
@@ -35,6 +37,8 @@ const BITSHUFFLE_BLOCK: usize = 3;
 const BITSHUFFLE_CODEC: usize = 4;
 const BITSHUFFLE_LZ4: u32 = 2;
 const BITSHUFFLE_ZSTD: u32 = 3;
+/// Parameters that PyTables gives its LZO filter.
+const LZO_PARAMETERS: usize = 3;
 
 /// Where the elements of a dataset lie.
 #[derive(Clone, PartialEq, Debug)]
@@ -227,6 +231,9 @@ fn step(filter: &StoredFilter, element: u32) -> Option<Decode> {
         id::SZIP => Some(Decode::Szip(filter.values.as_slice().into())),
         // Numbers of one byte are packed otherwise.
         id::VBZ if matches!(filter.values.get(1), Some(2 | 4)) => Some(Decode::Vbz(filter.values.as_slice().into())),
+        // Three parameters say whether a checksum stands behind; where there are fewer, nothing does.
+        id::LZO if filter.values.len() == LZO_PARAMETERS => Some(Decode::Lzo(filter.values.as_slice().into())),
+        id::ZFP if is_zfp_as_known(&filter.values) => Some(Decode::Zfp(filter.values.as_slice().into())),
         id::NBIT => Some(Decode::Nbit(filter.values.as_slice().into())),
         id::SCALE_OFFSET if is_scaled_as_known(&filter.values) => {
             Some(Decode::ScaleOffset(filter.values.as_slice().into()))
@@ -245,6 +252,12 @@ fn step(filter: &StoredFilter, element: u32) -> Option<Decode> {
         }
         _ => None,
     }
+}
+
+/// Whether ZFP's header stands where the filter puts it, and is of the code's version that all writers have had since 2015.
+fn is_zfp_as_known(values: &[u32]) -> bool {
+    const MAGIC: u32 = u32::from_le_bytes(*b"zfp\x05");
+    values.get(1).is_some_and(|&word| word == MAGIC || word == MAGIC.swap_bytes())
 }
 
 /// Whether the scale-offset filter scaled numbers in a way that its own library undoes: integers, or floats by a power of

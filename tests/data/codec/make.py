@@ -154,10 +154,85 @@ def plugin_blosc():
     pack.close()
 
 
-blosc_frames()
-hdf5_filters()
-bitshuffle_frames()
-plugin_blosc()
+def zfp_frames():
+    """Every kind of number, count of axes and mode; blocks that are cut at the edges, numbers that floats have few of."""
+    pack = Pack("zfp")
+    rng = np.random.default_rng(3)
+    shapes = [(1, 13), (9, 6), (5, 6, 1, 7), (5, 3, 6, 2)]
+    kinds = ["<i4", "<i8", "<f4", "<f8"]
+
+    def add(name, data, **mode):
+        with h5py.File("x.h5", "w", driver="core", backing_store=False) as f:
+            dataset = f.create_dataset("d", data=data, chunks=data.shape, **hdf5plugin.Zfp(**mode))
+            mask, stored = dataset.id.read_direct_chunk((0,) * data.ndim)
+            assert mask == 0
+            values = dataset.id.get_create_plist().get_filter(0)[2]
+            f.flush()
+            dataset.id.refresh()  # so that it is read through the filter, not out of the cache
+            plain = f["d"][()]
+        assert not mode.get("reversible") or plain.tobytes() == data.tobytes()
+        pack.add(name, stored, plain.tobytes(), ",".join(map(str, values)))
+
+    for kind, shape in itertools.product(kinds, shapes):
+        data = np.round(np.cumsum(rng.normal(size=shape), -1) * 1000, 1)
+        # ZFP leaves integers two bits of their own.
+        data = (data * (1 if kind == "<i4" else 2**30)).astype(kind) if "i" in kind else data.astype(kind)
+        axes = sum(side > 1 for side in shape)
+        modes = {
+            "rate": {"rate": 7.3}, "low": {"rate": 40 / 4**axes}, "precision": {"precision": 11},
+            "accuracy": {"accuracy": 0.03125}, "reversible": {"reversible": True},
+            "expert": {"minbits": 90, "maxbits": 700, "maxprec": 17, "minexp": -20}, "default": {},
+        }
+        for mode, options in modes.items():
+            if "f" in kind or mode != "accuracy":
+                add(f"{kind[1:]}-{axes}-{mode}", data, **options)
+    for kind in kinds[2:]:
+        whole = "<u" + kind[2]
+        data = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, np.finfo(kind).max, np.finfo(kind).tiny, 1] * 2, kind)
+        add(f"{kind[1:]}-special", data, reversible=True)
+        add(f"{kind[1:]}-bits", rng.integers(0, np.iinfo(whole).max, (9, 9), whole).view(kind), reversible=True)
+        add(f"{kind[1:]}-zeros", np.zeros((9, 9), kind), reversible=True)
+        add(f"{kind[1:]}-mostly-zeros", np.diag(np.arange(9)).astype(kind), rate=9)
+        small = (np.finfo(kind).tiny * rng.random((7, 5)) * [1, 10, 1000, 10**6, 10**9]).astype(kind)
+        add(f"{kind[1:]}-small", small, precision=20)
+        add(f"{kind[1:]}-large", (np.finfo(kind).max * rng.random((6, 5))).astype(kind), precision=24)
+    for kind in kinds[:2]:
+        limits = np.iinfo(kind)
+        add(f"{kind[1:]}-whole-range", rng.integers(limits.min, limits.max, (6, 7, 5), kind), reversible=True)
+    pack.close()
+
+
+def lzo_frames():
+    """As PyTables' filter 305 puts them together: what Debian's liblzo2 makes, its checksum of the plain bytes, their length."""
+    library = ctypes.CDLL("liblzo2.so.2")
+    memory = ctypes.create_string_buffer(1 << 20)
+    pack = Pack("lzo")
+    far = noise(3000, 2)
+    contents = {
+        "ramp": ramp(700, 4), "noise": noise(500), "zeros": bytes(9000), "tiny": b"\1\2\3", "one": b"\7",
+        "text": b"if Peter Piper picked a peck of pickled peppers, " * 30,
+        # Copies from near, from more than 2, 16 and 32 KiB away, behind runs of few and of many bytes.
+        "mixed": b"".join(far[at:at + 3 + at % 9] + noise(at % 5, at) + far[:at % 40] for at in range(0, 2900, 7)),
+        "far": far + bytes(14_000) + far[:900] + noise(40) + bytes(17_000) + far[1000:1900] + b"x" + far[5:25],
+    }
+    for name, plain in contents.items():
+        for method in ["1", "1_15", "999"]:
+            out = ctypes.create_string_buffer(len(plain) + len(plain) // 16 + 67)
+            length = ctypes.c_size_t(len(out))
+            done = getattr(library, f"lzo1x_{method}_compress")(
+                plain, ctypes.c_size_t(len(plain)), out, ctypes.byref(length), memory)
+            assert done == 0
+            library.lzo_adler32.restype = ctypes.c_uint32
+            checksum = library.lzo_adler32(1, plain, ctypes.c_size_t(len(plain)))
+            trailer = checksum.to_bytes(4, "little") + len(plain).to_bytes(4, "little")
+            pack.add(f"{name}-{method}", out.raw[:length.value] + trailer, plain)
+    pack.close()
+
+
+PACKS = {"blosc": blosc_frames, "hdf5": hdf5_filters, "bitshuffle": bitshuffle_frames, "plugin": plugin_blosc,
+         "zfp": zfp_frames, "lzo": lzo_frames}
+for name in sys.argv[2:] or PACKS:
+    PACKS[name]()
 print(
     "numcodecs", numcodecs.__version__, "c-blosc", blosc.VERSION_STRING, "h5py", h5py.__version__,
     "hdf5", h5py.version.hdf5_version, "hdf5plugin", hdf5plugin.version, "numpy", np.__version__,

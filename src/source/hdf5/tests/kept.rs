@@ -21,12 +21,11 @@ fn own(shelf: &Arc<InMemory>) -> Shelves {
 /// A store with a file that is more than is read at once.
 fn store(of: &str) -> Memory {
     let memory = Memory::new(Duration::from_millis(20));
-    memory.put(FILE, large(of));
+    memory.put(FILE, large(sample(of)));
     memory
 }
 
-fn large(of: &str) -> Vec<u8> {
-    let mut bytes = sample(of);
+fn large(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.resize((1 << 20) + 77, 0);
     bytes
 }
@@ -103,7 +102,7 @@ async fn a_listing_that_spells_tags_and_times_otherwise_changes_nothing_of_what_
 async fn one_that_is_old_or_damaged_costs_a_look_and_shows_nothing_old() {
     let (memory, shelf) = (store(OLD), Arc::new(InMemory::default()));
     let (old, _) = opened(&keeping(&memory, own(&shelf)), &memory).await;
-    memory.put(FILE, large(PACKED));
+    memory.put(FILE, large(packed()));
     let (new, asked) = opened(&keeping(&memory, own(&shelf)), &memory).await;
     assert_eq!(asked, [format!("GET {BESIDE}"), format!("GET {FILE}"), format!("HEAD {FILE}")]);
     assert!(new.facts["shown"].contains("which is not undone here") && !same(&old, &new), "{:?}", new.facts);
@@ -150,7 +149,7 @@ async fn of_files_that_need_none_there_is_none_and_why_is_told() {
     let memory = Memory::new(Duration::from_millis(20));
     memory.put("small.h5", sample(OLD));
     memory.put("classic.nc", "CDF\x01 and so on");
-    memory.put("packed.h5", large(PACKED));
+    memory.put("packed.h5", large(packed()));
     let source = keeping(&memory, Shelves::default());
     for (name, reason) in [
         ("small.h5", "it needs none: one request reads all of it"),

@@ -1,20 +1,15 @@
 //! LZO (HDF5 filter 305, PyTables' own): runs of bytes, and copies of what came before, as LZO1X has them.
 //!
 //! What an instruction below 16 means depends on how many literal bytes the one before ended with; the others end with as
-//! many as their lowest two bits, or those of their second byte from the end, say. Behind the instructions stand Adler-32
-//! of the plain bytes and their length, each a u32 in the writer's order; old tables have neither.
+//! many as their lowest two bits, or those of the first of their last two bytes, say. The last instruction says that it is;
+//! behind it some versions of PyTables put the Adler-32 of the plain bytes, and some of them their length too, each a u32 in the
+//! writer's order.
 
 use super::error::{CodecError, room};
 
 const WHAT: &str = "LZO chunk";
-/// Where parameters stand: the version of the object's class, and which class that is.
-const VERSION: usize = 1;
-const CLASS: usize = 2;
-/// Tables have a trailer from this version on; other classes always have.
-const TABLE: u32 = 0;
-const TRAILED: u32 = 20;
-/// Bytes of the trailer: a checksum and a length.
-const TRAILER: usize = 8;
+/// Bytes of each number behind the last instruction.
+const NUMBER: usize = 4;
 /// A first byte above this stands for so many literal bytes more.
 const LITERALS_FIRST: u8 = 17;
 /// Bytes that a byte of LZO makes at most.
@@ -27,28 +22,22 @@ const RUN: usize = 4;
 const FAR: usize = 16 << 10;
 
 /// Plain bytes; more than `bound` are an error.
-pub fn decode(stored: &[u8], parameters: &[u32], bound: u64) -> Result<Vec<u8>, CodecError> {
-    let parameter = |index: usize| parameters.get(index).copied().unwrap_or(0);
-    if parameter(CLASS) == TABLE && parameter(VERSION) < TRAILED {
-        return unpacked(stored, bound);
-    }
-    let Some((packed, trailer)) = stored.split_last_chunk::<TRAILER>() else {
-        let at = stored.len() as u64;
-        return Err(CodecError::Truncated { what: WHAT, at, need: TRAILER as u64 - at });
+pub fn decode(stored: &[u8], bound: u64) -> Result<Vec<u8>, CodecError> {
+    let (plain, trailer) = unpacked(stored, bound)?;
+    let numbers = [adler32(&plain), u32::try_from(plain.len()).unwrap_or(u32::MAX)];
+    let holds = |number: fn(u32) -> [u8; NUMBER]| {
+        // The checksum alone, or the length too.
+        [NUMBER, 2 * NUMBER].contains(&trailer.len()) && numbers.map(number).concat().starts_with(trailer)
     };
-    let plain = unpacked(packed, bound)?;
-    let sum = adler32(&plain);
-    let length = u32::try_from(plain.len()).unwrap_or(u32::MAX);
-    let little = [sum.to_le_bytes(), length.to_le_bytes()].concat();
-    let big = [sum.to_be_bytes(), length.to_be_bytes()].concat();
-    if *trailer == little[..] || *trailer == big[..] {
+    if trailer.is_empty() || holds(u32::to_le_bytes) || holds(u32::to_be_bytes) {
         return Ok(plain);
     }
-    Err(CodecError::Invalid { what: WHAT, at: packed.len() as u64, reason: "another checksum or length than it says" })
+    let at = (stored.len() - trailer.len()) as u64;
+    Err(CodecError::Invalid { what: WHAT, at, reason: "another checksum or length than it says" })
 }
 
-/// What instructions make.
-fn unpacked(packed: &[u8], bound: u64) -> Result<Vec<u8>, CodecError> {
+/// What instructions make, and what stands behind the last one.
+fn unpacked(packed: &[u8], bound: u64) -> Result<(Vec<u8>, &[u8]), CodecError> {
     let mut plain = room(bound.min(FIRST).min((packed.len() as u64).saturating_mul(BEST_RATIO)))?;
     let mut input = Input { packed, at: 0 };
     // How many literal bytes came last: 0 to 3 behind a copy, or a run.
@@ -77,8 +66,7 @@ fn unpacked(packed: &[u8], bound: u64) -> Result<Vec<u8>, CodecError> {
                 let length = 2 + input.length(instruction & 7, 7)?;
                 let word = input.word()?;
                 match FAR + ((instruction & 8) << 11 | word >> 2) {
-                    FAR if input.at == packed.len() => return Ok(plain),
-                    FAR => return Err(input.invalid("an end before the last byte")),
+                    FAR => return Ok((plain, packed.get(input.at..).unwrap_or_default())),
                     back => (back, length, word),
                 }
             }

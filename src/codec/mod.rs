@@ -81,7 +81,7 @@ fn bounds(steps: &[Decode], last: u64) -> Vec<u64> {
                 | Decode::Zstd
                 | Decode::Vbz(_)
                 | Decode::Zfp(_)
-                | Decode::Lzo(_)
+                | Decode::Lzo
                 | Decode::Szip(_)
                 | Decode::Blosc2
                 | Decode::Bzip2
@@ -126,7 +126,7 @@ fn undo(step: &Decode, stored: Bytes, raw_len: Option<u64>, bound: u64) -> Resul
         Decode::Szip(parameters) => szip::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::Vbz(parameters) => vbz::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::Zfp(parameters) => zfp::decode(&stored, parameters, bound).map(Bytes::from),
-        Decode::Lzo(parameters) => lzo::decode(&stored, parameters, bound).map(Bytes::from),
+        Decode::Lzo => lzo::decode(&stored, bound).map(Bytes::from),
         Decode::Bzip2 => bzip2::decode(&stored, bound).map(Bytes::from),
         Decode::Nbit(parameters) => nbit::decode(&stored, parameters, bound).map(Bytes::from),
         Decode::ScaleOffset(parameters) => scale_offset::decode(&stored, parameters, bound).map(Bytes::from),

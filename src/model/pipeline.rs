@@ -66,8 +66,8 @@ pub enum Decode {
     Vbz(Arc<[u32]>),
     /// ZFP (id 32013), with the filter's parameters.
     Zfp(Arc<[u32]>),
-    /// LZO as PyTables writes it (id 305), with the filter's parameters.
-    Lzo(Arc<[u32]>),
+    /// LZO as PyTables writes it (id 305).
+    Lzo,
     /// One bzip2 stream (id 307).
     Bzip2,
     /// N-bit (id 5), with the filter's parameters.

@@ -85,10 +85,10 @@ with h5py.File(sys.argv[1] + "/many.h5", "w") as file, h5py.File(sys.argv[1] + "
         for kind in ("i4", "i8", "f4", "f8"):
             # Accuracy means nothing to integers.
             zfp = hdf5plugin.Zfp(**(options if "f" in kind or mode != "accuracy" else {}))
-            for shape, part in (((300,), (77,)), (shape, chunks), ((11, 13, 17), (5, 6, 9)), ((7, 6, 5, 9), (4, 3, 5, 6)),
-                                ((3, 20, 30), (1, 9, 13))):
-                value = np.cumsum(rng.normal(size=shape), -1) * 1e6 // 1 / 100
-                name = "zfp/%s/%s/%s" % (mode, kind, "x".join(map(str, shape)))
+            for sides, part in (((300,), (77,)), (shape, chunks), ((11, 13, 17), (5, 6, 9)), ((7, 6, 5, 9), (4, 3, 5, 6)),
+                                ((3, 40, 30), (1, 9, 13))):
+                value = np.cumsum(rng.normal(size=sides), -1) * 1e6 // 1 / 100
+                name = "zfp/%s/%s/%s" % (mode, kind, "x".join(map(str, sides)))
                 file.create_dataset(name, data=value.astype(kind), chunks=part, **zfp)
     odd = rng.integers(0, 1 << 32, (40, 40), "u4").view("f4")
     odd[:5] = np.array([[np.nan], [np.inf], [-np.inf], [-0.0], [1e-42]])

@@ -1,8 +1,5 @@
 use super::*;
 
-/// A table of PyTables' newest version.
-const PARAMETERS: [u32; 3] = [1, 23, 0];
-
 fn trailed(packed: &[u8], plain: &[u8]) -> Vec<u8> {
     [packed, &adler32(plain).to_le_bytes(), &(plain.len() as u32).to_le_bytes()].concat()
 }
@@ -39,38 +36,39 @@ fn each_instruction_does_what_it_says() {
     plain.extend_from_slice(b"z");
     plain.extend_from_slice(b"pzpzpz");
     plain.extend_from_slice(b"0123456789ABCDEFGHI");
-    let found = unpacked(&packed, 1 << 20).unwrap();
+    let found = decode(&packed, 1 << 20).unwrap();
     assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&plain));
+    let length = plain.len() as u64;
+    assert!(matches!(decode(&packed, length - 1), Err(CodecError::TooLarge { .. })));
+    // With its checksum, and its length behind it.
     let stored = trailed(&packed, &plain);
-    assert_eq!(decode(&stored, &PARAMETERS, plain.len() as u64).unwrap(), plain);
-    assert!(matches!(decode(&stored, &PARAMETERS, plain.len() as u64 - 1), Err(CodecError::TooLarge { .. })));
-    // Tables of old have no trailer; other things of the same version do.
-    assert_eq!(decode(&packed, &[1, 10, 0], 1000).unwrap(), plain);
-    assert!(decode(&stored, &[1, 10, 0], 1000).is_err());
-    assert_eq!(decode(&stored, &[1, 10, 3], 1000).unwrap(), plain);
-    let mut turned = stored.clone();
-    let at = packed.len();
-    turned[at..at + 4].reverse();
-    turned[at + 4..].reverse();
-    assert_eq!(decode(&turned, &PARAMETERS, 1000).unwrap(), plain);
-    for end in 0..stored.len() {
-        assert!(decode(&stored[..end], &PARAMETERS, 1000).is_err(), "{end}");
+    for end in 0..=stored.len() {
+        let whole = [0, 4, 8].map(|trailer| packed.len() + trailer).contains(&end);
+        match decode(&stored[..end], length) {
+            Ok(found) => assert!(whole && found == plain, "{end}"),
+            Err(error) => assert!(!whole, "{end}: {error}"),
+        }
     }
+    let mut turned = stored.clone();
+    turned[packed.len()..].chunks_mut(4).for_each(<[u8]>::reverse);
+    assert_eq!(decode(&turned, length).unwrap(), plain);
+    let longer = [&stored[..], &[0]].concat();
+    assert!(matches!(decode(&longer, length), Err(CodecError::Invalid { .. })));
 }
 
 #[test]
 fn no_damaged_chunk_passes_for_a_good_one() {
     let plain = b"abcdddd";
     let good = trailed(&[21, b'a', b'b', b'c', b'd', 0x40, 0, 17, 0, 0], plain);
-    assert_eq!(decode(&good, &PARAMETERS, 100).unwrap(), plain);
+    assert_eq!(decode(&good, 100).unwrap(), plain);
     for bit in 0..good.len() * 8 {
         let mut damaged = good.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        assert!(!decode(&damaged, &PARAMETERS, 100).is_ok_and(|found| found != plain), "{bit}");
+        assert!(!decode(&damaged, 100).is_ok_and(|found| found != plain), "{bit}");
     }
-    assert!(matches!(unpacked(&[0x40, 9], 100), Err(CodecError::Truncated { .. } | CodecError::Invalid { .. })));
-    assert!(unpacked(&[17, 0, 0], 100).unwrap().is_empty());
-    assert!(matches!(unpacked(&[17, 0, 0, 0], 100), Err(CodecError::Invalid { at: 3, .. })));
+    assert!(matches!(decode(&[0x40, 9], 100), Err(CodecError::Invalid { at: 2, .. })));
+    assert!(matches!(decode(&[0x40], 100), Err(CodecError::Truncated { at: 1, need: 1, .. })));
+    assert!(decode(&[17, 0, 0], 100).unwrap().is_empty());
 }
 
 #[test]

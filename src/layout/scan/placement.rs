@@ -37,8 +37,6 @@ const BITSHUFFLE_BLOCK: usize = 3;
 const BITSHUFFLE_CODEC: usize = 4;
 const BITSHUFFLE_LZ4: u32 = 2;
 const BITSHUFFLE_ZSTD: u32 = 3;
-/// Parameters that PyTables gives its LZO filter.
-const LZO_PARAMETERS: usize = 3;
 
 /// Where the elements of a dataset lie.
 #[derive(Clone, PartialEq, Debug)]
@@ -231,8 +229,7 @@ fn step(filter: &StoredFilter, element: u32) -> Option<Decode> {
         id::SZIP => Some(Decode::Szip(filter.values.as_slice().into())),
         // Numbers of one byte are packed otherwise.
         id::VBZ if matches!(filter.values.get(1), Some(2 | 4)) => Some(Decode::Vbz(filter.values.as_slice().into())),
-        // Three parameters say whether a checksum stands behind; where there are fewer, nothing does.
-        id::LZO if filter.values.len() == LZO_PARAMETERS => Some(Decode::Lzo(filter.values.as_slice().into())),
+        id::LZO => Some(Decode::Lzo),
         id::ZFP if is_zfp_as_known(&filter.values) => Some(Decode::Zfp(filter.values.as_slice().into())),
         id::NBIT => Some(Decode::Nbit(filter.values.as_slice().into())),
         id::SCALE_OFFSET if is_scaled_as_known(&filter.values) => {

@@ -66,8 +66,9 @@ fn no_damaged_chunk_passes_for_a_good_one() {
         damaged[bit / 8] ^= 1 << (bit % 8);
         assert!(!decode(&damaged, 100).is_ok_and(|found| found != plain), "{bit}");
     }
-    assert!(matches!(decode(&[0x40, 9], 100), Err(CodecError::Invalid { at: 2, .. })));
-    assert!(matches!(decode(&[0x40], 100), Err(CodecError::Truncated { at: 1, need: 1, .. })));
+    // One literal byte, then a copy from two back.
+    assert!(matches!(decode(&[18, b'a', 0x44, 0], 100), Err(CodecError::Invalid { at: 4, .. })));
+    assert!(matches!(decode(&[18, b'a', 0x44], 100), Err(CodecError::Truncated { at: 3, need: 1, .. })));
     assert!(decode(&[17, 0, 0], 100).unwrap().is_empty());
 }
 

@@ -249,7 +249,7 @@ fn large_chunks_begin_where_the_requests_of_a_scan_do() {
             let (shifted, ahead) = (!user_block.is_empty(), user_block.len() as u64);
             let image = plan(&Hierarchy { user_block, ..file.build() }, &PresentOptions::default()).unwrap();
             let base = image.dataset(id).unwrap().base;
-            assert_eq!(base % MIB == 0, aligned && !shifted, "{elements} {chunk:?}");
+            assert_eq!(base.is_multiple_of(MIB), aligned && !shifted, "{elements} {chunk:?}");
             assert_eq!(base % PAGE, 0);
             // What is between is empty, and no longer than what it is for.
             let before: Vec<_> = whole(&image).into_iter().filter(|part| part.range.end <= base + ahead).collect();

@@ -302,6 +302,20 @@ mod tests {
     }
 
     #[test]
+    fn zfp_is_undone_where_its_code_is_of_a_version_that_is_known() {
+        let known = |magic: u32| {
+            let values = vec![0x1010_5111, magic, 192];
+            step(&StoredFilter { values, ..filter(id::ZFP) }, 4)
+        };
+        let magic = u32::from_le_bytes(*b"zfp\x05");
+        assert!(matches!(known(magic), Some(Decode::Zfp(values)) if values.len() == 3));
+        assert!(known(magic.swap_bytes()).is_some());
+        assert_eq!(known(u32::from_le_bytes(*b"zfp\x04")), None);
+        assert_eq!(step(&filter(id::ZFP), 4), None);
+        assert_eq!(step(&filter(id::LZO), 4), Some(Decode::Lzo));
+    }
+
+    #[test]
     fn chunks_are_found_by_their_number() {
         let at = |number, position| ChunkAt { number, position, len: 7, mask: 1 };
         let mut listed = placement(Place::Listed(vec![at(1, 100), at(4, 50)]));

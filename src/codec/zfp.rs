@@ -30,7 +30,7 @@ pub fn decode(stored: &[u8], parameters: &[u32], bound: u64) -> Result<Vec<u8>, 
     }
     let blocks: u64 = sides.iter().map(|side| side.div_ceil(SIDE as u64)).product();
     // No block is shorter than it must be: what few bits cannot hold takes no memory.
-    enough(stored, blocks.saturating_mul(coding.least.into()))?;
+    enough(stored, blocks.saturating_mul(coding.fewest().into()))?;
     let mut plain = zeros(bytes)?;
     let (sides, mut bits, mut block) = (sides.map(|side| side as usize), Stream::new(stored), Block::default());
     for number in 0..blocks as usize {

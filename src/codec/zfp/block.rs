@@ -76,6 +76,12 @@ impl Coding {
         }
     }
 
+    /// Bits of a block of nothing but zeros. Writers of reversible floats leave it at one, whatever they were asked for.
+    pub(super) fn fewest(&self) -> u32 {
+        let floats = matches!(self.kind, Kind::Float32 | Kind::Float64);
+        if self.reversible && floats { 1 } else { self.least.max(1) }
+    }
+
     /// Numbers of a block.
     fn count(&self) -> usize {
         SIDE.pow(self.axes as u32)
@@ -89,7 +95,7 @@ impl Coding {
 
     fn floats<W: Word>(&self, bits: &mut Stream<'_>, block: &mut Block) {
         if !bits.flag() {
-            bits.skip(self.least.saturating_sub(1));
+            bits.skip(self.fewest() - 1);
             block.0.fill(0);
             return;
         }

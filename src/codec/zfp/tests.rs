@@ -97,6 +97,16 @@ fn a_constant_and_zeros_are_few_bits() {
 }
 
 #[test]
+fn reversible_zeros_are_one_bit_whatever_a_block_has_at_least() {
+    let values = parameters(FLOAT64, &[64], long_mode(80, 9000, 64, -2000));
+    assert_eq!(decode(&[0; 2], &values, 512).unwrap(), [0; 512]);
+    assert!(matches!(decode(&[0; 1], &values, 512), Err(CodecError::Truncated { at: 1, need: 1, .. })));
+    let values = parameters(INT32, &[4], long_mode(80, 9000, 64, -2000));
+    assert!(matches!(decode(&[0; 9], &values, 16), Err(CodecError::Truncated { at: 9, need: 1, .. })));
+    assert_eq!(decode(&[0; 10], &values, 16).unwrap(), [0; 16]);
+}
+
+#[test]
 fn few_bytes_that_claim_much_take_no_memory() {
     // 2^42 blocks of one bit at least.
     let values = parameters(FLOAT64, &[1 << 24, 1 << 22], REVERSIBLE);

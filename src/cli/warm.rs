@@ -3,10 +3,11 @@
 //! The mount does the work; it is asked by names of extended attributes, which any program may read. Here a selection or a
 //! list of points becomes numbers of chunks, a few hundred at a time, so that progress can be shown.
 
+mod questions;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use serde_json::json;
@@ -15,6 +16,7 @@ use super::inspect::{bar, bytes, counted, plain, print, print_json};
 use super::{Exit, Failed, LogOptions, start_log};
 use crate::model::grid::Grid;
 use crate::model::hyperslab::{self, Hyperslab};
+use questions::Questions;
 
 /// Flags of `warm`.
 #[derive(Debug, Args)]
@@ -51,17 +53,13 @@ Examples:
 
 What is fetched is kept in the memory of the mount, as far as its --memory-limit reaches, and in its --cache-dir. A program \
 does the same by reading the extended attribute `user.h5mount.warm./temperature[0:24, 100, :]` of the file; the answer \
-comes when all is there. Where the memory had no room for all, or the disk cache, that is told.
+comes when all is there, with a disk cache when all is written. Where the memory had no room for all, or the disk cache, that is told.
 
-JSON: {file, datasets, chunks, absent, failed, gone (fetched, and not here any more), bytes, reason}. Exits 1 if a chunk cannot \
+JSON: {file, datasets, chunks, absent, failed, gone (fetched, and not here any more), unkept (in memory, and not in the disk cache), bytes, reason}. Exits 1 if a chunk cannot \
 be had or pinned, 2 if a selection means nothing or FILE has no chunks to fetch, 3 if there is no such dataset, 4 if FILE is in no mount of h5mount.";
 
 /// The mount is asked by so many threads at a time; each of their questions is about many chunks.
 const ASKING: usize = 8;
-/// Chunks of one question: a few seconds of work, after which progress shows.
-const AT_ONCE: usize = 256;
-/// Bytes of an attribute's name, at most (`XATTR_NAME_MAX`).
-const NAME_BYTES: usize = 255;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -70,6 +68,7 @@ struct Sum {
     absent: u64,
     failed: u64,
     gone: u64,
+    unkept: u64,
     bytes: u64,
     reason: Option<String>,
 }
@@ -77,7 +76,37 @@ struct Sum {
 /// Chunks of a dataset that are wanted.
 struct Wish {
     path: String,
-    chunks: BTreeSet<u64>,
+    grid: Grid,
+    chunks: Chunks,
+}
+
+/// Which of them.
+enum Chunks {
+    /// Those that hold any of a selection, which are found one by one: there may be more than memory holds.
+    Selected(Hyperslab),
+    /// Those of points, no more than the points themselves.
+    Numbers(BTreeSet<u64>),
+}
+
+impl Wish {
+    /// How many they are.
+    fn count(&self) -> u64 {
+        match &self.chunks {
+            Chunks::Selected(slab) => slab.chunk_count(&self.grid).unwrap_or(u64::MAX),
+            Chunks::Numbers(numbers) => numbers.len() as u64,
+        }
+    }
+
+    /// Their numbers, ascending: the order of the grid.
+    fn numbers(&self) -> Box<dyn Iterator<Item = u64> + Send + '_> {
+        match &self.chunks {
+            Chunks::Selected(slab) => {
+                let touched = slab.chunks(&self.grid);
+                Box::new(touched.filter_map(|touched| self.grid.number(&touched.coordinates)))
+            }
+            Chunks::Numbers(numbers) => Box::new(numbers.iter().copied()),
+        }
+    }
 }
 
 impl Warm {
@@ -108,13 +137,14 @@ impl Warm {
             // What came first may have gone again meanwhile.
             let held = self.ask("held", &wishes)?;
             sum.gone = held.gone.saturating_sub(sum.absent).saturating_sub(sum.failed);
-            sum.reason = sum.reason.or(held.reason.filter(|_| sum.gone > 0));
+            sum.unkept = held.unkept;
+            sum.reason = sum.reason.or(held.reason.filter(|_| sum.gone > 0 || sum.unkept > 0));
         }
         let datasets = wishes.len();
         if self.json {
             print_json(&json!({
                 "file": self.file, "datasets": datasets, "chunks": sum.chunks, "absent": sum.absent, "failed": sum.failed,
-                "gone": sum.gone, "bytes": sum.bytes, "reason": sum.reason,
+                "gone": sum.gone, "unkept": sum.unkept, "bytes": sum.bytes, "reason": sum.reason,
             }))?;
         } else {
             print(&sum.text(verb, datasets as u64))?;
@@ -159,8 +189,7 @@ impl Warm {
         let (path, grid) = self.grid(path)?;
         let slab = Hyperslab::parse(slab, grid.dims())
             .map_err(|error| Failed::new(Exit::Usage, format!("{}: {error}", plain(slab))))?;
-        let chunks = slab.chunks(&grid).filter_map(|touched| grid.number(&touched.coordinates)).collect();
-        Ok(Wish { path, chunks })
+        Ok(Wish { path, grid, chunks: Chunks::Selected(slab) })
     }
 
     /// The path of a dataset as the mount knows it, and its chunks.
@@ -211,22 +240,23 @@ impl Warm {
             }
             chunks.extend(grid.number(&place));
         }
-        Ok(Wish { path, chunks })
+        Ok(Wish { path, grid, chunks: Chunks::Numbers(chunks) })
     }
 
     /// Asks the mount to do with all of them what `verb` says.
     fn ask(&self, verb: &str, wishes: &[Wish]) -> Result<Sum, Failed> {
-        let chunks = wishes.iter().map(|wish| wish.chunks.len() as u64).sum();
+        let chunks = wishes.iter().map(Wish::count).fold(0, u64::saturating_add);
         let bar = bar(chunks, "{bar:30} {pos}/{len} chunks  {elapsed}");
-        let questions: Vec<_> = wishes.iter().flat_map(|wish| questions(verb, wish)).collect();
-        let (next, sum) = (AtomicUsize::new(0), Mutex::new(Ok(Sum::default())));
+        let questions = Mutex::new(wishes.iter().flat_map(|wish| Questions::new(verb, &wish.path, wish.numbers())));
+        let next = || questions.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let sum = Mutex::new(Ok(Sum::default()));
         std::thread::scope(|scope| {
-            for _ in 0..ASKING.min(questions.len()) {
+            for _ in 0..ASKING {
                 scope.spawn(|| {
-                    while let Some((name, chunks)) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let answer = read(&self.file, name);
-                        bar.inc(*chunks);
-                        let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    while let Some((name, chunks)) = next() {
+                        let answer = read(&self.file, &name);
+                        bar.inc(chunks);
+                        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
                         let Ok(so_far) = &mut *sum else { return };
                         if let Err(failed) = answer.and_then(|answer| so_far.add(&answer.unwrap_or_default())) {
                             *sum = Err(failed);
@@ -237,7 +267,7 @@ impl Warm {
             }
         });
         bar.finish_and_clear();
-        sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+        sum.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -251,6 +281,7 @@ impl Sum {
                 "absent" => self.absent += number,
                 "failed" => self.failed += number,
                 "gone" => self.gone += number,
+                "unkept" => self.unkept += number,
                 "bytes" => self.bytes = self.bytes.saturating_add(number),
                 "reason" => drop(self.reason.get_or_insert_with(|| value.to_owned())),
                 "error" => return Err(Failed::new(Exit::Source, plain(value).to_string())),
@@ -280,37 +311,12 @@ impl Sum {
             let reason = if self.failed > 0 { String::new() } else { format!(": {reason}") };
             text += &format!("{} no longer kept{reason}\n", chunks(self.gone));
         }
+        if self.unkept > 0 {
+            let reason = if self.failed > 0 || self.gone > 0 { String::new() } else { format!(": {reason}") };
+            text += &format!("{} in memory, and not in the disk cache{reason}\n", chunks(self.unkept));
+        }
         text
     }
-}
-
-/// Names of attributes that ask for a wish, each with how many chunks it is about.
-fn questions(verb: &str, wish: &Wish) -> Vec<(String, u64)> {
-    let begin = format!("user.h5mount.{verb}.{}#", wish.path);
-    let mut questions = Vec::new();
-    let (mut name, mut count) = (begin.clone(), 0u64);
-    let mut runs: Vec<(u64, u64)> = Vec::new();
-    for &number in &wish.chunks {
-        match runs.last_mut() {
-            Some((first, last)) if *last + 1 == number && number - *first < AT_ONCE as u64 => *last = number,
-            _ => runs.push((number, number)),
-        }
-    }
-    for (first, last) in runs {
-        let term = if first == last { first.to_string() } else { format!("{first}-{last}") };
-        if count > 0 && (name.len() + 1 + term.len() > NAME_BYTES || count >= AT_ONCE as u64) {
-            questions.push((std::mem::replace(&mut name, begin.clone()), std::mem::take(&mut count)));
-        }
-        if count > 0 {
-            name.push(',');
-        }
-        name.push_str(&term);
-        count += last - first + 1;
-    }
-    if count > 0 {
-        questions.push((name, count));
-    }
-    questions
 }
 
 /// The value of an attribute; `None` where there is none of this name.
@@ -327,26 +333,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_fit_into_a_name_and_hold_every_chunk_once() {
-        let far = (0..3000u64).map(|n| n * 977);
-        for chunks in [BTreeSet::from([5]), (0..1000).collect(), far.collect()] {
-            let wish = Wish { path: "/a/b".to_owned(), chunks };
-            let questions = questions("warm", &wish);
-            let mut seen = BTreeSet::new();
-            for (name, count) in &questions {
-                assert!(name.len() <= NAME_BYTES && *count <= 2 * AT_ONCE as u64, "{name}");
-                let list = name.strip_prefix("user.h5mount.warm./a/b#").unwrap();
-                for term in list.split(',') {
-                    let (first, last) = term.split_once('-').unwrap_or((term, term));
-                    seen.extend(first.parse::<u64>().unwrap()..=last.parse().unwrap());
-                }
-            }
-            assert_eq!(seen, wish.chunks);
-            assert_eq!(questions.iter().map(|(_, count)| count).sum::<u64>(), seen.len() as u64);
-        }
-    }
-
-    #[test]
     fn answers_add_up_and_an_error_is_one() {
         let mut sum = Sum::default();
         sum.add("chunks 3\nabsent 1\nfailed 1\nbytes 8\nreason why\n").unwrap();
@@ -360,6 +346,11 @@ mod tests {
         assert_eq!(
             gone.text("warm", 2),
             "5 chunks of 2 datasets: 5.0 MiB read, 0 never written\n2 chunks no longer kept: no room\n"
+        );
+        let unkept = Sum { chunks: 5, unkept: 3, reason: Some("the disk is full".to_owned()), ..Sum::default() };
+        assert_eq!(
+            unkept.text("warm", 1),
+            "5 chunks of 1 dataset: 0 B here, 0 never written\n3 chunks in memory, and not in the disk cache: the disk is full\n"
         );
         assert!(sum.add("error /x: no dataset with data").is_err());
     }

@@ -182,7 +182,7 @@ impl Fetcher {
             if let Ok(stored) = &asked
                 && (linked || fits(recipe, len, stored.object.meta.size))
             {
-                self.kept.keep(&store, &wanted, stored);
+                self.kept.keep(&store, &wanted, stored).await;
             }
             let (error, seen) = match asked.map(|stored| stored.object) {
                 Ok(object) if !linked && !fits(recipe, len, object.meta.size) => {

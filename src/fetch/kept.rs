@@ -6,8 +6,9 @@
 //! bytes that were damaged on their way do not come back. Only strong entity tags say that bytes are the same; a directory
 //! tree is as near as the disk cache, so nothing of it is kept.
 
+use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Fetcher;
 use super::ranges::Ranges;
@@ -22,6 +23,63 @@ pub(super) struct Kept {
     /// Nothing in the store changes: what is kept is not asked for.
     believed: bool,
     ranges: Arc<Ranges>,
+    orders: Arc<Orders>,
+}
+
+/// Places whose bytes somebody has ordered to be kept on disk. What comes of them waits for the disk, whoever asked for it;
+/// the rest is kept as far as the disk has time.
+#[derive(Debug, Default)]
+struct Orders(Mutex<HashMap<Place, Order>>);
+
+#[derive(Debug, Default)]
+struct Order {
+    /// How many ordered it.
+    by: usize,
+    /// The store has sent it meanwhile, and it was handed to the disk where it may be kept at all.
+    came: bool,
+}
+
+impl Orders {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Place, Order>> {
+        // Each change is of one place, and whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that `place` has come; whether that was ordered.
+    fn came(&self, place: &Place) -> bool {
+        self.lock().get_mut(place).is_some_and(|order| {
+            order.came = true;
+            true
+        })
+    }
+}
+
+/// An order to keep places on disk, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    orders: Arc<Orders>,
+    places: Vec<Place>,
+}
+
+impl Ordered {
+    /// Whether the store has sent what lies at `place` since it was ordered.
+    pub fn came(&self, place: &Place) -> bool {
+        self.orders.lock().get(place).is_some_and(|order| order.came)
+    }
+}
+
+impl Drop for Ordered {
+    fn drop(&mut self) {
+        let mut orders = self.orders.lock();
+        for place in &self.places {
+            if let Some(order) = orders.get_mut(place) {
+                order.by -= 1;
+                if order.by == 0 {
+                    orders.remove(place);
+                }
+            }
+        }
+    }
 }
 
 /// Stored bytes, and where they came from.
@@ -123,12 +181,33 @@ impl Kept {
         Ok(Stored { object, fresh: true })
     }
 
-    /// Keeps what the store sent, now that it is known to be good.
-    pub fn keep(&self, store: &Store, wanted: &Wanted<'_>, stored: &Stored) {
+    /// Orders that what comes of `places` is kept on disk.
+    pub fn order(&self, places: Vec<Place>) -> Ordered {
+        let mut orders = self.orders.lock();
+        for place in &places {
+            orders.entry(place.clone()).or_default().by += 1;
+        }
+        Ordered { orders: Arc::clone(&self.orders), places }
+    }
+
+    /// Keeps what the store sent, now that it is known to be good. Where that was ordered, the disk is waited for: the
+    /// bytes count as those of a load under way meanwhile.
+    pub async fn keep(&self, store: &Store, wanted: &Wanted<'_>, stored: &Stored) {
         let Some(disk) = self.disk(store).filter(|_| stored.fresh) else { return };
+        let place = place(wanted);
+        let ordered = self.orders.came(&place);
         let Object { bytes, meta } = &stored.object;
-        let Some(etag) = meta.etag.clone().filter(ETag::is_strong) else { return };
-        disk.put(place(wanted), Record { etag, modified: meta.modified, size: meta.size, body: bytes.clone() });
+        let Some(etag) = meta.etag.clone().filter(ETag::is_strong) else {
+            if ordered {
+                disk.refuse("the store gives no entity tag that says that bytes are the same");
+            }
+            return;
+        };
+        let record = Record { etag, modified: meta.modified, size: meta.size, body: bytes.clone() };
+        match ordered {
+            true => disk.put_in_turn(place, record).await,
+            false => disk.put(place, record),
+        }
     }
 
     /// Forgets what turned out to be of no use.

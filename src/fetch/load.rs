@@ -252,7 +252,7 @@ impl Fetcher {
                     true => file.pins.pin_location(location, &identity)?,
                     false => file.pins.pin_chunk(id, &identity, location)?,
                 }
-                self.kept.keep(store, &wanted, &stored);
+                self.kept.keep(store, &wanted, &stored).await;
                 Ok(plain)
             }
             Err(reason) => {

@@ -51,6 +51,7 @@ use tokio::sync::Semaphore;
 
 pub use error::{ChunkName, FetchError};
 pub use object::{Expected, PlainObject};
+pub use pinned::{Here, Shown};
 pub use reader::Reader;
 pub use resolve::Found;
 
@@ -296,11 +297,11 @@ impl Fetcher {
         id: ChunkId,
         plain: Bytes,
     ) -> Result<Result<Elements, BadChunk>, FetchError> {
-        let size = plain.len() as u64;
         let mut beside = Extents::new(file.map.container().map_or(0, |container| container.size));
-        let mut before = Vec::new();
+        let (mut before, mut held) = (Vec::new(), None);
         loop {
             let (map, bytes) = (Arc::clone(&file.map), plain.clone());
+            let size = (plain.len() as u64).saturating_add(beside.held());
             let work = move || (map.elements_beside(id.dataset, bytes, &beside), beside);
             let made = self.aside(size, work).await.map_err(|stopped| file.outside(id, stopped))?;
             let ranges = match made {
@@ -316,33 +317,9 @@ impl Fetcher {
                 return Err(file.outside(id, "values that lie nowhere in the file".to_owned()));
             }
             before.clone_from(&ranges);
-            self.beside(file, id, ranges, &mut beside).await?;
+            drop(held.take());
+            held = Some(self.beside(file, id, ranges, &mut beside).await?);
         }
-    }
-
-    /// Brings a chunk here that a reader will want, and tells how many plain bytes it has; `None` where nothing was ever
-    /// written.
-    ///
-    /// # Errors
-    /// As [`Fetcher::chunk`].
-    pub async fn warm(self: &Arc<Self>, file: &Arc<FileChunks>, id: ChunkId) -> Result<Option<u64>, FetchError> {
-        let Some(len) = self.in_blocks(file.recipe(id)?) else {
-            return Ok(match self.chunk(file, id, None).await? {
-                Plain::Bytes(bytes) => Some(bytes.len() as u64),
-                Plain::Absent => None,
-            });
-        };
-        // A few blocks at a time, as a read of that many bytes asks for them.
-        let step = self.settings.block.max(1).saturating_mul(blocks::TOGETHER as u64);
-        let mut start = 0;
-        while start < len {
-            let end = start.saturating_add(step).min(len);
-            if self.chunk(file, id, Some(start..end)).await? == Plain::Absent {
-                return Ok(None);
-            }
-            start = end;
-        }
-        Ok(Some(len))
     }
 
     /// Counts bytes that somebody else keeps as held, for as long as what is returned lives.

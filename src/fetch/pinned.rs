@@ -1,4 +1,5 @@
-//! What of a chunk is here, in memory or in the disk cache, and what of it is to stay in the disk cache.
+//! What of a chunk is brought here before anybody reads it, what is here, in memory or in the disk cache, and what is to stay
+//! in the disk cache.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use super::load::Form;
 use super::resolve::Found;
-use super::{FetchError, Fetcher, FileChunks};
+use super::{FetchError, Fetcher, FileChunks, Plain, blocks};
 use crate::cache::disk::{DiskCache, Pinned, Place};
 use crate::cache::{Missing, PiecePart};
 use crate::model::chunk::ChunkId;
@@ -16,8 +17,89 @@ use crate::store::Urgency;
 /// How long the disk may take for what waits to be written before a chunk is pinned.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The form in which the readers of a dataset have its chunks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown<'a> {
+    /// That of readers who undo the filters themselves; plain where there is none.
+    pub framing: Option<&'a Framing>,
+    /// One element of a chunk that was never written, zeros where there is none.
+    pub fill: Option<&'a [u8]>,
+}
+
+/// Where all of a chunk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Here {
+    /// In memory, as readers have it.
+    pub memory: bool,
+    /// In the disk cache; `None` where there is none for it.
+    pub disk: Option<bool>,
+}
+
 impl Fetcher {
-    /// Whether all of a chunk is in memory or in the disk cache, in the form of `framing`.
+    /// Brings a chunk here that a reader will want, into memory and into the disk cache where there is one for it, and tells
+    /// how many bytes a reader has of it; `None` where nothing was ever written. It is on disk once [`Fetcher::settle`]
+    /// has come back.
+    ///
+    /// # Errors
+    /// As [`Fetcher::chunk`].
+    pub async fn warm(
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
+        id: ChunkId,
+        shown: Shown<'_>,
+    ) -> Result<Option<u64>, FetchError> {
+        if !self.kept.is_there() {
+            return self.load_shown(file, id, shown).await;
+        }
+        let found = self.resolve(file, id).await?;
+        let disk = self.disk_of(file, &found).await?;
+        let places = self.places(file, id, &found)?;
+        let ordered = self.kept.order(places.iter().map(|(place, _)| place.clone()).collect());
+        let bytes = self.load_shown(file, id, shown).await?;
+        if let Some(disk) = disk.filter(|_| bytes.is_some()) {
+            // Of what was in memory already, or came before the order, the disk cache may know nothing.
+            for (place, range) in places {
+                if !ordered.came(&place) && !disk.holds(&place) {
+                    match self.bring(file, id, &found, range).await {
+                        Ok(()) | Err(Missing::Absent) => {}
+                        Err(Missing::Failed(error)) => return Err(error),
+                    }
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Loads a chunk in the form in which it is shown.
+    async fn load_shown(
+        self: &Arc<Self>,
+        file: &Arc<FileChunks>,
+        id: ChunkId,
+        shown: Shown<'_>,
+    ) -> Result<Option<u64>, FetchError> {
+        if let Some(framing) = shown.framing {
+            return Ok(Some(self.stored(file, id, framing, shown.fill).await?.len() as u64));
+        }
+        let Some(len) = self.in_blocks(file.recipe(id)?) else {
+            return Ok(match self.chunk(file, id, None).await? {
+                Plain::Bytes(bytes) => Some(bytes.len() as u64),
+                Plain::Absent => None,
+            });
+        };
+        // A few blocks at a time, as a read of that many bytes asks for them.
+        let step = self.settings.block.max(1).saturating_mul(blocks::TOGETHER as u64);
+        let mut start = 0;
+        while start < len {
+            let end = start.saturating_add(step).min(len);
+            if self.chunk(file, id, Some(start..end)).await? == Plain::Absent {
+                return Ok(None);
+            }
+            start = end;
+        }
+        Ok(Some(len))
+    }
+
+    /// Whether all of a chunk is in memory, in the form of `framing`, and in the disk cache.
     ///
     /// # Errors
     /// Where it cannot be told where the chunk lies.
@@ -26,25 +108,26 @@ impl Fetcher {
         file: &Arc<FileChunks>,
         id: ChunkId,
         framing: Option<&Framing>,
-    ) -> Result<bool, FetchError> {
+    ) -> Result<Here, FetchError> {
         let part = if framing.is_some() { PiecePart::Stored } else { PiecePart::Plain };
-        let here = match self.in_blocks(file.recipe(id)?).filter(|_| framing.is_none()) {
+        let memory = match self.in_blocks(file.recipe(id)?).filter(|_| framing.is_none()) {
             Some(len) => (0..len.div_ceil(self.settings.block.max(1)))
                 .all(|number| self.cache.here(file.piece(id, PiecePart::Block(number)))),
             None => self.cache.here(file.piece(id, part)),
         };
-        if here {
-            return Ok(true);
+        if !self.kept.is_there() {
+            return Ok(Here { memory, disk: None });
         }
         let found = self.resolve(file, id).await?;
-        let Some(disk) = self.disk_of(file, &found).await? else { return Ok(false) };
+        let Some(disk) = self.disk_of(file, &found).await? else { return Ok(Here { memory, disk: None }) };
         let places = self.places(file, id, &found)?;
-        Ok(!places.is_empty() && places.iter().all(|(place, _)| disk.holds(place)))
+        let all = !places.is_empty() && places.iter().all(|(place, _)| disk.holds(place));
+        Ok(Here { memory, disk: Some(all) })
     }
 
-    /// Bytes that loads and what is kept of them may take, and whether there is a disk cache beside.
-    pub fn limits(&self) -> (u64, bool) {
-        (self.cache.budget().limit(), self.kept.is_there())
+    /// Bytes that loads and what is kept of them may take, and why something is not in the disk cache, where there is one.
+    pub fn limits(&self) -> (u64, Option<String>) {
+        (self.cache.budget().limit(), self.kept.any_disk().map(|disk| disk.lack()))
     }
 
     /// Waits until what was fetched is in the disk cache, if there is one.
@@ -69,6 +152,7 @@ impl Fetcher {
         let places = self.places(file, id, &found).map_err(words)?;
         let missing: Vec<Range<u64>> =
             places.iter().filter(|(place, _)| !disk.holds(place)).map(|(_, range)| range.clone()).collect();
+        let _ordered = self.kept.order(places.iter().map(|(place, _)| place.clone()).collect());
         for range in missing {
             match self.bring(file, id, &found, range).await {
                 Ok(()) => {}
@@ -81,7 +165,7 @@ impl Fetcher {
         let pinned = disk.pin(places.into_iter().map(|(place, _)| place).collect(), true).await?;
         match pinned.absent {
             0 => Ok(pinned),
-            _ => Err("the disk cache has not kept it: no room, no time, or the store gives no entity tag".to_owned()),
+            _ => Err("the disk cache has not kept it: no room, or the store gives no entity tag".to_owned()),
         }
     }
 
@@ -142,8 +226,6 @@ impl Fetcher {
         found: &Found,
         range: Range<u64>,
     ) -> Result<(), Missing<FetchError>> {
-        // What waits to be written pushes out what comes: here it does not.
-        self.settle().await;
         if range.end == u64::MAX {
             let form = Form { framing: None, urgency: Urgency::Demand };
             self.load_found(file, id, found.clone(), form, None).await.map(drop)

@@ -69,7 +69,7 @@ pub(super) fn text(value: &str) -> Vec<u8> {
 
 /// What became of a wish: a word and its value on each line.
 pub(super) fn warmed(warmed: &Result<Warmed, String>) -> Vec<u8> {
-    let Warmed { chunks, absent, failed, gone, bytes, reason } = match warmed {
+    let Warmed { chunks, absent, failed, gone, unkept, bytes, reason } = match warmed {
         Ok(warmed) => warmed,
         Err(error) => return lines([format!("error {error}")]),
     };
@@ -80,6 +80,7 @@ pub(super) fn warmed(warmed: &Result<Warmed, String>) -> Vec<u8> {
         format!("bytes {bytes}"),
     ];
     told.extend((*gone > 0).then(|| format!("gone {gone}")));
+    told.extend((*unkept > 0).then(|| format!("unkept {unkept}")));
     told.extend(reason.as_ref().map(|reason| format!("reason {}", reason.replace('\n', " "))));
     lines(told)
 }

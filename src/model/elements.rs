@@ -9,6 +9,9 @@ use bytes::Bytes;
 use super::hierarchy::ObjectId;
 use super::selection::Selection;
 
+/// Bytes of a heap object beside its contents: what a place counts beside what stands there.
+const FILLED: u64 = 16;
+
 /// Some elements of one datatype, back to back.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Elements {
@@ -65,5 +68,37 @@ impl Elements {
     /// Elements with nothing to fill in.
     pub fn plain(bytes: impl Into<Bytes>) -> Self {
         Elements { bytes: bytes.into(), places: Vec::new() }
+    }
+
+    /// Whether they take more than `bytes`, with all that is to be filled in. No more is looked at than it takes to tell.
+    pub fn outweigh(&self, bytes: u64) -> bool {
+        self.room_left(bytes).is_none()
+    }
+
+    fn room_left(&self, bytes: u64) -> Option<u64> {
+        let mut left = bytes.checked_sub(self.bytes.len() as u64)?;
+        for place in &self.places {
+            left = left.checked_sub(FILLED)?;
+            if let Target::Sequence { body, .. } = &place.target {
+                left = body.room_left(left)?;
+            }
+        }
+        Some(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_outweigh_by_what_is_filled_in() {
+        let body = Elements::plain(vec![0; 100]);
+        let string = Target::Sequence { count: 100, body };
+        let places = [0, 16].map(|at| Place { at, target: string.clone() }).to_vec();
+        let elements = Elements { bytes: vec![0; 32].into(), places };
+        assert!(!elements.outweigh(32 + 2 * (16 + 100)));
+        assert!(elements.outweigh(32 + 2 * (16 + 100) - 1) && elements.outweigh(0));
+        assert!(!Elements::default().outweigh(0));
     }
 }

@@ -14,9 +14,10 @@ use crate::fetch::{self, FetchError, FileChunks, Plain};
 use crate::layout::{Image, Segment, SegmentKind, Synth};
 use crate::model::chunk::ChunkId;
 
-/// Chunks of variable-length elements with up to this many plain bytes are placed where they are: 585 strings of ten
-/// bytes, which take 0.3 ms even unoptimised (the test `placing` measures it). More goes to a thread that may be held.
-pub(super) const PLACED_HERE: usize = 8 << 10;
+/// Variable-length elements of up to this many bytes are placed where they are: 585 strings of ten bytes, each with a place of
+/// 16 bytes and as much again in the heap, which take 0.3 ms even unoptimised (the test `placing` measures it). More goes to
+/// a thread that may be held.
+pub(super) const PLACED_HERE: u64 = 24 << 10;
 
 /// Bytes found for a part of a read.
 pub(crate) enum Piece {
@@ -161,14 +162,16 @@ impl Namespace {
                 chunk: Box::new(chunks.name(id)),
                 reason,
             };
-            let (image, size) = (image.clone(), plain.len());
+            let image = image.clone();
             let elements = self.fetcher.elements(chunks, id, plain).await;
             let elements = elements.map_err(|error| fetch_error(version, position, Some((chunks, id)), error))?;
             let elements = elements.map_err(|error| bad(error.to_string()))?;
+            // A chunk of a few bytes may name values of many.
+            let aside = elements.outweigh(PLACED_HERE);
             let place = move || image.place(id, &elements).map_err(|error| error.to_string());
-            let placed = match size <= PLACED_HERE {
-                true => place(),
-                false => tokio::task::spawn_blocking(place).await.unwrap_or_else(|stopped| Err(stopped.to_string())),
+            let placed = match aside {
+                false => place(),
+                true => tokio::task::spawn_blocking(place).await.unwrap_or_else(|stopped| Err(stopped.to_string())),
             };
             placed.map(|window| Some(Arc::new(PlacedWindow::new(window, &self.fetcher)))).map_err(bad)
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures::{StreamExt, stream};
 
 use super::{Content, Namespace, Version};
-use crate::fetch::FileChunks;
+use crate::fetch::{FileChunks, Shown};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::hierarchy::ObjectId;
 use crate::model::hyperslab::{self, Hyperslab};
@@ -44,6 +44,8 @@ pub struct Warmed {
     pub failed: u64,
     /// Of them, those that are not here, where that was asked.
     pub gone: u64,
+    /// Of them, those that are in memory, and not in the disk cache beside it, where that was asked.
+    pub unkept: u64,
     /// Plain bytes of those that were fetched; of those in the disk cache, what they take there.
     pub bytes: u64,
     /// Why the first failed that did, or why some are not here.
@@ -103,16 +105,7 @@ impl Namespace {
         }
         let framing = version.image().and_then(|image| image.framing(dataset));
         let fill = version.image().and_then(|image| image.fill_element(dataset));
-        let load = |number| async move {
-            let id = ChunkId { dataset, number };
-            match framing {
-                Some(framing) => {
-                    let stored = self.fetcher.stored(chunks, id, framing, fill).await;
-                    stored.map(|bytes| Some(bytes.len() as u64))
-                }
-                None => self.fetcher.warm(chunks, id).await,
-            }
-        };
+        let load = |number| self.fetcher.warm(chunks, ChunkId { dataset, number }, Shown { framing, fill });
         let mut warmed = Warmed { chunks: numbers.len() as u64, ..Warmed::default() };
         let mut loads = stream::iter(numbers).map(load).buffer_unordered(at_once);
         while let Some(loaded) = loads.next().await {
@@ -125,6 +118,8 @@ impl Namespace {
                 }
             }
         }
+        // It was ordered: whoever did so may end the mount now.
+        self.fetcher.settle().await;
         Ok(warmed)
     }
 
@@ -143,7 +138,12 @@ impl Namespace {
             match verb {
                 Verb::Warm | Verb::Held => {
                     let here = self.fetcher.is_here(chunks, id, framing).await.map_err(|error| error.to_string())?;
-                    Ok(Warmed { gone: u64::from(!here), ..Warmed::default() })
+                    let (gone, unkept) = match here.disk {
+                        Some(false) => (!here.memory, here.memory),
+                        Some(true) => (false, false),
+                        None => (!here.memory, false),
+                    };
+                    Ok(Warmed { gone: u64::from(gone), unkept: u64::from(unkept), ..Warmed::default() })
                 }
                 Verb::Pin | Verb::Unpin => {
                     let pinned = match verb {
@@ -165,6 +165,7 @@ impl Namespace {
                 Ok(one) => {
                     told.absent += one.absent;
                     told.gone += one.gone;
+                    told.unkept += one.unkept;
                     told.bytes = told.bytes.saturating_add(one.bytes);
                 }
                 Err(reason) => {
@@ -173,14 +174,13 @@ impl Namespace {
                 }
             }
         }
-        if told.gone > 0 {
-            let (limit, disk) = self.fetcher.limits();
+        if told.gone > 0 || told.unkept > 0 {
+            let (limit, lack) = self.fetcher.limits();
             let mib = limit >> 20;
-            told.reason.get_or_insert(match disk {
-                false => format!("--memory-limit leaves {mib} MiB for chunks; mount with more, or with --cache-dir"),
-                true => format!(
-                    "--memory-limit leaves {mib} MiB for chunks, and the disk cache had no room or no time for more"
-                ),
+            told.reason.get_or_insert(match lack {
+                None => format!("--memory-limit leaves {mib} MiB for chunks; mount with more, or with --cache-dir"),
+                Some(lack) if told.gone == 0 => format!("of the disk cache: {lack}"),
+                Some(lack) => format!("--memory-limit leaves {mib} MiB for chunks; of the disk cache: {lack}"),
             });
         }
         told

@@ -101,6 +101,16 @@ impl Permit {
         state.admit();
     }
 
+    /// Whether a request that is repeated soon may keep its place meanwhile: it would be given the same one again.
+    pub fn stays(&self) -> bool {
+        self.permits.state().queue.stays(self.place)
+    }
+
+    /// The request is repeated in its place.
+    pub fn anew(&mut self) {
+        self.place = self.permits.state().queue.anew(self.place);
+    }
+
     /// Gives the place back for a while.
     pub fn away(self) -> Away {
         Away { permits: Arc::clone(&self.permits), ticket: self.place.ticket }

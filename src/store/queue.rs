@@ -138,7 +138,7 @@ impl Queue {
 
     /// Who may begin now, if anybody. To be asked until there is nobody.
     pub fn admit(&mut self) -> Option<Place> {
-        let kept = (self.width / KEPT).max(1);
+        let kept = self.kept();
         // What is kept is kept in a queue that was just narrowed, too, while many read-ahead are still under way.
         let held = self.in_flight - self.ahead_in_flight < kept && self.in_flight < self.most;
         let free = self.in_flight < self.width;
@@ -160,6 +160,26 @@ impl Queue {
         self.ahead_in_flight += usize::from(ticket.ahead);
         self.peak = self.peak.max(self.in_flight);
         Some(Place { ticket, round: self.round })
+    }
+
+    /// Whether the request at `place` would be admitted again at once, were it to leave: there is room for it, and nobody
+    /// waits who comes first.
+    pub fn stays(&self, place: Place) -> bool {
+        let ahead_most = self.width.saturating_sub(self.kept()).max(1);
+        let room = self.in_flight <= self.width && (!place.ticket.ahead || self.ahead_in_flight <= ahead_most);
+        let before = if place.ticket.ahead { self.demand.first().or(self.ahead.first()) } else { self.demand.first() };
+        let first = before.is_none_or(|first| *first > place.ticket && first.ahead == place.ticket.ahead);
+        room && first
+    }
+
+    /// The request at `place` is repeated where it is: its answer counts in the round that it is repeated in.
+    pub fn anew(&self, place: Place) -> Place {
+        Place { round: self.round, ..place }
+    }
+
+    /// Places that read-ahead leaves free.
+    fn kept(&self) -> usize {
+        (self.width / KEPT).max(1)
     }
 
     /// The request at `place` is not under way any more.
@@ -280,6 +300,37 @@ mod tests {
         queue.end(place);
         assert_eq!(queue.admit().map(|place| place.ticket), Some(early));
         assert!(queue.leave(late) && !queue.leave(late));
+    }
+
+    #[test]
+    fn a_request_that_is_repeated_stays_unless_somebody_comes_first_or_the_queue_was_narrowed() {
+        let mut queue = Queue::new(16);
+        for _ in 0..20 {
+            enter(&mut queue, Urgency::Ahead);
+        }
+        let ahead = admitted(&mut queue);
+        assert!(ahead.len() == 14 && queue.stays(ahead[13]));
+        // A reader who waits comes before what is read ahead, ...
+        enter(&mut queue, Urgency::Demand);
+        assert!(!queue.stays(ahead[0]));
+        let reader = queue.admit().unwrap();
+        // ... and what is read ahead does not come before a reader, however long it has waited.
+        assert!(queue.stays(reader) && queue.stays(ahead[13]));
+        let first = ahead[13].ticket;
+        queue.end(ahead[13]);
+        queue.wait(first);
+        assert!(queue.stays(ahead[12]));
+        queue.wait(Ticket { number: 0, ahead: true });
+        assert!(!queue.stays(ahead[12]) && queue.stays(reader));
+        queue.width = NARROWEST;
+        assert!(!queue.stays(ahead[0]) && !queue.stays(reader));
+        // Its answer counts in the round in which it was repeated.
+        queue.round += 1;
+        let again = queue.anew(ahead[0]);
+        queue.answered(ahead[0], true);
+        assert_eq!(queue.refused, 0);
+        queue.answered(again, true);
+        assert_eq!((queue.refused, again.ticket), (1, ahead[0].ticket));
     }
 
     #[test]

@@ -37,9 +37,14 @@ const BUSY: Duration = Duration::from_millis(200);
 const BROKEN: Duration = Duration::from_millis(50);
 /// The same in a hurry, of one broken connection among many that are not: the next one is as good as any.
 const HURRIED: Duration = Duration::from_millis(10);
-/// The same for one refusal among many answers, where the round trip is not known. Where it is, half of it: the service
-/// refuses a few of many, and what is refused should not cost much more than to ask twice.
+/// The same for one refusal among many answers, which says little of the next.
 const REFUSED: Duration = Duration::from_millis(50);
+/// In a hurry, and where the round trip is known, the first bound is this part of it, as long as that is less: what failed
+/// by chance should cost no more than to ask twice, and a reader waits for the unluckiest of all that he reads ahead. Others
+/// in flight fail at the same time, and are spread by it over as long as it takes a service to answer a few of them.
+const PART: u32 = 8;
+/// But no less than this, which a timer measures.
+const LEAST: Duration = Duration::from_millis(1);
 /// Largest bound: within a minute there are still a dozen attempts, and a service that comes back is noticed soon.
 const LONGEST: Duration = Duration::from_secs(5);
 /// The longest `Retry-After` that is obeyed to the letter. A longer one is asked for again after this.
@@ -48,11 +53,15 @@ const OBEYED: Duration = Duration::from_secs(20);
 /// trip.
 pub fn first(fault: Fault, round_trip: Option<Duration>, hurry: bool) -> Duration {
     match fault {
-        Fault::Busy(_) if hurry => round_trip.map_or(REFUSED, |time| (time / 2).clamp(HURRIED, REFUSED)),
+        Fault::Busy(_) if hurry => hurried(round_trip, REFUSED),
         Fault::Busy(_) | Fault::Unreachable => BUSY,
-        Fault::Cut | Fault::Late | Fault::Stuck if hurry => HURRIED,
+        Fault::Cut | Fault::Late | Fault::Stuck if hurry => hurried(round_trip, HURRIED),
         Fault::Cut | Fault::Late | Fault::Stuck => BROKEN,
     }
+}
+
+fn hurried(round_trip: Option<Duration>, most: Duration) -> Duration {
+    round_trip.map_or(most, |time| (time / PART).clamp(LEAST, most))
 }
 
 /// Whether to ask again after attempt number `attempt` (from 0) failed of `fault`, `elapsed` after the request began. The
@@ -100,16 +109,23 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_among_many_answers_is_repeated_within_half_a_round_trip() {
+    fn one_failure_among_many_answers_is_repeated_within_an_eighth_of_a_round_trip() {
         let ms = Duration::from_millis;
-        for (round_trip, bound) in
-            [(None, 50), (Some(ms(20)), 10), (Some(ms(4)), 10), (Some(ms(60)), 30), (Some(ms(900)), 50)]
-        {
-            assert_eq!(first(Fault::Busy(None), round_trip, true), ms(bound), "{round_trip:?}");
+        for (round_trip, refused, broken) in [
+            (None, 50, 10),
+            (Some(ms(16)), 2, 2),
+            (Some(ms(4)), 1, 1),
+            (Some(ms(160)), 20, 10),
+            (Some(ms(900)), 50, 10),
+        ] {
+            assert_eq!(first(Fault::Busy(None), round_trip, true), ms(refused), "{round_trip:?}");
+            for fault in [Fault::Cut, Fault::Late, Fault::Stuck] {
+                assert_eq!(first(fault, round_trip, true), ms(broken), "{round_trip:?}");
+            }
         }
         assert_eq!(first(Fault::Busy(None), Some(ms(20)), false), BUSY);
         for fault in [Fault::Cut, Fault::Late, Fault::Stuck] {
-            assert_eq!((first(fault, Some(ms(20)), true), first(fault, None, false)), (HURRIED, BROKEN));
+            assert_eq!(first(fault, Some(ms(20)), false), BROKEN);
         }
         assert_eq!(first(Fault::Unreachable, Some(ms(20)), true), BUSY);
     }

@@ -261,9 +261,12 @@ def test_faults_come_as_often_as_was_said(server):
         proxy.settings(html_every=2)
         assert [body[:15] for _, body, _ in (fetch(proxy), fetch(proxy))] == [b"x" * 15, b"<!DOCTYPE html>"]
         proxy.settings(cut_every=1, cut_after=10)
+        before = proxy.stats()["bytes_down"]
         with pytest.raises(http.client.IncompleteRead) as cut:
             fetch(proxy)
         assert cut.value.partial == b"x" * 10
+        # What did not leave is not counted.
+        assert proxy.stats()["bytes_down"] == before + 10
         proxy.settings(short_every=1)
         status, body, headers = fetch(proxy)
         assert (status, body, headers["Content-Length"]) == (200, b"x" * 50, "50")

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::oldest::{Oldest, Room, Seen};
 use super::record::{self, Place, Record};
@@ -36,11 +36,18 @@ pub(super) const TAG: (&str, &str) =
 
 /// What the keeper is told.
 pub(super) enum Order {
-    Put(Box<(Place, Record)>),
+    /// With its room in the queue.
+    Put(Box<(Place, Record)>, OwnedSemaphorePermit),
     Tell(oneshot::Sender<()>),
-    Pin { names: Vec<u128>, stays: bool, done: oneshot::Sender<Result<Pinned, String>> },
+    Pin {
+        names: Vec<u128>,
+        stays: bool,
+        done: oneshot::Sender<Result<Pinned, String>>,
+    },
 }
 
+/// Why nothing can be done here.
+const NOT_OURS: &str = "another process keeps the disk cache, or it cannot be written to";
 /// Of the room for records, the part that those which stay may take: a half, so that what is read meanwhile is kept as well.
 const PINNED_PART: u64 = 2;
 /// Modes of records, and of those that stay. Whoever may write to the directory may still remove both.
@@ -67,11 +74,12 @@ impl Disk {
 }
 
 /// Starts it. It ends when nobody can tell it anything any more.
-pub(super) fn start(shelves: Arc<Shelves>, most: u64, disk: Disk, orders: Receiver<Order>) {
+pub(super) fn start(shelves: Arc<Shelves>, disk: Disk, orders: Receiver<Order>) {
     let thread = std::thread::Builder::new().name("disk-cache".to_owned());
     let started = thread.spawn({
         let shelves = Arc::clone(&shelves);
         move || {
+            let most = shelves.most;
             let mut keeping = Keeping { shelves, most, disk, held: None, tried: None };
             keeping.begin();
             orders.into_iter().for_each(|order| keeping.follow(order));
@@ -131,13 +139,15 @@ impl Keeping {
             self.begin();
         }
         match order {
-            Order::Put(put) => {
+            Order::Put(put, room) => {
                 let (place, record) = *put;
                 match self.put(&place, &record) {
-                    true => self.shelves.written.fetch_add(1, Ordering::Relaxed),
-                    false => self.shelves.dropped.fetch_add(1, Ordering::Relaxed),
-                };
-                self.shelves.queued.fetch_sub(record.body.len() as u64, Ordering::Relaxed);
+                    Ok(()) => drop(self.shelves.written.fetch_add(1, Ordering::Relaxed)),
+                    Err(lack) => self.shelves.lacks(lack),
+                }
+                // With its bytes.
+                drop(record);
+                drop(room);
             }
             Order::Tell(done) => {
                 let _ = done.send(());
@@ -152,7 +162,7 @@ impl Keeping {
     fn pin(&mut self, names: &[u128], stays: bool) -> Result<Pinned, String> {
         let most = self.most / PINNED_PART;
         let Some(held) = &mut self.held else {
-            return Err("another process keeps the disk cache, or it cannot be written to".to_owned());
+            return Err(NOT_OURS.to_owned());
         };
         let mut told = Pinned::default();
         for name in names {
@@ -184,13 +194,14 @@ impl Keeping {
         Ok(told)
     }
 
-    /// Writes a record; whether it is there now.
-    fn put(&mut self, place: &Place, record: &Record) -> bool {
+    /// Writes a record, or says why it is not there now.
+    fn put(&mut self, place: &Place, record: &Record) -> Result<(), String> {
         let head = record::head(place, record);
         let bytes = on_disk(head.len() as u64 + record.body.len() as u64);
-        if self.held.is_none() || !self.has_room(bytes) {
-            return false;
+        if self.held.is_none() {
+            return Err(NOT_OURS.to_owned());
         }
+        self.make_room(bytes)?;
         let path = self.shelves.path(name(place));
         let before = path.symlink_metadata().ok();
         let stays = before.as_ref().is_some_and(is_pinned);
@@ -204,12 +215,12 @@ impl Keeping {
                     held.pinned = held.pinned.saturating_sub(before).saturating_add(if still { bytes } else { 0 });
                 }
                 self.count(|kept| kept.saturating_sub(before).saturating_add(bytes));
-                true
+                Ok(())
             }
             Err(error) => {
                 let _ = std::fs::remove_file(self.shelves.directory.join(NEW));
                 self.shelves.complain("a record cannot be written", Some(&error));
-                false
+                Err(format!("a record cannot be written ({error})"))
             }
         }
     }
@@ -231,22 +242,27 @@ impl Keeping {
         }
     }
 
-    /// Makes room for `bytes` more; whether there is some.
-    fn has_room(&mut self, bytes: u64) -> bool {
+    /// Makes room for `bytes` more, or says why there is none.
+    fn make_room(&mut self, bytes: u64) -> Result<(), String> {
         let directory = self.shelves.directory.clone();
         loop {
             let (all, free) = (self.disk.0)(&directory);
             let room = Room { most: self.most, floor: (all / FLOOR.0).min(FLOOR.1) };
             let kept = self.held.as_ref().map_or(0, |held| held.kept);
             let wanted = room.to_go(kept, free, bytes);
-            if wanted == 0 && room.takes(bytes) {
-                return true;
+            if !room.takes(bytes) {
+                return Err(format!(
+                    "--cache-size is {} MiB, too little for a record of {} MiB",
+                    self.most >> 20,
+                    bytes >> 20
+                ));
             }
-            if kept == 0 || !room.takes(bytes) {
-                if room.takes(bytes) {
-                    self.shelves.complain("the disk is full", None);
-                }
-                return false;
+            if wanted == 0 {
+                return Ok(());
+            }
+            if kept == 0 {
+                self.shelves.complain("the disk is full", None);
+                return Err(format!("the disk is full: {} MiB of it stay free for others", room.floor >> 20));
             }
             let mut oldest = Oldest::new(wanted, NAMES);
             let (mut all, mut pinned) = (0u64, 0u64);
@@ -274,7 +290,7 @@ impl Keeping {
             if left >= all {
                 // Nothing could be removed.
                 self.shelves.complain("no room can be made", None);
-                return false;
+                return Err("what is pinned, or cannot be removed, leaves no room".to_owned());
             }
         }
     }

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::model::limits;
 pub use directory::prepare;
@@ -59,6 +59,9 @@ impl DiskSettings {
 
 /// Bytes that wait to be written. More are not kept: a disk that is slower than the store is not worth a reader's wait.
 const QUEUE: u64 = 32 << 20;
+/// How long somebody who ordered that a record is kept waits for room in the queue while nothing is written at all. Making
+/// room may take as long as it takes to look over a million files; longer than this the disk hangs.
+const STANDS: Duration = Duration::from_secs(5);
 /// Records read at the same time. A disk has that many requests in its queue; one that hangs holds no more threads.
 const AT_ONCE: usize = 16;
 /// How long a record is waited for. Most stores answer sooner than a disk that takes longer.
@@ -67,6 +70,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const LEFT_ALONE: Duration = Duration::from_secs(10);
 /// A record is marked as used once in this time, so that reading does not write all the time.
 const MARKED: Duration = Duration::from_secs(60);
+/// For so long it is remembered why a record was not kept: as long as somebody fetches things into the cache, and then asks
+/// what has become of them.
+const REMEMBERED: Duration = Duration::from_secs(600);
 /// Between two warnings of one cache.
 const WARNINGS: Duration = Duration::from_secs(60);
 /// Largest file that is read: a chunk at its limit, and what stands before it.
@@ -110,6 +116,8 @@ pub struct Pinned {
 pub struct DiskCache {
     shelves: Arc<Shelves>,
     orders: Mutex<Sender<Order>>,
+    /// The room in the queue.
+    room: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     /// Reads that the disk has answered.
     answered: AtomicU64,
@@ -121,17 +129,19 @@ pub struct DiskCache {
 #[derive(Debug)]
 struct Shelves {
     directory: PathBuf,
+    /// Bytes that all records may take.
+    most: u64,
     origins: Origins,
     /// Who runs this program; files of others are not believed.
     user: u32,
-    /// Bytes in the queue.
-    queued: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
     bad: AtomicU64,
     written: AtomicU64,
     dropped: AtomicU64,
     warned: Mutex<Option<Instant>>,
+    /// Why a record was not kept, and when.
+    lacking: Mutex<Option<(Instant, String)>>,
 }
 
 impl DiskCache {
@@ -143,9 +153,10 @@ impl DiskCache {
     fn with_disk(settings: &DiskSettings, disk: keeper::Disk) -> DiskCache {
         let shelves = Arc::new(Shelves::at(settings));
         let (orders, received) = channel();
-        keeper::start(Arc::clone(&shelves), settings.bytes, disk, received);
-        let readers = Arc::new(Semaphore::new(AT_ONCE));
-        DiskCache { shelves, orders: Mutex::new(orders), readers, answered: AtomicU64::new(0), late: Mutex::default() }
+        keeper::start(Arc::clone(&shelves), disk, received);
+        let (readers, room) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(room_for(QUEUE) as usize)));
+        let (orders, answered) = (Mutex::new(orders), AtomicU64::new(0));
+        DiskCache { shelves, orders, room, readers, answered, late: Mutex::default() }
     }
 
     /// What is kept of `place`.
@@ -188,14 +199,43 @@ impl DiskCache {
 
     /// Keeps a record, unless the disk has enough to do already. Nobody waits for it.
     pub fn put(&self, place: Place, record: Record) {
-        let bytes = record.body.len() as u64;
-        let before = self.shelves.queued.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > QUEUE && before > 0 {
-            self.shelves.queued.fetch_sub(bytes, Ordering::Relaxed);
-            self.shelves.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
+        match Arc::clone(&self.room).try_acquire_many_owned(room_for(record.body.len() as u64)) {
+            Ok(room) => self.write(place, record, room),
+            Err(_) => drop(self.shelves.dropped.fetch_add(1, Ordering::Relaxed)),
         }
-        self.order(Order::Put(Box::new((place.of(&self.shelves.origins), record))));
+    }
+
+    /// Keeps a record, however much the disk has to do: waits for room in the queue as long as anything is written.
+    /// It is written when [`settle`](Self::settle) has come back.
+    pub async fn put_in_turn(&self, place: Place, record: Record) {
+        let mut room = std::pin::pin!(Arc::clone(&self.room).acquire_many_owned(room_for(record.body.len() as u64)));
+        loop {
+            let before = self.shelves.followed();
+            match tokio::time::timeout(STANDS, room.as_mut()).await {
+                Ok(Ok(room)) => return self.write(place, record, room),
+                Err(_) if self.shelves.followed() != before => {}
+                Ok(Err(_)) | Err(_) => return self.refuse("the disk takes too long to write"),
+            }
+        }
+    }
+
+    fn write(&self, place: Place, record: Record, room: OwnedSemaphorePermit) {
+        self.order(Order::Put(Box::new((place.of(&self.shelves.origins), record)), room));
+    }
+
+    /// Counts a record that was to be kept and is not, and remembers why.
+    pub fn refuse(&self, lack: &str) {
+        self.shelves.lacks(lack.to_owned());
+    }
+
+    /// Why records are missing that were put here, in words.
+    pub fn lack(&self) -> String {
+        let lacking = self.shelves.lacking.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lacking = lacking.filter(|(then, _)| then.elapsed() < REMEMBERED).map(|(_, lack)| lack);
+        lacking.unwrap_or_else(|| {
+            let mib = self.shelves.most >> 20;
+            format!("--cache-size is {mib} MiB, and what came later took the place of what came first")
+        })
     }
 
     /// Forgets what is kept of `place`: whoever looks from now on finds nothing, until it is put again.
@@ -251,6 +291,11 @@ impl DiskCache {
     }
 }
 
+/// What a record of so many bytes takes of the queue; one that is larger than all of it has it to itself.
+fn room_for(bytes: u64) -> u32 {
+    u32::try_from(bytes.min(QUEUE)).unwrap_or(u32::MAX)
+}
+
 /// The name of a place: where its record lies. Two places of one name would push each other out, and are told apart by
 /// what the record says.
 fn name(place: &Place) -> u128 {
@@ -271,14 +316,26 @@ impl Shelves {
             directory: settings.directory.clone(),
             origins: settings.origins.clone(),
             user: nix::unistd::geteuid().as_raw(),
-            queued: AtomicU64::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             bad: AtomicU64::new(0),
             written: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             warned: Mutex::default(),
+            most: settings.bytes,
+            lacking: Mutex::default(),
         }
+    }
+
+    /// Records that were written or could not be, so far.
+    fn followed(&self) -> u64 {
+        self.written.load(Ordering::Relaxed) + self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Counts a record that is not kept.
+    fn lacks(&self, lack: String) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        *self.lacking.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), lack));
     }
 
     /// 256 folders, so that none holds more than some thousand files.

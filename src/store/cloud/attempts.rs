@@ -1,9 +1,9 @@
 //! One request and all its attempts: what failed for a moment is asked again, within one deadline.
 //!
 //! [`retry`](crate::store::retry) decides how long to wait; here the waiting is done, credentials are renewed, and a
-//! bucket that is in another region is opened there. No place among the requests in flight is held between two attempts, and
-//! the clock of a request stands still while it waits for one; a search for credentials is part of the attempt that needs
-//! them, and holds one.
+//! bucket that is in another region is opened there. No place among the requests in flight is held between two attempts,
+//! unless the second follows at once, and the clock of a request stands still while it waits for one; a search for
+//! credentials is part of the attempt that needs them, and holds one.
 
 use std::fmt;
 use std::future::Future;
@@ -28,6 +28,10 @@ use crate::store::{Denial, FLOW, StoreError, credentials};
 
 /// Between two warnings of one store: when a service is away, every reader fails of it.
 const WARNINGS: Duration = Duration::from_secs(10);
+
+/// Who waits no longer than this between two attempts keeps the place: given away, it is somebody else's for as long as a
+/// request takes, which is more.
+const BRIEF: Duration = Duration::from_millis(5);
 
 /// After this long people wonder whether a program hangs.
 const WONDER: Duration = Duration::from_secs(5);
@@ -170,7 +174,6 @@ impl Cloud {
                     self.counters.retried();
                 }
                 Then::Again(fault) => {
-                    let away = permit.take().map(Permit::away);
                     // Others may have been answered since it began.
                     attempts.deadline = self.deadline();
                     if failure.gained {
@@ -190,8 +193,17 @@ impl Cloud {
                         self.warn(format_args!("{error}; asked again for up to {} s", left.as_secs()));
                     }
                     told = Some(error).filter(|error| !matches!(error, StoreError::Timeout { .. }));
-                    tokio::time::sleep(wait).await;
-                    permit = self.back(key, away, &mut attempts, told.as_ref()).await?;
+                    match permit.as_mut().filter(|held| wait <= BRIEF && held.stays()) {
+                        Some(held) => {
+                            tokio::time::sleep(wait).await;
+                            held.anew();
+                        }
+                        None => {
+                            let away = permit.take().map(Permit::away);
+                            tokio::time::sleep(wait).await;
+                            permit = self.back(key, away, &mut attempts, told.as_ref()).await?;
+                        }
+                    }
                     self.counters.retried();
                 }
                 _ => return Err(failure.error),

@@ -10,6 +10,7 @@ use object_store::CredentialProvider;
 use object_store::aws::AwsCredential;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::renewing::{Found, Search};
 use super::*;
@@ -295,13 +296,18 @@ struct Scripted {
     takes: Duration,
     lives: Duration,
     fails: bool,
+    /// As many searches as this has permits come to an end: all of them, unless a test says otherwise.
+    ends: Semaphore,
+    ended: AtomicUsize,
 }
 
 impl Scripted {
     fn renewing(takes: u64, lives: u64, fails: bool) -> (Arc<Scripted>, Arc<Renewing<AwsCredential>>) {
         let lives = Duration::from_secs(lives);
         let takes = Duration::from_millis(takes);
-        let search = Arc::new(Scripted { searches: AtomicUsize::new(0), takes, lives, fails });
+        let (searches, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let ends = Semaphore::new(Semaphore::MAX_PERMITS);
+        let search = Arc::new(Scripted { searches, takes, lives, fails, ends, ended });
         (Arc::clone(&search), Arc::new(Renewing::new(search)))
     }
 
@@ -318,6 +324,8 @@ impl Search for Scripted {
         let number = self.searches.fetch_add(1, Ordering::SeqCst);
         let until = SystemTime::now() + self.lives;
         tokio::time::sleep(self.takes).await;
+        self.ends.acquire().await.unwrap().forget();
+        self.ended.fetch_add(1, Ordering::SeqCst);
         if self.fails {
             return Err(Fault::refused("nothing"));
         }
@@ -356,18 +364,35 @@ async fn many_requests_make_one_search_and_a_failure_is_not_kept() {
 
 #[tokio::test]
 async fn a_search_that_began_before_the_refusal_is_not_believed() {
-    // Lives so shortly that it ages at once, so that a search runs beside the second request.
-    let (search, renewing) = Scripted::renewing(100, 1, false);
+    let (search, renewing) = Scripted::renewing(0, 3600, false);
     assert_eq!(keys(&renewing, 1).await, ["0"]);
-    tokio::time::sleep(Duration::from_millis(750)).await;
-    renewing.forget_pause();
+    // They are ageing: a search runs beside the second request, and does not end yet.
+    search.ends.forget_permits(usize::MAX);
+    renewing.age();
     assert_eq!(keys(&renewing, 1).await, ["0"]);
-    tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!(search.count(), 2);
+    until(|| search.count() == 2).await;
     renewing.expire(tokio::time::Instant::now());
-    assert_eq!(keys(&renewing, 2).await, ["2", "2"]);
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_eq!(keys(&renewing, 1).await, ["2"]);
+    // Those who ask now wait for a search of their own, though the one from before ends first.
+    let asking = tokio::spawn({
+        let renewing = Arc::clone(&renewing);
+        async move { keys(&renewing, 2).await }
+    });
+    until(|| search.count() == 3).await;
+    search.ends.add_permits(1);
+    until(|| search.ended.load(Ordering::SeqCst) == 2).await;
+    search.ends.add_permits(1);
+    assert_eq!(asking.await.unwrap(), ["2", "2"]);
+    assert_eq!((keys(&renewing, 1).await, search.count()), (vec!["2".to_owned()], 3));
+}
+
+/// Lets others run until something is so.
+async fn until(so: impl Fn() -> bool) {
+    let waits = async {
+        while !so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waits).await.unwrap();
 }
 
 #[tokio::test]

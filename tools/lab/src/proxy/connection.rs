@@ -13,7 +13,7 @@ use super::faults::{Fault, Settings};
 use super::head::{Framing, Head, LONGEST, end_of};
 use super::{State, control};
 use crate::clock;
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Ticket};
 
 /// Read from a connection at a time: a quarter of the chunks that most is read of, so that the proxy is seldom what limits.
 const PIECE: usize = 256 << 10;
@@ -150,9 +150,7 @@ pub async fn serve(client: impl Stream, upstream: &str, state: &State) -> io::Re
         // `passed_on` has left a connection wherever it gives an answer.
         let Some(behind) = server.as_mut() else { return Ok(()) };
         let closes = answer.closes() || framing == Framing::Close;
-        let length = if let Framing::Length(length) = framing { length } else { 0 };
-        state.ledger().answer(ticket, answer.status(), length);
-        let whole = hand_over(answer, framing, &settings, behind, &mut client, state).await?;
+        let whole = hand_over(ticket, (answer, framing), &settings, behind, &mut client, state).await?;
         if !whole || closes {
             client.stream.shutdown().await?;
             return Ok(());
@@ -206,8 +204,8 @@ async fn passed_on(
 
 /// Gives an answer to the client with what its fault does to it; whether it is whole.
 async fn hand_over(
-    mut answer: Head,
-    framing: Framing,
+    ticket: Ticket,
+    (mut answer, framing): (Head, Framing),
     settings: &Settings,
     server: &mut Wire<TcpStream>,
     client: &mut Wire<impl Stream>,
@@ -217,6 +215,7 @@ async fn hand_over(
         answer.set("date", clock::http(clock::moved(SystemTime::now(), settings.date_ahead)));
     }
     let Framing::Length(length) = framing else {
+        state.ledger().answer(ticket, answer.status(), 0);
         let body = server.body(framing).await?;
         client.stream.write_all(&answer.to_bytes()).await?;
         client.stream.write_all(&body).await?;
@@ -229,6 +228,8 @@ async fn hand_over(
         Some(Fault::Cut | Fault::Short) => length / 2,
         _ => length,
     };
+    // Of a body that is cut, what leaves.
+    state.ledger().answer(ticket, answer.status(), sent);
     if fault == Some(Fault::Short) {
         answer.set("content-length", sent.to_string());
     }

@@ -26,13 +26,19 @@ const ROUND: u32 = 16;
 /// A round is one of trouble where more than one answer in so many was "too busy". Services refuse one in hundreds on the
 /// best of days.
 const RARE: u32 = 16;
-/// Narrowing helped where at most so large a part of the refusals is left, of those that are not, ...
-const HELPED: f64 = 0.7;
-/// ... or where granted answers became so much more frequent: of a service that grants so many a second and refuses all
-/// others, half as many requests make twice as large a share that is granted.
-const MORE: f64 = 1.25;
-/// So much larger a share of refusals than the one that is borne is chance, in rounds of 16 to 64 answers.
-const CHANCE: f64 = 0.1;
+/// Narrowing helped where at most so large a part of the refusals is left, ...
+const HELPED: f64 = 0.5;
+/// ... or where granted answers became so much more frequent. A service that grants so many at a time, or a second, and refuses
+/// all others grants twice as large a share of half as many requests, or all; one that refuses by chance, the same. This lies
+/// midway, since rounds are short and chance has much to say.
+const MORE: f64 = 1.5;
+/// A share of refusals that is larger than the one that is borne by so many standard deviations is no chance: it happens by
+/// itself in one round of a hundred.
+const CHANCE: f64 = 2.5;
+/// A round in which more was refused than this is taken for a sign of too much to do, however few were asked at a time.
+const MOST: f64 = 0.5;
+/// While all is well, or no better if fewer are asked, the queue grows by this part of its width a round, by one at least.
+const GROWTH: usize = 8;
 
 /// A request's place in the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,7 +97,7 @@ enum Last {
     Grew,
     /// It was narrowed from `width`, when this share of the answers was "too busy".
     Narrowed { width: usize, share: f64 },
-    /// Narrowing had been no remedy against this share of refusals, which is borne.
+    /// Narrowing had been no remedy against this share of refusals, or could be none, and it is borne.
     Borne { share: f64 },
 }
 
@@ -206,23 +212,29 @@ impl Queue {
         Turns { demand, ahead, in_flight: self.in_flight, width: self.width }
     }
 
+    fn grow(&mut self) {
+        self.width = (self.width + (self.width / GROWTH).max(1)).min(self.most);
+    }
+
     /// Ends a round.
     fn judge(&mut self) {
         let share = f64::from(self.refused) / f64::from(self.answers.max(1));
         let troubled = self.refused.saturating_mul(RARE) > self.answers;
         self.last = match self.last {
             _ if !troubled => {
-                self.width = (self.width + 1).min(self.most);
+                self.grow();
                 Last::Grew
             }
             Last::Narrowed { width, share: before } if !helped(before, share) => {
                 self.width = width;
                 Last::Borne { share: share.max(before) }
             }
-            Last::Borne { share: borne } if share <= borne + CHANCE => {
-                self.width = (self.width + 1).min(self.most);
+            Last::Borne { share: borne } if share <= borne + chance(borne, self.answers) => {
+                self.grow();
                 Last::Borne { share: borne }
             }
+            // So few were asked at a time that half as wide a queue would have been no other.
+            Last::Grew if self.peak <= self.width / 2 && share <= MOST => Last::Borne { share },
             _ => {
                 let width = self.width;
                 self.width = (width / 2).max(NARROWEST).min(self.most);
@@ -232,6 +244,11 @@ impl Queue {
         self.round += 1;
         (self.answers, self.refused, self.peak) = (0, 0, self.in_flight);
     }
+}
+
+/// How much more than `share` is refused by chance of so many answers.
+fn chance(share: f64, answers: u32) -> f64 {
+    CHANCE * (share * (1.0 - share) / f64::from(answers.max(1))).sqrt()
 }
 
 /// Whether refusals became fewer, or grants more frequent.
@@ -410,6 +427,51 @@ mod tests {
         // When it gets worse, that is tried again.
         round(&mut queue, |number, _| number % 2 == 1);
         assert_eq!(queue.turns().width, 32);
+    }
+
+    #[test]
+    fn few_that_are_refused_by_chance_narrow_nothing_and_a_service_that_has_too_much_to_do_is_still_noticed() {
+        let mut queue = Queue::new(64);
+        let few = |queue: &mut Queue, at_once: usize, refused: fn(usize) -> bool| {
+            let before = queue.round;
+            let mut number = 0;
+            while queue.round == before {
+                for _ in 0..at_once {
+                    enter(queue, Urgency::Demand);
+                }
+                for place in admitted(queue) {
+                    queue.end(place);
+                    queue.answered(place, refused(number));
+                    number += 1;
+                }
+            }
+        };
+        few(&mut queue, 8, |number| number % 4 == 3);
+        few(&mut queue, 16, |number| number % 4 == 3);
+        round(&mut queue, |number, _| number % 4 == 3);
+        assert_eq!((queue.turns().width, queue.last), (64, Last::Borne { share: 0.25 }));
+        // More of it by chance, ...
+        few(&mut queue, 16, |number| number % 2 == 1);
+        assert_eq!(queue.turns().width, 64);
+        // ... and more since so many ask.
+        round(&mut queue, |number, _| number >= 32);
+        assert_eq!(queue.turns().width, 32);
+        // Of few that ask, most are refused.
+        let mut queue = Queue::new(64);
+        few(&mut queue, 8, |number| number % 4 != 3);
+        assert_eq!(queue.turns().width, 32);
+    }
+
+    #[test]
+    fn a_queue_that_was_narrowed_is_soon_as_wide_as_before() {
+        let mut queue = Queue::new(64);
+        queue.width = NARROWEST;
+        let mut rounds = 0;
+        while queue.turns().width < 64 {
+            round(&mut queue, |_, _| false);
+            rounds += 1;
+        }
+        assert_eq!(rounds, 25);
     }
 
     #[test]

@@ -43,6 +43,8 @@ const REFUSED: Duration = Duration::from_millis(50);
 /// by chance should cost no more than to ask twice, and a reader waits for the unluckiest of all that he reads ahead. Others
 /// in flight fail at the same time, and are spread by it over as long as it takes a service to answer a few of them.
 const PART: u32 = 8;
+/// Of a round trip, what a place that is not used may cost: as much as the bound of a second wait in a hurry.
+const BRIEF: u32 = 4;
 /// But no less than this, which a timer measures.
 const LEAST: Duration = Duration::from_millis(1);
 /// Largest bound: within a minute there are still a dozen attempts, and a service that comes back is noticed soon.
@@ -58,6 +60,12 @@ pub fn first(fault: Fault, round_trip: Option<Duration>, hurry: bool) -> Duratio
         Fault::Cut | Fault::Late | Fault::Stuck if hurry => hurried(round_trip, HURRIED),
         Fault::Cut | Fault::Late | Fault::Stuck => BROKEN,
     }
+}
+
+/// Who waits no longer than this between two attempts keeps the place among those in flight: given away, it is somebody
+/// else's for a round trip.
+pub fn brief(round_trip: Option<Duration>) -> Duration {
+    round_trip.map_or(HURRIED, |time| (time / BRIEF).max(LEAST))
 }
 
 fn hurried(round_trip: Option<Duration>, most: Duration) -> Duration {
@@ -128,6 +136,7 @@ mod tests {
             assert_eq!(first(fault, Some(ms(20)), false), BROKEN);
         }
         assert_eq!(first(Fault::Unreachable, Some(ms(20)), true), BUSY);
+        assert_eq!([Some(ms(100)), Some(ms(2)), None].map(brief), [ms(25), LEAST, HURRIED]);
     }
 
     #[test]

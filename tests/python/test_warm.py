@@ -164,6 +164,34 @@ def test_what_the_memory_let_go_is_told(tmp_path):
             assert chunks(server.requests())
 
 
+def test_what_was_warmed_is_on_disk_when_that_is_said(tmp_path):
+    """More than waits for a disk at a time: a mount that begins then needs no request for it. What does not fit is told."""
+    bucket, values = stored(tmp_path, (96, 512, 512), (1, 512, 512))
+    generator = random.Random(7)
+    points = [(time, generator.randrange(512), generator.randrange(512)) for time in range(96)]
+    listed = tmp_path / "points.txt"
+    listed.write_text("".join("%d %d %d\n" % point for point in points), encoding="ascii")
+    with S3({"bucket": bucket.folder}) as server:
+        disk = (*flags(server.endpoint), "--memory-limit", "32M", "--cache-dir", tmp_path / "cache")
+        with mounting.mounted("s3://bucket", *disk, folder=tmp_path / "a") as point:
+            # Read before: in memory, and on disk if that had time for it.
+            with h5py.File(point / "data.h5") as file:
+                file["data"][:40].sum()
+            told = json.loads(warm("--json", "--points", listed, point / "data.h5", "/data"))
+            assert (told["chunks"], told["failed"], told["gone"], told["unkept"]) == (96, 0, 0, 0)
+        with mounting.mounted("s3://bucket", *disk, "--immutable", folder=tmp_path / "b") as point:
+            server.reset()
+            with h5py.File(point / "data.h5") as file:
+                for place in points:
+                    assert file["data"][place] == values[place]
+            assert not chunks(server.requests())
+        small = (*flags(server.endpoint), "--memory-limit", "32M", "--cache-dir", tmp_path / "small", "--cache-size", "48M")
+        with mounting.mounted("s3://bucket", *small, folder=tmp_path / "c") as point:
+            told = json.loads(warm("--json", point / "data.h5"))
+            assert told["gone"] + told["unkept"] >= 48 and "--cache-size is 48 MiB" in told["reason"], told
+            assert "--cache-size is 48 MiB" in warm(point / "data.h5")
+
+
 def test_what_is_shown_as_it_is_has_nothing_to_warm(tmp_path):
     """It says why."""
     files = tmp_path / "files"

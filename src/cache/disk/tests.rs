@@ -307,6 +307,49 @@ async fn what_a_slow_disk_has_no_time_for_is_dropped() {
 }
 
 #[tokio::test]
+async fn what_was_ordered_waits_for_a_slow_disk_and_not_for_one_that_hangs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (release, waits) = std::sync::mpsc::channel::<()>();
+    let disk = keeper::Disk(Box::new(move |_| {
+        let _ = waits.recv();
+        (u64::MAX, u64::MAX)
+    }));
+    let cache = DiskCache::with_disk(&settings(dir.path(), 1 << 30), disk);
+    let put = |number: u32| cache.put_in_turn(place(&number.to_string()), record(4 << 20));
+    for number in 0..8 {
+        put(number).await;
+    }
+    // The keeper is a thread, for which a clock that stands still does not wait.
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    futures::future::join_all((8..12).map(put)).await;
+    assert!(begun.elapsed() >= STANDS && begun.elapsed() < 2 * STANDS);
+    tokio::time::resume();
+    assert_eq!((cache.counts().written, cache.counts().dropped), (0, 4));
+    assert!(cache.lack().contains("too long"), "{}", cache.lack());
+    let mut later = Box::pin(futures::future::join_all((8..24).map(put)));
+    assert!(futures::poll!(&mut later).is_pending());
+    drop(release);
+    later.await;
+    cache.settle(LONG).await;
+    assert_eq!((cache.counts().written, cache.counts().dropped), (24, 4));
+}
+
+#[tokio::test]
+async fn why_something_is_not_there_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = open(dir.path(), 80 << 10);
+    assert!(cache.lack().contains("--cache-size is 0 MiB, and what came later"), "{}", cache.lack());
+    cache.put_in_turn(place("huge"), record(3 << 20)).await;
+    cache.settle(LONG).await;
+    assert!(cache.lack().contains("too little for a record of 3 MiB"), "{}", cache.lack());
+    let second = open(dir.path(), 80 << 10);
+    second.put_in_turn(place("a"), record(1000)).await;
+    second.settle(LONG).await;
+    assert!(second.lack().contains("another process"), "{}", second.lack());
+}
+
+#[tokio::test]
 async fn a_disk_that_hangs_is_waited_for_once_and_then_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let cache = open(dir.path(), 1 << 20);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::tests::{DATA, over, recipe};
-use super::super::{FetchSettings, FileChunks, Plain};
+use super::super::{FetchSettings, FileChunks, Plain, Shown};
 use super::*;
 use crate::cache::CacheSettings;
 use crate::cache::disk::DiskSettings;
@@ -96,6 +96,40 @@ async fn linked_data_of_an_object_that_is_known_need_no_request() {
     let (again, first) = (fetcher(&disk, false), first.renewed());
     assert_eq!((read(&again, &first).await, read(&again, &first).await), (bytes(1), bytes(1)));
     assert_eq!((memory.asked().len(), sent(&first)), (1, CHUNK));
+}
+
+#[tokio::test]
+async fn what_is_warmed_is_on_disk_though_it_was_in_memory_before_or_the_disk_has_much_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = disk(dir.path());
+    let memory = Memory::new(Duration::ZERO);
+    // Twice as much as may wait for the disk.
+    const LARGE: u64 = 4 << 20;
+    let count = 16;
+    for number in 0..count {
+        memory.put(&format!("1/c{number}"), vec![number as u8; LARGE as usize]);
+    }
+    let file = over(memory.store(), recipe(LARGE * count, LARGE, 1, &[]), None);
+    let fetcher = Arc::new(Fetcher::new(FetchSettings::default()).keeping(Arc::clone(&disk), false));
+    let chunk = |number| ChunkId { dataset: DATA, number };
+    let at = |number: u64| Place::object(&file.stores().home().location(&Key::new(format!("1/c{number}"))), None);
+    fetcher.chunk(&file, chunk(0), None).await.unwrap();
+    fetcher.settle().await;
+    disk.forget(&at(0)).await;
+    let warm = |number| fetcher.warm(&file, chunk(number), Shown::default());
+    for warmed in futures::future::join_all((0..count).map(warm)).await {
+        assert_eq!(warmed.unwrap(), Some(LARGE));
+    }
+    fetcher.settle().await;
+    for number in 0..count {
+        assert!(disk.holds(&at(number)), "{number}");
+        assert_eq!(fetcher.is_here(&file, chunk(number), None).await.unwrap().disk, Some(true));
+    }
+    assert_eq!(disk.counts().dropped, 0);
+    // Once for each, and once more for the one that was in memory; nobody's order is left behind.
+    assert_eq!(memory.asked().len() as u64, count + 1);
+    warm(0).await.unwrap();
+    assert_eq!((memory.asked().len(), fetcher.kept.orders.lock().len()), (0, 0));
 }
 
 #[tokio::test]

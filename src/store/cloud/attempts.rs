@@ -29,10 +29,6 @@ use crate::store::{Denial, FLOW, StoreError, credentials};
 /// Between two warnings of one store: when a service is away, every reader fails of it.
 const WARNINGS: Duration = Duration::from_secs(10);
 
-/// Who waits no longer than this between two attempts keeps the place: given away, it is somebody else's for as long as a
-/// request takes, which is more.
-const BRIEF: Duration = Duration::from_millis(5);
-
 /// After this long people wonder whether a program hangs.
 const WONDER: Duration = Duration::from_secs(5);
 
@@ -193,7 +189,7 @@ impl Cloud {
                         self.warn(format_args!("{error}; asked again for up to {} s", left.as_secs()));
                     }
                     told = Some(error).filter(|error| !matches!(error, StoreError::Timeout { .. }));
-                    match permit.as_mut().filter(|held| wait <= BRIEF && held.stays()) {
+                    match permit.as_mut().filter(|held| wait <= self.weather.brief() && held.stays()) {
                         Some(held) => {
                             tokio::time::sleep(wait).await;
                             held.anew();

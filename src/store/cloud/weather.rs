@@ -94,6 +94,11 @@ impl Weather {
         retry::first(fault, state.pace.round_trip(), hurry)
     }
 
+    /// See [`retry::brief`].
+    pub fn brief(&self) -> Duration {
+        retry::brief(self.state().pace.round_trip())
+    }
+
     /// Waits for what comes, as long as `waits` says.
     ///
     /// # Errors

@@ -124,18 +124,4 @@ fn in_blocks(gaps: impl Iterator<Item = Range<u64>>) -> (BTreeMap<u64, Vec<Range
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gaps_are_cut_where_blocks_end() {
-        let gaps = [5..10, BLOCK - 2..2 * BLOCK + 1, 7..7, 20..30];
-        let (parts, pieced) = in_blocks(gaps.into_iter());
-        let expected = [
-            (0, vec![5..10, BLOCK - 2..BLOCK, 20..30]),
-            (1, vec![BLOCK..2 * BLOCK]),
-            (2, vec![2 * BLOCK..2 * BLOCK + 1]),
-        ];
-        assert_eq!((parts, pieced), (BTreeMap::from(expected), BLOCK + 3));
-    }
-}
+mod tests;

@@ -145,6 +145,7 @@ impl Keeping {
                     Ok(()) => drop(self.shelves.written.fetch_add(1, Ordering::Relaxed)),
                     Err(lack) => self.shelves.lacks(lack),
                 }
+                self.shelves.followed.fetch_add(1, Ordering::Relaxed);
                 // With its bytes.
                 drop(record);
                 drop(room);

@@ -138,6 +138,8 @@ struct Shelves {
     misses: AtomicU64,
     bad: AtomicU64,
     written: AtomicU64,
+    /// Records that the keeper has done with, written or not.
+    followed: AtomicU64,
     dropped: AtomicU64,
     warned: Mutex<Option<Instant>>,
     /// Why a record was not kept, and when.
@@ -210,10 +212,10 @@ impl DiskCache {
     pub async fn put_in_turn(&self, place: Place, record: Record) {
         let mut room = std::pin::pin!(Arc::clone(&self.room).acquire_many_owned(room_for(record.body.len() as u64)));
         loop {
-            let before = self.shelves.followed();
+            let before = self.shelves.followed.load(Ordering::Relaxed);
             match tokio::time::timeout(STANDS, room.as_mut()).await {
                 Ok(Ok(room)) => return self.write(place, record, room),
-                Err(_) if self.shelves.followed() != before => {}
+                Err(_) if self.shelves.followed.load(Ordering::Relaxed) != before => {}
                 Ok(Err(_)) | Err(_) => return self.refuse("the disk takes too long to write"),
             }
         }
@@ -320,16 +322,12 @@ impl Shelves {
             misses: AtomicU64::new(0),
             bad: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            followed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             warned: Mutex::default(),
             most: settings.bytes,
             lacking: Mutex::default(),
         }
-    }
-
-    /// Records that were written or could not be, so far.
-    fn followed(&self) -> u64 {
-        self.written.load(Ordering::Relaxed) + self.dropped.load(Ordering::Relaxed)
     }
 
     /// Counts a record that is not kept.

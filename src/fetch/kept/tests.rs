@@ -107,7 +107,7 @@ async fn what_is_warmed_is_on_disk_though_it_was_in_memory_before_or_the_disk_ha
     const LARGE: u64 = 4 << 20;
     let count = 16;
     for number in 0..count {
-        memory.put(&format!("1/c{number}"), vec![number as u8; LARGE as usize]);
+        memory.put(format!("1/c{number}"), vec![number as u8; LARGE as usize]);
     }
     let file = over(memory.store(), recipe(LARGE * count, LARGE, 1, &[]), None);
     let fetcher = Arc::new(Fetcher::new(FetchSettings::default()).keeping(Arc::clone(&disk), false));

@@ -170,7 +170,7 @@ fn slower(service: impl Fn(u64) -> Box<dyn FnMut(usize, usize) -> bool>) -> f64 
 }
 
 #[test]
-fn a_service_that_refuses_every_fourth_request_costs_a_third_in_requests_and_no_half_in_time() {
+fn a_service_that_refuses_every_fourth_request_costs_a_third_in_requests_and_in_time() {
     let every_fourth = |_| -> Box<dyn FnMut(usize, usize) -> bool> {
         let mut count = 0;
         Box::new(move |_, _| {
@@ -179,7 +179,7 @@ fn a_service_that_refuses_every_fourth_request_costs_a_third_in_requests_and_no_
         })
     };
     let ratio = slower(every_fourth);
-    assert!(ratio <= 1.5, "{ratio}");
+    assert!(ratio <= 1.35, "{ratio}");
     let (_, requests, _) = read(1, &mut *every_fourth(1));
     assert_eq!(requests, PIECES + (PIECES - 1) / 3);
     let by_chance = |seed| -> Box<dyn FnMut(usize, usize) -> bool> {
@@ -187,7 +187,7 @@ fn a_service_that_refuses_every_fourth_request_costs_a_third_in_requests_and_no_
         Box::new(move |_, _| random.f64() < 0.2)
     };
     let ratio = slower(by_chance);
-    assert!(ratio <= 1.5, "{ratio}");
+    assert!(ratio <= 1.25, "{ratio}");
 }
 
 #[test]

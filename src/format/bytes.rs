@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
+use super::cache_image::CacheImage;
 use super::cursor::Cursor;
 use super::register::{Aside, Register};
 use super::{FormatError, Kind};
@@ -127,6 +128,8 @@ pub struct Space<'a> {
     sizes: Sizes,
     ranks: Ranks,
     register: Option<&'a Register>,
+    /// Structures that count instead of what stands at their addresses.
+    image: Option<&'a CacheImage>,
     taken_in: Cell<u64>,
     /// What was asked for and is not at hand.
     missing: RefCell<Vec<Range<u64>>>,
@@ -135,13 +138,23 @@ pub struct Space<'a> {
 impl<'a> Space<'a> {
     /// The space of a file whose addresses count from byte `base`.
     pub fn new(bytes: &'a dyn Bytes, base: u64, sizes: Sizes) -> Self {
-        let (ranks, register, taken_in) = (Ranks::USUAL, None, Cell::new(0));
-        Space { bytes, base, sizes, ranks, register, taken_in, missing: RefCell::default() }
+        let (ranks, taken_in) = (Ranks::USUAL, Cell::new(0));
+        Space { bytes, base, sizes, ranks, register: None, image: None, taken_in, missing: RefCell::default() }
     }
 
     /// The same, with every structure noted in `register`; `ranks` tell how large nodes are.
     pub fn noting(self, ranks: Ranks, register: Option<&'a Register>) -> Self {
         Space { ranks, register, ..self }
+    }
+
+    /// The same, where structures of `image` count instead of what stands at their addresses.
+    pub fn imaged(self, image: Option<&'a CacheImage>) -> Self {
+        Space { image, ..self }
+    }
+
+    /// The bytes that an image has from `address` on.
+    pub fn in_image(&self, address: u64) -> Option<&'a [u8]> {
+        self.image?.from(address)
     }
 
     /// Room of nodes of the old trees.
@@ -224,6 +237,13 @@ impl<'a> Space<'a> {
             return Err(error(Kind::Limit, format!("{taken_in} bytes of metadata in a file of {}", self.bytes.len())));
         }
         self.taken_in.set(taken_in);
+        if let Some(held) = self.in_image(address) {
+            let part = usize::try_from(len).ok().and_then(|len| held.get(..len)).ok_or_else(|| {
+                let reason = format!("{len} bytes at address {address}, of which the cache's image has {}", held.len());
+                error(Kind::Truncated, reason)
+            })?;
+            return Ok(Cursor::new(structure, part, at, self.sizes));
+        }
         match self.bytes.get(range) {
             Ok(bytes) => Ok(Cursor::new(structure, bytes, at, self.sizes)),
             Err(missing) => {
@@ -234,8 +254,9 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// As [`cursor`](Self::cursor), with fewer bytes where the file ends before.
+    /// As [`cursor`](Self::cursor), with fewer bytes where the file or a structure of an image ends before.
     pub fn cursor_up_to(&self, structure: &'static str, address: u64, len: u64) -> Result<Cursor<'a>, FormatError> {
-        self.within(structure, address, len.min(self.len().saturating_sub(address)))
+        let end = self.in_image(address).map_or(self.len().saturating_sub(address), |held| held.len() as u64);
+        self.within(structure, address, len.min(end))
     }
 }

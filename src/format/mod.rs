@@ -17,6 +17,7 @@
 use std::ops::Range;
 
 pub mod bytes;
+pub mod cache_image;
 pub mod checksum;
 pub mod cursor;
 pub mod dataspace;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::super::bytes::{Bytes, Space};
+use super::super::cache_image::{self, CacheImage};
 use super::super::cursor::Cursor;
 use super::super::heap::fractal::decode::StoredHeap;
 use super::super::heap::{global, local};
@@ -41,6 +42,13 @@ struct Walk<'s, 'a> {
 fn walk(bytes: &dyn Bytes) -> Result<Met, FormatError> {
     let found = superblock::decode::decode(bytes)?;
     let space = Space::new(bytes, found.base, found.sizes);
+    let mut image = CacheImage::default();
+    if found.extension != UNDEFINED_ADDRESS
+        && let Some(message) = object_header::decode::decode(&space, found.extension)?.find(cache_image::KIND)
+    {
+        image = CacheImage::decode(&space, &mut { message.body })?;
+    }
+    let space = space.imaged(Some(&image));
     let mut walk = Walk {
         space: &space,
         shared: SharedTable::default(),

@@ -20,7 +20,8 @@ impl Scan {
         judged.dedup();
         faults.extend(judged);
         let superblock = &start.superblock;
-        let space = Space::new(bytes, superblock.base, superblock.sizes).noting(start.context.ranks, Some(register));
+        let space = Space::new(bytes, superblock.base, superblock.sizes).imaged(start.image.as_ref());
+        let space = space.noting(start.context.ranks, Some(register));
         self.asides.extend(register.take_asides());
         let mut waiting = Vec::new();
         while let Some((aside, owner)) = self.asides.pop() {

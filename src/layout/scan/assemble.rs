@@ -71,6 +71,11 @@ pub(super) fn assemble(
     if let Some(error) = assembler.broken.remove(&root) {
         return Err(error);
     }
+    if !matches!(drafts.get(&root), Some(Ok(Draft { kind: DraftKind::Group { .. }, .. }))) {
+        let reason = "the root is no group".to_owned();
+        let at = root.saturating_add(facts.user_block);
+        return Err(FormatError { kind: Kind::Value, structure: "object header", at, reason });
+    }
     for (number, address) in (0..).zip(&order.addresses) {
         if let Some(Ok(draft)) = drafts.remove(address) {
             hierarchy.objects.push(assembler.object(ObjectId(number), draft));
@@ -80,7 +85,7 @@ pub(super) fn assemble(
     let first_byte = placements.iter().flatten().filter_map(Placement::first_byte).min();
     let last_header = order.addresses.iter().max().map(|address| address.saturating_add(facts.user_block));
     let headers_first = first_byte.is_none_or(|first| last_header.is_none_or(|last| last < first));
-    let addresses = Addresses { objects: order.numbers, base: facts.user_block, sizes };
+    let addresses = Addresses { objects: order.numbers, base: facts.user_block, sizes, heaps: None };
     Ok(Scanned { hierarchy, placements, addresses, faults, facts: FileFacts { headers_first, ..facts } })
 }
 

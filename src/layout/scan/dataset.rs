@@ -68,6 +68,10 @@ impl<'a> Reader<'_, '_, 'a> {
                     let values = self.values(&described.stored, &described.datatype, data, elements)?;
                     return Ok((DataLayout::Compact(values), nowhere(described, at)?));
                 }
+                // Of a file only ranges are read later on.
+                if self.space.in_image(range.start.saturating_sub(self.space.base())).is_some() {
+                    return Err(at.fault(Kind::Unsupported, "compact elements in the image of a metadata cache"));
+                }
                 Place::Piece(range.start..end)
             }
             StoredLayout::Contiguous { address, .. } if *address == UNDEFINED_ADDRESS || bytes == 0 => Place::Nowhere,
@@ -160,7 +164,16 @@ impl<'a> Reader<'_, '_, 'a> {
         let address = chunks.address;
         let place = match chunks.index {
             _ if address == UNDEFINED_ADDRESS => Place::Nowhere,
-            StoredIndex::Implicit => Place::Even { first: self.space.base().saturating_add(address), counts },
+            StoredIndex::Implicit => {
+                let bytes = counts.iter().try_fold(raw_len, |bytes, &count| bytes.checked_mul(count));
+                let end = bytes.and_then(|bytes| address.checked_add(bytes)).filter(|&end| end <= self.space.len());
+                if end.is_none() {
+                    return Err(
+                        at.bad(format!("{counts:?} chunks of {raw_len} bytes at {address} end outside the file"))
+                    );
+                }
+                Place::Even { first: self.space.base().saturating_add(address), counts }
+            }
             StoredIndex::Single(filtered) => {
                 let (size, mask) = filtered.map_or((None, 0), |(size, mask)| (Some(size), mask));
                 list.take(Some(0), StoredChunk { address, size, mask });
@@ -261,7 +274,8 @@ impl List<'_> {
             return;
         }
         let len = chunk.size.unwrap_or(self.raw_len);
-        match (u32::try_from(len), self.base.checked_add(chunk.address)) {
+        let position = self.base.checked_add(chunk.address).filter(|position| position.checked_add(len).is_some());
+        match (u32::try_from(len), position) {
             (Ok(len), Some(position)) => self.found.push(ChunkAt { number, position, len, mask: chunk.mask }),
             _ => {
                 self.fault.get_or_insert_with(|| format!("chunk {number} of {len} bytes at {}", chunk.address));
@@ -300,5 +314,22 @@ mod tests {
         assert_eq!(front.chunk(&grid, 2), None);
         let fixed = Elements::new(&[5, 4], 0);
         assert_eq!([0, 3, 4, 6].map(|element| fixed.chunk(&grid, element)), [Some(0), None, Some(3), Some(5)]);
+    }
+
+    #[test]
+    fn a_chunk_that_ends_past_all_files_is_an_error_of_its_dataset() {
+        let grid = Grid::new(&[4], &[2]).unwrap();
+        let at = Cursor::new("test", &[], 7, Sizes::EIGHT);
+        let place = |address, base| {
+            let mut list = List { grid: &grid, raw_len: 16, base, found: Vec::new(), fault: None };
+            list.take(Some(1), StoredChunk { address, size: None, mask: 0 });
+            list.place(&at)
+        };
+        let chunk = ChunkAt { number: 1, position: u64::MAX - 16, len: 16, mask: 0 };
+        assert_eq!(place(u64::MAX - 20, 4), Ok(Place::Listed(vec![chunk])));
+        for (address, base) in [(u64::MAX - 15, 0), (u64::MAX - 20, 5), (u64::MAX - 1, 512)] {
+            let error = place(address, base).unwrap_err();
+            assert_eq!((error.kind, error.at), (Kind::Value, 7), "{}", error.reason);
+        }
     }
 }

@@ -31,6 +31,7 @@ use ::bytes::Bytes as Plain;
 pub use placement::{ChunkAt, Place, Placement};
 
 use crate::format::bytes::{Bytes, Ranks, Space};
+use crate::format::cache_image::{self, CacheImage};
 use crate::format::cursor::Cursor;
 use crate::format::message::file_space_info;
 use crate::format::register::{Aside, Register};
@@ -46,9 +47,8 @@ use values::Values;
 
 /// Bytes that all values of a file may take beside twice the file itself: what a small file may say many times over.
 const VALUES: u64 = 64 << 20;
-/// Messages of the superblock's extension: a driver of several files, and metadata that were left in a cache's image.
+/// Message of the superblock's extension: a driver of several files.
 const DRIVER_INFO: u8 = 0x14;
-const CACHE_IMAGE: u8 = 0x18;
 /// Another message of it: how large nodes of the old trees are.
 const TREE_RANKS: u8 = 0x13;
 /// Bit of the status of a superblock of version 3: a writer has it open, or ended without closing it.
@@ -108,6 +108,8 @@ pub struct Addresses {
     objects: HashMap<u64, ObjectId>,
     base: u64,
     sizes: crate::format::bytes::Sizes,
+    /// Heaps that the image of a metadata cache has.
+    heaps: Option<CacheImage>,
 }
 
 impl Addresses {
@@ -118,7 +120,7 @@ impl Addresses {
 
     /// Those of a file without objects.
     pub fn none() -> Addresses {
-        Addresses { objects: HashMap::new(), base: 0, sizes: crate::format::bytes::Sizes::EIGHT }
+        Addresses { objects: HashMap::new(), base: 0, sizes: crate::format::bytes::Sizes::EIGHT, heaps: None }
     }
 
     /// Those of objects whose headers lie at `by_number`, in a file whose addresses count from byte `base`. `None` where two have
@@ -129,7 +131,7 @@ impl Addresses {
         let objects: HashMap<u64, ObjectId> =
             by_number.into_iter().zip(0..).map(|(address, number)| (address, ObjectId(number))).collect();
         let whole = objects.len() == count && wide(sizes.offsets) && wide(sizes.lengths);
-        whole.then_some(Addresses { objects, base, sizes })
+        whole.then_some(Addresses { objects, base, sizes, heaps: None })
     }
 
     /// The address of each object, by its number.
@@ -146,7 +148,13 @@ impl Addresses {
 
     /// Bytes of memory that they take: a key, a number, and what a map keeps of each.
     pub fn weight(&self) -> u64 {
-        (self.objects.capacity() as u64).saturating_mul(size_of::<(u64, ObjectId)>() as u64 + 1)
+        let heaps = self.heaps.as_ref().map_or(0, CacheImage::weight);
+        (self.objects.capacity() as u64).saturating_mul(size_of::<(u64, ObjectId)>() as u64 + 1).saturating_add(heaps)
+    }
+
+    /// Whether elements lie in heaps that are not where their addresses say.
+    pub fn has_heaps(&self) -> bool {
+        self.heaps.is_some()
     }
 
     /// Elements of a chunk of `placement`, whose plain bytes these are. What they lead to is looked for in `file`; an
@@ -157,7 +165,7 @@ impl Addresses {
         plain: &Plain,
         file: &dyn Bytes,
     ) -> Result<Elements, (BadChunk, Vec<Range<u64>>)> {
-        let space = Space::new(file, self.base, self.sizes);
+        let space = Space::new(file, self.base, self.sizes).imaged(self.heaps.as_ref());
         let mut budget = values_of(file.len());
         let count = placement.grid.chunk_elements().unwrap_or(u64::MAX);
         let mut object = |address| self.objects.get(&address).copied();
@@ -200,6 +208,8 @@ struct Start {
     hierarchy: Hierarchy,
     page: Option<u64>,
     strategy: &'static str,
+    /// Structures that stand elsewhere than at their addresses.
+    image: Option<CacheImage>,
     context: Context,
 }
 
@@ -249,8 +259,9 @@ impl Scan {
                 Err(error) => return error.needs().map(|range| vec![range.clone()]).ok_or(error),
             }
         }
-        let Some(Start { superblock, context, .. }) = &mut self.start else { return Ok(Vec::new()) };
-        let space = Space::new(bytes, superblock.base, superblock.sizes).noting(context.ranks, self.register.as_ref());
+        let Some(Start { superblock, context, image, .. }) = &mut self.start else { return Ok(Vec::new()) };
+        let space = Space::new(bytes, superblock.base, superblock.sizes);
+        let space = space.noting(context.ranks, self.register.as_ref()).imaged(image.as_ref());
         let mut wanting = Vec::new();
         loop {
             while let Some(address) = self.pending.pop() {
@@ -312,8 +323,11 @@ impl Scan {
             strategy: start.strategy,
             headers_first: false,
         };
-        let Start { superblock, hierarchy, context, .. } = start;
-        assemble::assemble(superblock.root, self.drafts, context, hierarchy, facts, superblock.sizes)
+        let Start { superblock, hierarchy, context, image, .. } = start;
+        let mut scanned =
+            assemble::assemble(superblock.root, self.drafts, context, hierarchy, facts, superblock.sizes)?;
+        scanned.addresses.heaps = image.and_then(|image| image.collections());
+        Ok(scanned)
     }
 
     fn pend(&mut self, address: u64) {
@@ -371,6 +385,7 @@ fn begin(bytes: &dyn Bytes, register: Option<&Register>) -> Result<Start, Format
         },
         page: None,
         strategy: USUAL_STRATEGY,
+        image: None,
         hierarchy: Hierarchy {
             user_block: Plain::copy_from_slice(user_block),
             chunk_values: Some(values_of(bytes.len())),
@@ -387,9 +402,14 @@ fn begin(bytes: &dyn Bytes, register: Option<&Register>) -> Result<Start, Format
         if extension.find(DRIVER_INFO).is_some() {
             return unsupported("it is one of several files that make one");
         }
-        if extension.find(CACHE_IMAGE).is_some() {
-            return unsupported("part of its metadata is an image of a cache");
+        if let Some(message) = extension.find(cache_image::KIND) {
+            match CacheImage::decode(&space, &mut { message.body }) {
+                Err(error) if error.needs().is_none() => return Err(cut.unwrap_or(error)),
+                image => start.image = Some(image?),
+            }
         }
+        let space = Space::new(bytes, start.superblock.base, start.superblock.sizes).imaged(start.image.as_ref());
+        let space = space.noting(start.superblock.ranks, register);
         if let Some(message) = extension.find(shared_table::KIND) {
             start.context.shared = SharedTable::decode(&space, &mut { message.body })?;
         }

@@ -9,10 +9,18 @@ use crate::model::datatype::{
     ArrayType, ByteOrder, Compound, Datatype, Encoded, Enumeration, FixedString, Float, Integer, Member, Opaque,
     ReferenceKind, StringPadding, VariableString,
 };
+use crate::model::limits::ELEMENT_BYTES;
 use crate::model::name::{CharacterSet, Name};
 
 /// The model's form of a type; the reason where it has none.
 pub(super) fn datatype(stored: &StoredType) -> Result<Datatype, String> {
+    let datatype = form(stored)?;
+    // Either may be the larger one: addresses are as wide as the file's there.
+    let size = datatype.size().max(stored.size.into());
+    if size >= ELEMENT_BYTES { Err(format!("elements of {size} bytes")) } else { Ok(datatype) }
+}
+
+fn form(stored: &StoredType) -> Result<Datatype, String> {
     Ok(match &stored.class {
         StoredClass::Integer { bits, signed } => match integer(stored.size, bits, *signed) {
             Some(integer) => Datatype::Integer(integer),
@@ -173,5 +181,16 @@ mod tests {
             assert_eq!((encoded.size, encoded.description), (2, vec![7]));
         }
         assert!(datatype(&stored(64, StoredClass::Reference(2))).is_err());
+    }
+
+    #[test]
+    fn elements_larger_than_any_other_room_takes_are_not_read() {
+        let opaque = |size| datatype(&stored(size, StoredClass::Opaque(Vec::new())));
+        assert!(opaque((1 << 31) - 1).is_ok());
+        assert_eq!(opaque(1 << 31), Err("elements of 2147483648 bytes".to_owned()));
+        // A text of a narrow file takes 16 bytes here.
+        let text = Box::new(stored(12, StoredClass::VariableString { padding: 0, charset: 0 }));
+        let array = |count| datatype(&stored(12 * count, StoredClass::Array { dims: vec![count], base: text.clone() }));
+        assert!(array((1 << 27) - 1).is_ok() && array(1 << 27).is_err());
     }
 }

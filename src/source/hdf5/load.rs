@@ -266,7 +266,7 @@ impl Object<'_> {
 
     /// The file as it is, because of `reason`.
     fn untouched(self, reason: String) -> Contents {
-        tracing::debug!(key = %self.key, reason, "shown as it is");
+        tracing::info!(key = %self.key, reason, "shown as it is");
         let facts =
             [("schema", "hdf5".to_owned()), ("dialect", "hdf5".to_owned()), ("shown", format!("as it is: {reason}"))];
         Contents {

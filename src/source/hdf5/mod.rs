@@ -10,7 +10,7 @@
 //! Below lies the store; beside, the source whose plain objects are looked at, which keeps names and folders to itself.
 
 mod chunks;
-mod index;
+pub mod index;
 mod kept;
 mod load;
 mod reading;

@@ -142,16 +142,16 @@ impl Kept for Told {
 
 /// The index of a file in this state; `None` where what was found has a form that an index has no words for.
 pub fn encode(state: &State, found: &Found) -> Option<Vec<u8>> {
-    let State { tag, size, modified } = state;
     let Found { hierarchy, placements, addresses, faults, facts, read } = found;
-    if placements.len() != hierarchy.objects.len() || tag.as_str().len() > TAG {
+    // Heaps in the image of a cache are no places of the file.
+    if placements.len() != hierarchy.objects.len() || addresses.has_heaps() {
         return None;
     }
     let mut out = Out::default();
     out.number(SCAN);
     // What one program cannot show, the next one may.
     out.text(program(found).as_bytes());
-    let written = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let written = state.modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     out.number(written.as_secs());
     out.number(written.subsec_nanos());
     out.byte(facts.superblock);
@@ -176,14 +176,22 @@ pub fn encode(state: &State, found: &Found) -> Option<Vec<u8>> {
         last = address;
     }
     out.list(faults);
-    let tag = tag.as_str().as_bytes();
+    pack(state, &out.bytes)
+}
+
+/// The index of a file in this state in which `plain` stands, packed; `None` where the state has too long a name.
+pub fn pack(state: &State, plain: &[u8]) -> Option<Vec<u8>> {
+    let tag = state.tag.as_str().as_bytes();
+    if tag.len() > TAG {
+        return None;
+    }
     // The fastest level: names and types repeat so often that the others gain little.
     let mut head = vec![0; HEADER];
     head.extend_from_slice(tag);
     let mut packed = ZlibEncoder::new(head, Compression::fast());
-    packed.write_all(&out.bytes).ok()?;
+    packed.write_all(plain).ok()?;
     let mut bytes = packed.finish().ok()?;
-    let fields = [*size, out.bytes.len() as u64].map(u64::to_le_bytes).concat();
+    let fields = [state.size, plain.len() as u64].map(u64::to_le_bytes).concat();
     bytes.get_mut(..8)?.copy_from_slice(MAGIC);
     bytes.get_mut(CHECKED..28)?.copy_from_slice(&fields);
     bytes.get_mut(28..HEADER)?.copy_from_slice(&u32::try_from(tag.len()).ok()?.to_le_bytes());
@@ -227,13 +235,13 @@ pub fn takes(bytes: &[u8]) -> u64 {
     (bytes.len() as u64).saturating_add(head(bytes).map_or(0, |head| head.unpacked))
 }
 
-/// What the index in `bytes` says, and of which state of its file, as far as that takes no more than `most` bytes of memory.
+/// What stands in an index, not packed, as far as that takes no more than `most` bytes of memory.
 ///
 /// # Errors
 /// Where it is damaged, of another version, or larger.
-pub fn decode(bytes: &[u8], most: u64) -> Result<(State, Found), Damaged> {
+pub fn unpack(bytes: &[u8], most: u64) -> Result<Vec<u8>, Damaged> {
     let damaged = |what| Damaged { at: 0, what };
-    let Head { size, unpacked, tag, packed } = head(bytes).ok_or(damaged("no index"))?;
+    let Head { unpacked, packed, .. } = head(bytes).ok_or(damaged("no index"))?;
     let checked = bytes.get(CHECKED..).unwrap_or_default();
     let sum = crc_fast::crc32_iscsi(checked) as u32;
     if bytes.get(8..CHECKED) != Some(&sum.to_le_bytes()) {
@@ -247,6 +255,16 @@ pub fn decode(bytes: &[u8], most: u64) -> Result<(State, Found), Damaged> {
     if read.ok().map(|read| read as u64) != Some(unpacked) {
         return Err(damaged("it does not unpack"));
     }
+    Ok(plain)
+}
+
+/// What the index in `bytes` says, and of which state of its file, as far as that takes no more than `most` bytes of memory.
+///
+/// # Errors
+/// Where it is damaged, of another version, or larger.
+pub fn decode(bytes: &[u8], most: u64) -> Result<(State, Found), Damaged> {
+    let plain = unpack(bytes, most)?;
+    let Head { size, tag, .. } = head(bytes).ok_or(Damaged { at: 0, what: "no index" })?;
     let mut from = In::new(&plain, most, DEPTH);
     if from.number()? != SCAN {
         return Err(from.damaged("of a program that finds other things"));

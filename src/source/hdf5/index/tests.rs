@@ -62,6 +62,11 @@ fn every_sample_comes_back_as_it_was_read() {
     for path in ["good", "corrupt"].into_iter().flat_map(samples) {
         let bytes = std::fs::read(&path).unwrap();
         let Some(found) = scanned(&bytes) else { continue };
+        // There are no words for heaps that are not where their addresses say.
+        if found.addresses.has_heaps() {
+            assert!(encode(&state(1), &found).is_none(), "{path:?}");
+            continue;
+        }
         let index = encode(&state(bytes.len() as u64), &found).unwrap_or_else(|| panic!("{path:?} has none"));
         assert!(is_of(&index, &tag(), bytes.len() as u64));
         let (of, back) = decode(&index, MOST).unwrap_or_else(|error| panic!("{path:?}: {error}"));

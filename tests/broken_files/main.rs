@@ -107,8 +107,9 @@ fn broken_files_are_errors_with_a_place_and_cost_little() {
                 break;
             }
         }
-        if (case + 1 - first) % TOLD == 0 {
-            println!("{} cases after {:.0} s, {} bad", case + 1 - first, began.elapsed().as_secs_f64(), bad.len());
+        let done = case + 1 - first;
+        if done.is_multiple_of(TOLD) {
+            println!("{done} cases after {:.0} s, {} bad: {totals}", began.elapsed().as_secs_f64(), bad.len());
         }
     }
     let _ = std::panic::take_hook();

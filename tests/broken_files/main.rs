@@ -1,7 +1,7 @@
 //! HDF5 files and indexes, broken in every way that a disk, a writer or an enemy might, taken the whole way: read, judged,
 //! laid out anew, chunks decoded. Nothing panics, takes long or much memory, and what is wrong is told with its place.
 //!
-//! A case depends on the seed and its number alone. A few are tried with all other tests; `scripts/mutate --hdf5 CASES` tries as
+//! A case depends on the seed and its number alone. A few are tried with all other tests; `scripts/mutate --hdf5` tries as
 //! many as are wanted, of those there are in `H5MOUNT_CORPUS` too.
 
 mod mutation;

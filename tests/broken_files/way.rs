@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use h5mount::codec::decode;
 use h5mount::format::FormatError;
-use h5mount::layout::scan::{Addresses, Placement, Scan, ledger};
+use h5mount::layout::scan::{Addresses, Place, Placement, Scan, ledger};
 use h5mount::layout::{Image, PresentOptions, SegmentKind, plan};
 use h5mount::model::chunk::ChunkId;
 use h5mount::model::extents::Extents;
@@ -102,6 +102,12 @@ pub fn take(bytes: &[u8], kept: Option<&[u8]>) -> Totals {
     };
     assert!(parted.is_ok(), "in parts it is not read: {:?}", parted.err());
     scanned.faults.iter().for_each(|fault| check(&fault.error));
+    for placement in scanned.placements.iter().flatten() {
+        // What has no place reads as the fill value, which a place past all files must not.
+        let last = placement.grid.total().checked_sub(1).filter(|_| matches!(placement.place, Place::Even { .. }));
+        let place = last.map(|last| placement.chunk(last));
+        assert!(place.is_none_or(|place| place.is_some_and(|(range, _)| range.end <= bytes.len() as u64)));
+    }
     totals.shown += 1;
     totals.sound += u64::from(scanned.faults.is_empty());
     show(bytes, &scanned.hierarchy, &scanned.placements, &scanned.addresses, &mut totals);

@@ -126,7 +126,7 @@ impl Addresses {
     /// Those of objects whose headers lie at `by_number`, in a file whose addresses count from byte `base`. `None` where two have
     /// one address, or no file has fields so wide.
     pub fn of(by_number: Vec<u64>, base: u64, sizes: crate::format::bytes::Sizes) -> Option<Addresses> {
-        let wide = |width: u8| matches!(width, 2 | 4 | 8);
+        let wide = |width: u8| matches!(width, 2 | 4 | 8 | 16 | 32);
         let count = by_number.len();
         let objects: HashMap<u64, ObjectId> =
             by_number.into_iter().zip(0..).map(|(address, number)| (address, ObjectId(number))).collect();

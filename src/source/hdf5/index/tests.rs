@@ -78,6 +78,17 @@ fn every_sample_comes_back_as_it_was_read() {
 }
 
 #[test]
+fn a_file_of_any_width_of_numbers_has_an_index() {
+    let mut found = small(Vec::new(), "");
+    for (offsets, lengths) in [(2, 4), (8, 16), (32, 2)] {
+        let sizes = crate::format::bytes::Sizes { offsets, lengths };
+        found.addresses = Addresses::of(vec![96, 800], 0, sizes).unwrap();
+        assert!(same(&decode(&encode(&state(1), &found).unwrap(), MOST).unwrap().1, &found));
+    }
+    assert!(Addresses::of(vec![96], 0, crate::format::bytes::Sizes { offsets: 3, lengths: 8 }).is_none());
+}
+
+#[test]
 fn an_index_is_of_one_state_of_one_file() {
     let index = encode(&state(100), &small(Vec::new(), "")).unwrap();
     assert!(is_of(&index, &ETag::new("5-7"), 100));

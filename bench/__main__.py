@@ -11,6 +11,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT / "tests" / "python")]
 
+import chunk_index  # noqa: E402
 import kernel  # noqa: E402
 import measures  # noqa: E402
 import paged  # noqa: E402
@@ -21,7 +22,7 @@ from stores import Stores  # noqa: E402
 
 RESULTS = ROOT / "target" / "bench" / "results.json"
 PAGE = ROOT / "docs" / "benchmarks.md"
-ROWS = {**measures.ROWS, **paged.ROWS, "settings": kernel.settings}
+ROWS = {**measures.ROWS, **paged.ROWS, "chunk-index": chunk_index.row, "settings": kernel.settings}
 
 
 def arguments():

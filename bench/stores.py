@@ -9,6 +9,7 @@ import json
 import pathlib
 import shutil
 
+import chunk_index
 import chunkcodecs as codecs
 import h5py
 import numcodecs
@@ -69,7 +70,7 @@ class Stores:
     def __init__(self, folder, size):
         self.folder, self.size = pathlib.Path(folder) / size, size
         self.makers = {"linked": self.linked, "s2": self.s2, "s1": self.s1, "objects": self.objects, "files": self.files,
-                       "paged": self.paged, "strewn": self.strewn, "strewn20": self.strewn20}
+                       "paged": self.paged, "strewn": self.strewn, "strewn20": self.strewn20, "chunk-index": self.chunk_index}
 
     def get(self, name):
         """What is known of a store; made first where it is not there."""
@@ -249,6 +250,11 @@ class Stores:
     def strewn20(self, folder):
         """The same with chunks that make it too large to be read whole."""
         return self.strewn(folder, 20 if self.size == "full" else 3)
+
+    def chunk_index(self, folder):
+        """HDF5 files of very many chunks, one for each kind of index."""
+        (folder / "store").mkdir()
+        return chunk_index.write(folder / "store", chunk_index.NUMBER[self.size])
 
     def files(self, folder):
         """Many files of one chunk each, to be open at once."""

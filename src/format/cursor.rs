@@ -64,6 +64,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next `len` bytes.
+    #[inline]
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], FormatError> {
         let end = self.at.checked_add(len);
         let Some(taken) = end.and_then(|end| self.bytes.get(self.at..end)) else {
@@ -74,6 +75,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next `len` bytes as a cursor of their own.
+    #[inline]
     pub fn part(&mut self, len: usize) -> Result<Cursor<'a>, FormatError> {
         let origin = self.position();
         let bytes = self.take(len)?;
@@ -96,17 +98,27 @@ impl<'a> Cursor<'a> {
     }
 
     /// Four bytes.
+    #[inline]
     pub fn u32(&mut self) -> Result<u32, FormatError> {
         Ok(self.uint(4)? as u32)
     }
 
     /// Eight bytes.
+    #[inline]
     pub fn u64(&mut self) -> Result<u64, FormatError> {
         self.uint(8)
     }
 
     /// A number of `width` bytes; what does not fit into 64 bits is refused.
+    #[inline]
     pub fn uint(&mut self, width: usize) -> Result<u64, FormatError> {
+        // Indexes are millions of numbers with others behind them.
+        if let Some(ones) = all_ones(width)
+            && let Some(eight) = self.bytes.get(self.at..).and_then(<[u8]>::first_chunk)
+        {
+            self.at += width;
+            return Ok(u64::from_le_bytes(*eight) & ones);
+        }
         let start = *self;
         let bytes = self.take(width)?;
         let (low, high) = bytes.split_at(width.min(8));
@@ -127,11 +139,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// An address, [`UNDEFINED_ADDRESS`] where it leads nowhere.
+    #[inline]
     pub fn address(&mut self) -> Result<u64, FormatError> {
         self.all_ones_or(self.sizes.offset())
     }
 
+    #[inline]
     fn all_ones_or(&mut self, width: usize) -> Result<u64, FormatError> {
+        if let Some(ones) = all_ones(width) {
+            let number = self.uint(width)?;
+            return Ok(if number == ones { UNDEFINED_ADDRESS } else { number });
+        }
         let mut ahead = *self;
         if ahead.take(width)?.iter().all(|&byte| byte == 0xff) {
             *self = ahead;
@@ -205,6 +223,16 @@ impl<'a> Cursor<'a> {
         end.checksum()?;
         self.bytes = self.bytes.get(..body).unwrap_or_default();
         Ok(self)
+    }
+}
+
+/// The highest number of `width` bytes; `None` where it passes 64 bits.
+#[inline]
+fn all_ones(width: usize) -> Option<u64> {
+    match width {
+        0 => Some(0),
+        1..=8 => Some(u64::MAX >> (64 - 8 * width)),
+        _ => None,
     }
 }
 

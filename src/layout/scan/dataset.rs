@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
+use super::chunk_list::{ChunkAt, Packing};
 use super::object::Reader;
-use super::placement::{ChunkAt, Place, Placement};
+use super::placement::{Place, Placement};
 use crate::format::bytes::Sizes;
 use crate::format::cursor::Cursor;
 use crate::format::datatype::decode::StoredType;
@@ -160,7 +161,7 @@ impl<'a> Reader<'_, '_, 'a> {
             .zip(&chunks.chunk)
             .map(|(max, &chunk)| max.map_or(u64::MAX, |max| max.div_ceil(chunk)))
             .collect();
-        let mut list = List { grid: &grid, raw_len, found: Vec::new(), fault: None, base: self.space.base() };
+        let mut list = List::new(&grid, raw_len, self.space.base());
         let address = chunks.address;
         let place = match chunks.index {
             _ if address == UNDEFINED_ADDRESS => Place::Nowhere,
@@ -186,7 +187,7 @@ impl<'a> Reader<'_, '_, 'a> {
                 list.place(at)?
             }
             StoredIndex::FixedArray => {
-                let numbers = Elements::new(&counts, 0);
+                let mut numbers = Elements::new(&counts, 0);
                 fixed_array::decode::chunks(self.space, address, &mut |element, chunk| {
                     list.take(numbers.chunk(&grid, element), chunk);
                 })?;
@@ -194,7 +195,7 @@ impl<'a> Reader<'_, '_, 'a> {
             }
             StoredIndex::ExtensibleArray => {
                 let unlimited = max_dims.iter().position(Option::is_none).unwrap_or(0);
-                let numbers = Elements::new(&counts, unlimited);
+                let mut numbers = Elements::new(&counts, unlimited);
                 extensible_array::decode::chunks(self.space, address, &mut |element, chunk| {
                     list.take(numbers.chunk(&grid, element), chunk);
                 })?;
@@ -202,16 +203,18 @@ impl<'a> Reader<'_, '_, 'a> {
             }
             StoredIndex::BTree2 => {
                 let kinds = [btree2::kind::CHUNK, btree2::kind::FILTERED_CHUNK];
-                let rank = dims.len();
+                let mut coordinates = vec![0; dims.len()];
                 btree2::decode::records(self.space, address, &kinds, &mut |tree, mut record| {
-                    let entry = usize::from(tree.record_size).saturating_sub(8 * rank);
+                    let entry = usize::from(tree.record_size).saturating_sub(8 * coordinates.len());
                     let width = match tree.kind {
                         btree2::kind::CHUNK => 0,
                         _ => element::size_width(entry, self.space.sizes())
                             .ok_or_else(|| record.bad(format!("records of {} bytes", tree.record_size)))?,
                     };
                     let chunk = element::decode(&mut record, width)?;
-                    let coordinates = (0..rank).map(|_| record.u64()).collect::<Result<Vec<_>, _>>()?;
+                    for coordinate in &mut coordinates {
+                        *coordinate = record.u64()?;
+                    }
                     list.take(grid.number(&coordinates), chunk);
                     Ok(())
                 })?;
@@ -235,17 +238,19 @@ fn nowhere(described: Described, at: &Cursor<'_>) -> Result<Placement, FormatErr
 struct Elements {
     order: Vec<usize>,
     counts: Vec<u64>,
+    /// Those of the element asked for last: a place of their own for each of millions takes longer than all else.
+    coordinates: Vec<u64>,
 }
 
 impl Elements {
     fn new(counts: &[u64], front: usize) -> Self {
         let order = std::iter::once(front).chain((0..counts.len()).filter(|&dim| dim != front)).collect();
-        Elements { order, counts: counts.to_vec() }
+        Elements { order, counts: counts.to_vec(), coordinates: vec![0; counts.len()] }
     }
 
     /// The chunk that element `element` stands for; `None` for one outside the extents.
-    fn chunk(&self, grid: &Grid, mut element: u64) -> Option<u64> {
-        let mut coordinates = vec![0; self.counts.len()];
+    fn chunk(&mut self, grid: &Grid, mut element: u64) -> Option<u64> {
+        let coordinates = &mut self.coordinates;
         let (front, rest) = self.order.split_first()?;
         for &dim in rest.iter().rev() {
             let count = *self.counts.get(dim)?;
@@ -253,7 +258,7 @@ impl Elements {
             element = element.checked_div(count)?;
         }
         *coordinates.get_mut(*front)? = element;
-        grid.number(&coordinates)
+        grid.number(coordinates)
     }
 }
 
@@ -262,11 +267,18 @@ struct List<'g> {
     grid: &'g Grid,
     raw_len: u64,
     base: u64,
-    found: Vec<ChunkAt>,
+    /// Those that came by ascending number, as they mostly do.
+    packed: Packing,
+    /// All of them, from the first on that did not.
+    loose: Vec<ChunkAt>,
     fault: Option<String>,
 }
 
 impl List<'_> {
+    fn new(grid: &Grid, raw_len: u64, base: u64) -> List<'_> {
+        List { grid, raw_len, base, packed: Packing::default(), loose: Vec::new(), fault: None }
+    }
+
     fn take(&mut self, number: Option<u64>, chunk: StoredChunk) {
         // What lies outside the extents was cut off when they shrank.
         let Some(number) = number.filter(|&number| number < self.grid.total()) else { return };
@@ -276,26 +288,33 @@ impl List<'_> {
         let len = chunk.size.unwrap_or(self.raw_len);
         let position = self.base.checked_add(chunk.address).filter(|position| position.checked_add(len).is_some());
         match (u32::try_from(len), position) {
-            (Ok(len), Some(position)) => self.found.push(ChunkAt { number, position, len, mask: chunk.mask }),
+            (Ok(len), Some(position)) => self.add(ChunkAt { number, position, len, mask: chunk.mask }),
             _ => {
                 self.fault.get_or_insert_with(|| format!("chunk {number} of {len} bytes at {}", chunk.address));
             }
         }
     }
 
-    fn place(self, at: &Cursor<'_>) -> Result<Place, FormatError> {
+    fn add(&mut self, chunk: ChunkAt) {
+        if self.loose.is_empty() {
+            if self.packed.last().is_none_or(|last| last.number < chunk.number) {
+                return self.packed.push(chunk);
+            }
+            self.loose.extend(std::mem::take(&mut self.packed).done().iter());
+        }
+        self.loose.push(chunk);
+    }
+
+    fn place(mut self, at: &Cursor<'_>) -> Result<Place, FormatError> {
         if let Some(fault) = self.fault {
             return Err(at.bad(fault));
         }
-        let mut found = self.found;
-        if !found.is_sorted_by_key(|chunk| chunk.number) {
-            found.sort_by_key(|chunk| chunk.number);
-        }
-        if let Some([twice, _]) = found.windows(2).find(|pair| matches!(pair, [a, b] if a.number == b.number)) {
+        self.loose.sort_unstable_by_key(|chunk| chunk.number);
+        if let Some([twice, _]) = self.loose.windows(2).find(|pair| matches!(pair, [a, b] if a.number == b.number)) {
             return Err(at.bad(format!("chunk {} stands twice in its index", twice.number)));
         }
-        found.shrink_to_fit();
-        Ok(Place::Listed(found))
+        self.loose.into_iter().for_each(|chunk| self.packed.push(chunk));
+        Ok(Place::Listed(self.packed.done()))
     }
 }
 
@@ -307,12 +326,12 @@ mod tests {
     fn elements_of_an_array_are_chunks_of_the_grid() {
         let grid = Grid::new(&[4, 6], &[2, 2]).unwrap();
         // The second dimension may grow, and the first up to five chunks.
-        let front = Elements::new(&[5, u64::MAX], 1);
+        let mut front = Elements::new(&[5, u64::MAX], 1);
         assert_eq!(front.chunk(&grid, 0), Some(0));
         assert_eq!(front.chunk(&grid, 1), Some(3));
         assert_eq!(front.chunk(&grid, 5), Some(1));
         assert_eq!(front.chunk(&grid, 2), None);
-        let fixed = Elements::new(&[5, 4], 0);
+        let mut fixed = Elements::new(&[5, 4], 0);
         assert_eq!([0, 3, 4, 6].map(|element| fixed.chunk(&grid, element)), [Some(0), None, Some(3), Some(5)]);
     }
 
@@ -321,12 +340,12 @@ mod tests {
         let grid = Grid::new(&[4], &[2]).unwrap();
         let at = Cursor::new("test", &[], 7, Sizes::EIGHT);
         let place = |address, base| {
-            let mut list = List { grid: &grid, raw_len: 16, base, found: Vec::new(), fault: None };
+            let mut list = List::new(&grid, 16, base);
             list.take(Some(1), StoredChunk { address, size: None, mask: 0 });
             list.place(&at)
         };
         let chunk = ChunkAt { number: 1, position: u64::MAX - 16, len: 16, mask: 0 };
-        assert_eq!(place(u64::MAX - 20, 4), Ok(Place::Listed(vec![chunk])));
+        assert_eq!(place(u64::MAX - 20, 4), Ok(Place::Listed([chunk].into_iter().collect())));
         for (address, base) in [(u64::MAX - 15, 0), (u64::MAX - 20, 5), (u64::MAX - 1, 512)] {
             let error = place(address, base).unwrap_err();
             assert_eq!((error.kind, error.at), (Kind::Value, 7), "{}", error.reason);

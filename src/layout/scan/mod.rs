@@ -11,6 +11,7 @@
 
 mod asides;
 mod assemble;
+mod chunk_list;
 mod dataset;
 mod group;
 mod judge;
@@ -28,7 +29,8 @@ use std::ops::Range;
 
 use ::bytes::Bytes as Plain;
 
-pub use placement::{ChunkAt, Place, Placement};
+pub use chunk_list::{ChunkAt, ChunkList, Packing};
+pub use placement::{Place, Placement};
 
 use crate::format::bytes::{Bytes, Ranks, Space};
 use crate::format::cache_image::{self, CacheImage};

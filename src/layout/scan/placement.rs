@@ -1,7 +1,9 @@
 //! Where the elements of one dataset lie in its file, and what was done to them.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::chunk_list::ChunkList;
 use crate::format::datatype::decode::StoredType;
 use crate::format::message::filter_pipeline::StoredFilter;
 use crate::model::datatype::Datatype;
@@ -71,21 +73,8 @@ pub enum Place {
         /// Chunks a dimension.
         counts: Vec<u64>,
     },
-    /// Here and there; by ascending number, those that were written.
-    Listed(Vec<ChunkAt>),
-}
-
-/// A chunk that was written. Millions of these are held, so it has no byte to spare.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ChunkAt {
-    /// Its number in C order of the grid.
-    pub number: u64,
-    /// First byte.
-    pub position: u64,
-    /// Bytes.
-    pub len: u32,
-    /// Bit *n*: filter *n* was passed over.
-    pub mask: u32,
+    /// Here and there; those that were written.
+    Listed(ChunkList),
 }
 
 impl Placement {
@@ -104,8 +93,7 @@ impl Placement {
                 Some((start..start.checked_add(self.raw_len)?, 0))
             }
             Place::Listed(chunks) => {
-                let at = chunks.binary_search_by_key(&number, |chunk| chunk.number).ok()?;
-                let chunk = chunks.get(at)?;
+                let chunk = chunks.find(number)?;
                 let mask = if self.plain_edges && self.is_edge(number) { u32::MAX } else { chunk.mask };
                 Some((chunk.position..chunk.position.checked_add(chunk.len.into())?, mask))
             }
@@ -115,7 +103,7 @@ impl Placement {
     /// Bytes of memory that the list of its chunks takes.
     pub fn weight(&self) -> u64 {
         match &self.place {
-            Place::Listed(chunks) => (chunks.capacity() as u64).saturating_mul(size_of::<ChunkAt>() as u64),
+            Place::Listed(chunks) => chunks.weight(),
             Place::Nowhere | Place::Piece(_) | Place::Even { .. } => 0,
         }
     }
@@ -164,14 +152,9 @@ impl Placement {
     /// A filter that some chunk went through and that nothing here undoes.
     pub fn not_undone(&self) -> Option<String> {
         let masks = match &self.place {
-            Place::Nowhere => Vec::new(),
-            Place::Listed(chunks) => {
-                let mut masks: Vec<u32> = chunks.iter().map(|chunk| chunk.mask).collect();
-                masks.sort_unstable();
-                masks.dedup();
-                masks
-            }
-            Place::Piece(_) | Place::Even { .. } => vec![0],
+            Place::Nowhere => BTreeSet::new(),
+            Place::Listed(chunks) => chunks.masks(),
+            Place::Piece(_) | Place::Even { .. } => BTreeSet::from([0]),
         };
         masks.into_iter().find_map(|mask| self.steps(mask).err())
     }
@@ -190,7 +173,7 @@ impl Placement {
     /// The form in which all chunks are stored.
     pub fn stored_form(&self) -> StoredForm {
         let untouched = match &self.place {
-            Place::Listed(chunks) => chunks.iter().all(|chunk| chunk.mask == 0),
+            Place::Listed(chunks) => chunks.masks().iter().all(|&mask| mask == 0),
             _ => true,
         };
         let ids: Vec<u16> = self.filters.iter().map(|filter| filter.id).collect();
@@ -269,6 +252,7 @@ fn is_scaled_as_known(values: &[u32]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::chunk_list::ChunkAt;
     use super::*;
     use crate::format::datatype::decode::StoredClass;
 
@@ -318,7 +302,7 @@ mod tests {
     #[test]
     fn chunks_are_found_by_their_number() {
         let at = |number, position| ChunkAt { number, position, len: 7, mask: 1 };
-        let mut listed = placement(Place::Listed(vec![at(1, 100), at(4, 50)]));
+        let mut listed = placement(Place::Listed([at(1, 100), at(4, 50)].into_iter().collect()));
         assert_eq!(listed.chunk(1), Some((100..107, 1)));
         assert_eq!(listed.chunk(2), None);
         listed.plain_edges = true;

@@ -5,7 +5,7 @@
 
 use super::bytes::{Damaged, In, Kept, Out};
 use crate::format::message::filter_pipeline::StoredFilter;
-use crate::layout::scan::{ChunkAt, Place, Placement};
+use crate::layout::scan::{ChunkAt, Packing, Place, Placement};
 use crate::model::datatype::Datatype;
 use crate::model::grid::Grid;
 use crate::model::hierarchy::{DataLayout, Dataset, Object, ObjectKind, TypeUse};
@@ -52,7 +52,7 @@ impl Kept for Place {
                 out.number(chunks.len() as u64);
                 // What mostly comes next is next to nothing: the following chunk, right behind this one, of like size.
                 let (mut number, mut end, mut last) = (0, 0, 0);
-                for chunk in chunks {
+                for chunk in chunks.iter() {
                     out.number(chunk.number.wrapping_sub(number));
                     out.step(end, chunk.position);
                     out.step(last, chunk.len.into());
@@ -76,7 +76,7 @@ impl Kept for Place {
             2 => Ok(Place::Even { first: from.number()?, counts: from.list()? }),
             3 => {
                 let count = from.count(ENTRY, size_of::<ChunkAt>())?;
-                let mut chunks = Vec::with_capacity(count);
+                let mut chunks = Packing::default();
                 let (mut number, mut end, mut last) = (0u64, 0u64, 0u64);
                 for _ in 0..count {
                     let passed = from.number()?;
@@ -93,7 +93,7 @@ impl Kept for Place {
                     (number, end, last) = (following, behind, chunk.len.into());
                     chunks.push(chunk);
                 }
-                Ok(Place::Listed(chunks))
+                Ok(Place::Listed(chunks.done()))
             }
             _ => Err(from.damaged("elements in no kind of place")),
         }

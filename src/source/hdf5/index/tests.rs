@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format::datatype::decode::{Bits, StoredClass, StoredOrder, StoredType};
-use crate::layout::scan::{ChunkAt, Place, Scan};
+use crate::layout::scan::{ChunkAt, ChunkList, Place, Scan};
 use crate::model::dataspace::Dataspace;
 use crate::model::datatype::{ByteOrder, Compound, Datatype, Integer, VariableString};
 use crate::model::elements::{self, Elements, Target};
@@ -90,7 +90,7 @@ fn a_file_of_any_width_of_numbers_has_an_index() {
 
 #[test]
 fn an_index_is_of_one_state_of_one_file() {
-    let index = encode(&state(100), &small(Vec::new(), "")).unwrap();
+    let index = encode(&state(100), &small(ChunkList::default(), "")).unwrap();
     assert!(is_of(&index, &ETag::new("5-7"), 100));
     assert!(!is_of(&index, &ETag::new("\"5-8\""), 100) && !is_of(&index, &tag(), 101));
     assert!(!is_of(&index[..30], &tag(), 100) && !is_of(b"h5index1", &tag(), 100));
@@ -128,7 +128,7 @@ fn unpacked(index: &[u8]) -> Vec<u8> {
 
 #[test]
 fn what_was_kept_when_less_could_be_shown_is_read_anew_by_the_next_program() {
-    let mut found = small(Vec::new(), "");
+    let mut found = small(ChunkList::default(), "");
     let unsupported = Some("filter 1234".to_owned());
     found.faults.push(Told { object: ObjectId(0), what: String::new(), reason: "no".to_owned(), unsupported });
     let index = encode(&state(1), &found).unwrap();
@@ -141,12 +141,12 @@ fn what_was_kept_when_less_could_be_shown_is_read_anew_by_the_next_program() {
     assert_eq!(decode(&repacked(&index, &plain), MOST).unwrap_err().what, "of another program");
 }
 
-fn chunks(all: &[(u64, u64, u32, u32)]) -> Vec<ChunkAt> {
+fn chunks(all: &[(u64, u64, u32, u32)]) -> ChunkList {
     all.iter().map(|&(number, position, len, mask)| ChunkAt { number, position, len, mask }).collect()
 }
 
 /// A root group with an attribute, and a dataset with these chunks.
-fn small(chunks: Vec<ChunkAt>, words: &str) -> Found {
+fn small(chunks: ChunkList, words: &str) -> Found {
     let integer = Integer::standard(4, ByteOrder::Little, true);
     let bits = Bits { order: StoredOrder::Little, offset: 0, precision: 32, padding: (false, false) };
     let stored =
@@ -238,5 +238,5 @@ fn a_million_chunks_in_a_row_take_few_bytes() {
     let index = encode(&state(1 << 40), &small(chunks(&all), "")).unwrap();
     assert!(index.len() < 100_000, "{}", index.len());
     let (_, back) = decode(&index, MOST).unwrap();
-    assert_eq!(back.placements[1].as_ref().unwrap().weight(), 24_000_000);
+    assert!(back.placements[1].as_ref().unwrap().weight() < 1_000_000);
 }

@@ -182,11 +182,6 @@ const FIRST_ANSWER: Duration = Duration::from_secs(30);
 /// How long what was fetched last may take to be written to the disk cache when the mount has ended. 2 s: the queue of a disk
 /// that writes 16 MB/s.
 const SETTLED: Duration = Duration::from_secs(2);
-/// What the kernel reads ahead of a sequential reader, in KiB, where we may say so. What comes next is fetched ahead here,
-/// by the chunk; the kernel's part is to ask in large pieces and to copy one while the program looks at another. A read
-/// here or there of no more than this is asked for as it is, and a larger one drags in what lies behind it: 4 MiB are the
-/// largest chunk that HSDS makes by itself, and with 1 MiB one element of a chunk of 2 MiB made three requests.
-const READ_AHEAD_KIB: u32 = 4 << 10;
 
 /// Mounts, calls `ready` when a stat through the mount answers, and returns when it was unmounted: by a signal, or by
 /// somebody else.
@@ -249,7 +244,7 @@ async fn serve(settings: MountSettings, ready: impl FnOnce() + Send) -> Result<(
     let kept = house.disk.clone();
     let mount = fs::mount(house.namespace, &mountpoint, fs_settings, settings.audience, runtime)?;
     match first_answer(&mountpoint).await {
-        Ok(device) => raise_read_ahead(device),
+        Ok(device) => mount.read_ahead_on(device),
         Err(reason) => {
             mount.unmount(Duration::ZERO, Arc::default()).await?;
             return Err(ServiceError::Silent { mountpoint, reason });
@@ -302,16 +297,6 @@ async fn first_answer(mountpoint: &Path) -> Result<u64, String> {
         Ok(Ok(Err(error))) => Err(error.to_string()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", FIRST_ANSWER.as_secs())),
-    }
-}
-
-/// Lets the kernel read further ahead. Only root may; others keep the kernel's 128 KiB.
-fn raise_read_ahead(device: u64) {
-    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
-    let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
-    match std::fs::write(&path, READ_AHEAD_KIB.to_string()) {
-        Ok(()) => tracing::debug!("{path}: {READ_AHEAD_KIB}"),
-        Err(error) => tracing::debug!("{path}: {error}"),
     }
 }
 

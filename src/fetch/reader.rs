@@ -15,7 +15,7 @@ use super::load::Form;
 use super::object::BLOCK;
 use super::pattern::Pattern;
 use super::{FetchError, Fetcher, FileChunks, PlainObject};
-use crate::cache::{Ahead, PiecePart};
+use crate::cache::{Ahead, PiecePart, Waiting};
 use crate::model::chunk::ChunkId;
 use crate::model::hierarchy::ObjectId;
 use crate::model::pipeline::Framing;
@@ -47,8 +47,11 @@ enum Of {
 #[derive(Default)]
 struct State {
     patterns: HashMap<Grid, Pattern>,
-    running: HashMap<(Grid, u64), AbortHandle>,
+    running: Running,
 }
+
+/// What is under way, by what it is a part of.
+type Running = HashMap<(Grid, u64), AbortHandle>;
 
 /// What a reader walks on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -129,15 +132,36 @@ impl Reader {
                     full = true;
                     pattern.refused(number);
                 }
-                Ahead::Started(load) => {
-                    // A failure is told to whoever reads the chunk, by a load of his own.
-                    let task = self.runtime.spawn(async move { drop(load.result().await) });
-                    running.insert((grid, number), task.abort_handle());
-                }
+                Ahead::Started(load) => self.run(running, (grid, number), load),
             }
         }
+    }
+
+    fn run(&self, running: &mut Running, of: (Grid, u64), load: Waiting<FetchError>) {
         if running.len() as u64 > 4 * AHEAD_CHUNKS {
             running.retain(|_, load| !load.is_finished());
+        }
+        // A failure is told to whoever reads the chunk, by a load of his own.
+        let task = self.runtime.spawn(async move { drop(load.result().await) });
+        running.insert(of, task.abort_handle());
+    }
+
+    /// Begins chunk `id`, which lies ahead of the reader in the file. False where there is no room for it. Never waits.
+    pub fn begin(&self, id: ChunkId, framing: Option<&Framing>) -> bool {
+        let Of::File(file) = &self.of else { return false };
+        // Of a huge chunk no more is wanted than its next blocks, once it is read.
+        let huge = |recipe| framing.is_none() && self.fetcher.in_blocks(recipe).is_some();
+        if file.recipe(id).map_or(true, huge) {
+            return true;
+        }
+        match self.fetcher.ahead(file, id, framing) {
+            Ahead::Needless => true,
+            Ahead::NoRoom => false,
+            Ahead::Started(load) => {
+                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                self.run(&mut state.running, (Grid::Chunks(id.dataset), id.number), load);
+                true
+            }
         }
     }
 }

@@ -160,7 +160,8 @@ impl fuser::Filesystem for Filesystem {
             }
             adapter.inodes.measured(number.0, version.stat());
             adapter.hand_over(number.0, &version).await;
-            let reader = Arc::new(adapter.namespace.reader(version, adapter.runtime.clone()));
+            let read_ahead = adapter.read_ahead.open(version.reach());
+            let reader = Arc::new(adapter.namespace.reader(version, read_ahead, adapter.runtime.clone()));
             Ok(adapter.files.open(FileHandle { reader, mode: Mode::Read }))
         };
         self.adapter.answer("OPEN", number.0, work, |result| match result {

@@ -18,6 +18,7 @@ mod errno;
 mod filesystem;
 mod handles;
 mod inodes;
+mod read_ahead;
 mod session;
 mod xattr;
 
@@ -36,6 +37,7 @@ use complaints::Complaints;
 use errno::Failure;
 use handles::{DirectoryHandle, FileHandle, Handles, Superseded};
 use inodes::Inodes;
+use read_ahead::ReadAhead;
 use xattr::Told;
 
 /// How the file system behaves; resolved once by the configuration.
@@ -66,6 +68,7 @@ struct Adapter {
     directories: Handles<DirectoryHandle>,
     superseded: Superseded,
     complaints: Arc<Complaints>,
+    read_ahead: ReadAhead,
     /// How the kernel is told what it did not ask for; there once the session is.
     notifier: OnceLock<Notifier>,
 }
@@ -89,6 +92,7 @@ impl Adapter {
             directories: Handles::new(),
             superseded: Superseded::default(),
             complaints: Arc::default(),
+            read_ahead: ReadAhead::default(),
             notifier: OnceLock::new(),
         }
     }

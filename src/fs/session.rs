@@ -135,6 +135,11 @@ impl Mount {
         }
     }
 
+    /// The mount has device number `device`: from now on the kernel reads ahead of each file as far as is good for it.
+    pub fn read_ahead_on(&self, device: u64) {
+        self.adapter.read_ahead.of_device(device);
+    }
+
     /// Files that programs have open.
     pub fn open_files(&self) -> usize {
         self.adapter.files.len()

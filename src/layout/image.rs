@@ -69,6 +69,30 @@ pub struct Window {
     pub heap: Bytes,
 }
 
+/// What may be read past the end of a dataset in vain, as a part of what a byte's dataset has on average: a sixteenth is
+/// hardly felt.
+const IN_VAIN: u64 = 16;
+
+/// Bytes that may be read ahead in a file of these datasets: a power of two, as the kernel counts.
+pub(super) fn reach<'a>(datasets: impl Iterator<Item = &'a PlacedDataset>) -> u64 {
+    let (mut number, mut total, mut squares, mut slots) = (0, 0u128, 0u128, 0u128);
+    for PlacedDataset { storage, .. } in datasets {
+        let len = u128::from(storage.len().unwrap_or_default());
+        number += u32::from(len > 0);
+        total += len;
+        squares = squares.saturating_add(len.saturating_mul(len));
+        slots = slots.saturating_add(len.saturating_mul(storage.slot.into()));
+    }
+    // Behind the only one lies nothing.
+    if number < 2 {
+        return u64::MAX;
+    }
+    let average = |sum: u128| u64::try_from(sum / total).unwrap_or(u64::MAX);
+    let part = (average(squares) / IN_VAIN).checked_ilog2().map_or(1, |log| 1 << log);
+    // Less than a chunk would cut the reading of one.
+    average(slots).checked_next_power_of_two().map_or(u64::MAX, |slot| slot.max(part))
+}
+
 /// A presented file.
 #[derive(Debug)]
 pub struct Image {
@@ -81,6 +105,7 @@ pub struct Image {
     /// Metadata behind the user block, and heaps of attributes.
     pub(super) blobs: [Bytes; 2],
     pub(super) metadata_len: u64,
+    pub(super) reach: u64,
     pub(super) omissions: Vec<Omission>,
 }
 
@@ -89,6 +114,11 @@ impl Image {
     #[allow(clippy::len_without_is_empty)] // There is no file without a superblock.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Bytes that may be read ahead of a sequential reader though nobody wants them: what lies behind the end of a dataset.
+    pub fn reach(&self) -> u64 {
+        self.reach
     }
 
     /// What the bytes of `range` are: pieces that cover the range, as far as it is in the file, in order.

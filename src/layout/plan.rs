@@ -24,7 +24,7 @@ use super::dense::Dense;
 use super::error::{LayoutError, Omission};
 use super::header::{Places, attribute_bodies, attribute_lens, link_bodies, link_lens, object_header, raw_names};
 use super::heap::HeapWriter;
-use super::image::{Image, Piece, PlacedDataset, Region, RegionKind};
+use super::image::{Image, Piece, PlacedDataset, Region, RegionKind, reach};
 use super::index::{IndexError, PlacedIndex};
 use super::inventory::{Inventory, Shown, ShownKind};
 use super::options::PresentOptions;
@@ -148,6 +148,7 @@ impl<'a> Planner<'a> {
         };
         Ok(Image {
             len: len + base,
+            reach: reach(self.datasets.iter().flatten().map(|dataset| &**dataset)),
             headers: self.headers,
             datasets: self.datasets,
             regions,

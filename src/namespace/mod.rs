@@ -10,7 +10,8 @@
 //!   a changed file gives a new version with a new number, and what is open keeps its own.
 //! * Whether a file changed is looked at when it is opened, at most once in [`NamespaceSettings::freshness`].
 
-pub mod error;
+pub mod course;
+mod error;
 pub mod listing;
 mod load;
 pub mod node;

@@ -1,11 +1,12 @@
 //! One open handle of a file: what it reads, and what is fetched ahead of it.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::course::Course;
 use super::read::Pieces;
 use super::version::{Content, Version};
 use super::{Namespace, NamespaceError};
@@ -19,11 +20,14 @@ pub struct Reader {
     version: Arc<Version>,
     /// Who fetches what it will want.
     ahead: fetch::Reader,
+    /// Whether it goes through the file dataset after dataset.
+    course: Mutex<Course>,
 }
 
 impl Namespace {
-    /// A reader of `version`. What it wants next is fetched in `runtime`.
-    pub fn reader(&self, version: Arc<Version>, runtime: Handle) -> Reader {
+    /// A reader of `version`, of which `read_ahead` bytes are read ahead by whoever asks on its behalf. What it wants next is
+    /// fetched in `runtime`.
+    pub fn reader(&self, version: Arc<Version>, read_ahead: u64, runtime: Handle) -> Reader {
         let fetcher = self.fetcher.clone();
         let ahead = match &version.content {
             Content::Image { chunks, .. } | Content::Bytes { chunks, .. } => {
@@ -31,7 +35,7 @@ impl Namespace {
             }
             Content::Plain(object) => fetch::Reader::of_object(fetcher, object.clone(), runtime),
         };
-        Reader { version, ahead }
+        Reader { version, ahead, course: Mutex::new(Course::new(read_ahead)) }
     }
 
     /// The bytes in `range` of what `reader` reads, as far as it reaches.
@@ -56,11 +60,21 @@ impl Reader {
         let end = range.end.min(self.version.stat.len);
         match &self.version.content {
             Content::Image { image, .. } => {
+                let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
                 for segment in image.segments(range.start..end) {
                     let (SegmentKind::Chunk { id, at } | SegmentKind::Heap { id, at }) = segment.kind else { continue };
+                    if !course.touch(&segment.range, id.dataset) {
+                        continue;
+                    }
                     // A window takes the whole chunk, and so does whoever undoes the filters himself.
                     let want = at..at.saturating_add(segment.range.end - segment.range.start);
                     ahead.touch(id, want, image.framing(id.dataset));
+                }
+                for segment in course.ahead().into_iter().flat_map(|range| image.segments(range)) {
+                    let (SegmentKind::Chunk { id, .. } | SegmentKind::Heap { id, .. }) = segment.kind else { continue };
+                    if !ahead.begin(id, image.framing(id.dataset)) {
+                        break;
+                    }
                 }
             }
             Content::Bytes { dataset, piece, .. } => {

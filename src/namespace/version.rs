@@ -102,6 +102,15 @@ impl Version {
         self.stat.len == 0
     }
 
+    /// Bytes that may be read ahead of a sequential reader though nobody wants them.
+    pub fn reach(&self) -> u64 {
+        match &self.content {
+            Content::Image { image, .. } => image.reach(),
+            // There is nothing behind.
+            Content::Bytes { .. } | Content::Plain(_) => u64::MAX,
+        }
+    }
+
     /// Size and times.
     pub fn stat(&self) -> Stat {
         self.stat

@@ -2,13 +2,16 @@
 exactly.
 """
 
+import os
 import subprocess
 import sys
 
+import conftest
 import h5py
 import mounting
 import numpy
 import pytest
+from servers.gate import Gate
 from servers.s3 import S3, flags
 
 sys.path.append(str(mounting.REPOSITORY / "bench"))
@@ -159,3 +162,39 @@ def test_index_tells_of_each_file_what_was_done(server):
     assert lines["classic.nc"] == "none: it is shown as it is: it is no HDF5 file"
     assert lines["tiny.h5"].startswith("none: it is shown as it is: ")
     assert told.splitlines()[-1].startswith("1 index of 3 files written")
+
+
+def test_one_variable_drags_in_little_of_what_lies_behind_it(server, original, tmp_path):
+    """What the kernel reads past its end is a few chunks, and nobody takes these for a reader."""
+    with h5py.File(original / NAME) as file:
+        data = file[PLAN.name(PLAN.long)]
+        values = data[()]
+        stored = sum(data.id.get_chunk_info(at).size for at in range(data.id.get_num_chunks()))
+    with shown(server, tmp_path / "a") as mount, h5py.File(mount / NAME) as file:
+        data = file[PLAN.name(PLAN.long)]
+        server.quiet()
+        server.reset()
+        assert (data[()] == values).all()
+        server.quiet()
+        asked = [entry["bytes"] for entry in server.requests()]
+    # Twice 128 KiB of it are 12 chunks of 100; without this it would be three times as much, in some dozen places.
+    assert stored <= sum(asked) <= 1.2 * stored, asked
+    assert len(asked) <= 30, asked
+
+
+def test_who_reads_a_file_from_end_to_end_is_followed_through_its_variables(server, tmp_path):
+    """Chunks of some hundred variables come many at a time, each of them once."""
+    with Gate(server, 64) as gate, mounting.mounted(
+            "s3://bucket", *flags(gate.endpoint), "--region", "us-east-1", folder=tmp_path / "a") as mount:
+        os.stat(mount / NAME)
+        gate.quiet()
+        gate.reset()
+        server.reset()
+        copied = subprocess.run(["cat", mount / NAME], capture_output=True, check=True, timeout=120).stdout
+        gate.quiet()
+        waves, asked = len(gate.waves), [entry["bytes"] for entry in server.requests()]
+    (tmp_path / "copy.h5").write_bytes(copied)
+    with h5py.File(tmp_path / "copy.h5") as copy:
+        assert copy[PLAN.name(PLAN.long)].shape == (100, 5120)
+    conftest.COUNTED["round trips, 31 MB of 120 variables from end to end"] = "%d, %d requests" % (waves, len(asked))
+    assert waves <= 60, waves

@@ -68,8 +68,9 @@ impl Costs {
     }
 }
 
-/// The requests for what is wanted, in the order in which they are to be made.
-pub fn coalesce(wanted: &[Wanted], costs: Costs) -> Vec<Part> {
+/// The requests for what is wanted, in the order in which they are to be made. Bytes that are `coming` already, or with a more
+/// urgent request, are no gap to fetch again.
+pub fn coalesce(wanted: &[Wanted], coming: &[Range<u64>], costs: Costs) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     for urgency in [Urgency::Demand, Urgency::Ahead] {
         let mut order: Vec<usize> = (0..wanted.len()).filter(|&index| wanted[index].urgency == urgency).collect();
@@ -83,12 +84,18 @@ pub fn coalesce(wanted: &[Wanted], costs: Costs) -> Vec<Part> {
                 part.wanted.push(index);
                 continue;
             }
-            let last = parts.get_mut(begun..).and_then(<[Part]>::last_mut);
+            let Some((urgent, own)) = parts.split_at_mut_checked(begun) else { continue };
+            let last = own.last_mut();
+            let free = |gap: Range<u64>| {
+                let meets = |other: &Range<u64>| other.start < gap.end && gap.start < other.end;
+                gap.is_empty() || !coming.iter().chain(urgent.iter().map(|part| &part.range)).any(meets)
+            };
             // The last of them may be the end of a long range that began before this one.
             if let Some(last) = last
                 && last.range.start <= range.start
                 && range.start <= last.range.end.saturating_add(costs.gap)
                 && range.end.max(last.range.end) - last.range.start <= costs.part
+                && free(last.range.end..range.start)
             {
                 last.range.end = last.range.end.max(range.end);
                 last.wanted.push(index);
@@ -129,29 +136,43 @@ mod tests {
     #[test]
     fn neighbours_share_a_request_up_to_a_part() {
         let wanted = [demand(30..50), demand(0..20), demand(61..80), demand(75..99), demand(105..120)];
-        let ranges: Vec<_> = coalesce(&wanted, COSTS).into_iter().map(|part| part.range).collect();
+        let ranges: Vec<_> = coalesce(&wanted, &[], COSTS).into_iter().map(|part| part.range).collect();
         assert_eq!(ranges, [0..50, 61..120]);
         let wanted = [demand(0..60), demand(60..120)];
-        assert_eq!(coalesce(&wanted, COSTS).len(), 2);
+        assert_eq!(coalesce(&wanted, &[], COSTS).len(), 2);
     }
 
     #[test]
     fn demand_goes_first_and_takes_along_only_what_it_holds() {
         let wanted = [ahead(0..20), demand(20..40), ahead(25..30), ahead(40..60)];
-        let parts = coalesce(&wanted, COSTS);
+        let parts = coalesce(&wanted, &[], COSTS);
         assert_eq!(parts[0], Part { range: 20..40, wanted: vec![1, 2], urgency: Urgency::Demand });
         assert_eq!(parts[1], Part { range: 0..20, wanted: vec![0], urgency: Urgency::Ahead });
         assert_eq!(parts[2], Part { range: 40..60, wanted: vec![3], urgency: Urgency::Ahead });
     }
 
     #[test]
+    fn what_comes_already_is_not_fetched_again_between_two_ranges() {
+        let ranges = |wanted: &[Wanted], coming: &[(u64, u64)]| -> Vec<_> {
+            let coming: Vec<_> = coming.iter().map(|&(start, end)| start..end).collect();
+            coalesce(wanted, &coming, COSTS).into_iter().map(|part| (part.range.start, part.range.end)).collect()
+        };
+        let wanted = [ahead(0..20), ahead(25..40), ahead(45..60)];
+        assert_eq!(ranges(&wanted, &[]), [(0, 60)]);
+        assert_eq!(ranges(&wanted, &[(20, 25)]), [(0, 20), (25, 60)]);
+        assert_eq!(ranges(&wanted, &[(60, 80), (0, 20)]), [(0, 60)]);
+        let wanted = [ahead(0..20), demand(20..25), ahead(25..40)];
+        assert_eq!(ranges(&wanted, &[]), [(20, 25), (0, 20), (25, 40)]);
+    }
+
+    #[test]
     fn a_long_range_comes_in_parts() {
-        let parts = coalesce(&[demand(7..407)], COSTS);
+        let parts = coalesce(&[demand(7..407)], &[], COSTS);
         assert_eq!(
             parts.iter().map(|part| part.range.clone()).collect::<Vec<_>>(),
             [7..107, 107..207, 207..307, 307..407]
         );
-        assert_eq!(coalesce(&[demand(0..199)], COSTS).len(), 1);
+        assert_eq!(coalesce(&[demand(0..199)], &[], COSTS).len(), 1);
     }
 
     #[test]
@@ -174,7 +195,7 @@ mod tests {
                     false => ahead(start..start + len),
                 })
                 .collect();
-            let parts = coalesce(&wanted, COSTS);
+            let parts = coalesce(&wanted, &[], COSTS);
             for (index, wanted) in wanted.iter().enumerate() {
                 for byte in wanted.range.clone() {
                     prop_assert!(parts.iter().any(|part| part.range.contains(&byte) && part.wanted.contains(&index)));

@@ -32,6 +32,8 @@ type Waiting = HashMap<(Location, Option<ETag>), Vec<(Wanted, Answer)>>;
 #[derive(Debug, Default)]
 pub(super) struct Ranges {
     waiting: Mutex<Waiting>,
+    /// What was asked for and has not come yet.
+    coming: Mutex<HashMap<Location, Vec<Range<u64>>>>,
     pace: Pace,
 }
 
@@ -72,6 +74,10 @@ impl Ranges {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn coming(&self) -> MutexGuard<'_, HashMap<Location, Vec<Range<u64>>>> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Bytes `range` of an object, exactly those.
     ///
     /// # Errors
@@ -104,9 +110,10 @@ impl Ranges {
             tokio::task::yield_now().await;
         }
         let key = location.key.clone();
-        let Some(waiting) = self.lock().remove(&(location, condition.clone())) else { return };
+        let Some(waiting) = self.lock().remove(&(location.clone(), condition.clone())) else { return };
         let (wanted, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        let parts = coalesce(&wanted, self.pace.costs());
+        let coming = self.coming().get(&location).cloned().unwrap_or_default();
+        let parts = coalesce(&wanted, &coming, self.pace.costs());
         // Parts of one long range, which come one after the other, belong together; everything else goes its own way.
         let mut groups: Vec<Vec<Part>> = Vec::new();
         for part in parts {
@@ -137,6 +144,7 @@ impl Ranges {
         mut members: Vec<(Range<u64>, Answer)>,
     ) {
         let got = {
+            let _coming = Coming::of(self, store.location(key), &parts);
             let get = async |part: &Part| {
                 let begun = Instant::now();
                 let got = store.at(part.urgency).get_range(key, part.range.clone(), condition).await;
@@ -198,6 +206,36 @@ fn part_of(bytes: &Bytes, whole: &Range<u64>, range: &Range<u64>, alone: bool) -
     let end = usize::try_from(range.end.checked_sub(whole.start)?).ok()?;
     let part = bytes.get(start..end)?;
     Some(if alone { bytes.slice_ref(part) } else { Bytes::copy_from_slice(part) })
+}
+
+/// Notes that requests are on their way, until they have come or were given up.
+struct Coming<'r> {
+    ranges: &'r Ranges,
+    location: Location,
+    parts: Vec<Range<u64>>,
+}
+
+impl<'r> Coming<'r> {
+    fn of(ranges: &'r Ranges, location: Location, parts: &[Part]) -> Coming<'r> {
+        let parts: Vec<_> = parts.iter().map(|part| part.range.clone()).collect();
+        ranges.coming().entry(location.clone()).or_default().extend(parts.iter().cloned());
+        Coming { ranges, location, parts }
+    }
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        let mut coming = self.ranges.coming();
+        let Some(all) = coming.get_mut(&self.location) else { return };
+        for part in &self.parts {
+            if let Some(at) = all.iter().position(|range| range == part) {
+                all.swap_remove(at);
+            }
+        }
+        if all.is_empty() {
+            coming.remove(&self.location);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -106,3 +106,20 @@ async fn blocks_of_a_huge_chunk_come_ahead_too() {
     assert_eq!((world.counted().ranged_gets, world.counted().bytes), (16, LEN));
     assert_eq!(world.fetcher.counts().ahead, 14);
 }
+
+#[tokio::test]
+async fn what_lies_ahead_in_the_file_is_begun_once_and_of_huge_chunks_nothing() {
+    let (world, reader) = hundred(FetchSettings::default());
+    assert!((10..20).chain(15..25).all(|number| reader.begin(chunk(number), None)));
+    still(&world).await;
+    assert_eq!(world.bytes(24, None).await, vec![24; 1000]);
+    assert_eq!((world.counted().gets, world.fetcher.counts().ahead), (15, 15));
+    let (world, reader) = hundred(FetchSettings { whole_up_to: 999, ..FetchSettings::default() });
+    assert!(reader.begin(chunk(3), None));
+    still(&world).await;
+    assert_eq!(world.counted().gets, 0);
+    let mut settings = FetchSettings::default();
+    settings.cache.bytes = 0;
+    let (_, reader) = hundred(settings);
+    assert!(!reader.begin(chunk(3), None));
+}

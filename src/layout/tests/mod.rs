@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use bytes::Bytes;
 
 use super::pages::{PAGE, Pages, within_page};
-use super::{Image, Segment, SegmentKind};
+use super::{Image, PresentOptions, Segment, SegmentKind, plan};
 use crate::model::chunk::ChunkId;
 use crate::model::elements::Elements;
 
@@ -88,4 +88,25 @@ impl<F: Fn(ChunkId) -> Elements> Presented<F> {
             file.write_all_at(&self.segment(&segment), segment.range.start).unwrap();
         }
     }
+}
+
+#[test]
+fn what_may_be_read_in_vain_is_a_part_of_what_datasets_have_and_a_chunk_at_least() {
+    // Of each dataset the rows, and those of a chunk; a row has 4 KiB.
+    let reach = |datasets: &[(u64, u64)]| {
+        let mut file = corpus::Builder::default();
+        for (number, &(rows, chunk)) in datasets.iter().enumerate() {
+            let dims = [rows, 1024];
+            file.dataset(&number.to_string(), corpus::dataset(corpus::int32(), &dims, &dims.map(Some), &[chunk, 1024]));
+        }
+        plan(&file.build(), &PresentOptions::default()).unwrap().reach()
+    };
+    assert_eq!(reach(&[(16, 1); 3]), 4 << 10);
+    assert_eq!(reach(&[(6, 3); 3]), 16 << 10);
+    assert_eq!(reach(&[(1 << 14, 1); 2]), 4 << 20);
+    // Small ones among large ones have few bytes to be read past.
+    assert_eq!(reach(&[(3 << 13, 1), (1, 1), (2, 1), (1, 1)]), 4 << 20);
+    // There is nothing behind.
+    assert_eq!(reach(&[(1 << 14, 1)]), u64::MAX);
+    assert_eq!(reach(&[]), u64::MAX);
 }

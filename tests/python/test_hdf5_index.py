@@ -183,7 +183,7 @@ def test_one_variable_drags_in_little_of_what_lies_behind_it(server, original, t
 
 
 def test_who_reads_a_file_from_end_to_end_is_followed_through_its_variables(server, tmp_path):
-    """Chunks of some hundred variables come many at a time, each of them once."""
+    """Chunks of some hundred variables come many at a time."""
     with Gate(server, 64) as gate, mounting.mounted(
             "s3://bucket", *flags(gate.endpoint), "--region", "us-east-1", folder=tmp_path / "a") as mount:
         os.stat(mount / NAME)

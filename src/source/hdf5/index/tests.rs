@@ -79,7 +79,7 @@ fn every_sample_comes_back_as_it_was_read() {
 
 #[test]
 fn a_file_of_any_width_of_numbers_has_an_index() {
-    let mut found = small(Vec::new(), "");
+    let mut found = small(ChunkList::default(), "");
     for (offsets, lengths) in [(2, 4), (8, 16), (32, 2)] {
         let sizes = crate::format::bytes::Sizes { offsets, lengths };
         found.addresses = Addresses::of(vec![96, 800], 0, sizes).unwrap();

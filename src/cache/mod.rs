@@ -101,11 +101,11 @@ type Load<E> = BoxFuture<'static, Loaded<E>>;
 
 /// What became of a wish to load something ahead.
 pub enum Ahead<E> {
-    /// It is here, or coming, or was never written.
+    /// It is here, or was never written.
     Needless,
     /// There is no room for it now.
     NoRoom,
-    /// It comes as long as this is awaited.
+    /// It comes as long as this is awaited, or somebody else waits.
     Started(Waiting<E>),
 }
 
@@ -255,13 +255,14 @@ impl<E: Clone + Send + Sync + 'static> PieceCache<E> {
             return Ahead::NoRoom;
         }
         let bytes = bytes.saturating_add(ENTRY);
-        let begun = |state: &State<E>| {
-            state.shelf.contains(&id) || state.loading.contains_key(&id) || shared.absent.contains_key(&id)
-        };
         loop {
             let full = {
                 let mut state = shared.lock();
-                if begun(&state) {
+                // Whoever began it may leave before it is here.
+                if let Some(waiting) = shared.watch(&mut state, id) {
+                    return Ahead::Started(waiting);
+                }
+                if state.shelf.contains(&id) || shared.absent.contains_key(&id) {
                     return Ahead::Needless;
                 }
                 let ahead = state.shelf.unread_bytes().saturating_add(state.ahead_bytes).saturating_add(bytes);
@@ -326,9 +327,17 @@ impl<E: Clone + Send + Sync + 'static> Inner<E> {
 
     /// Waits for the load of `id`, if there is one. From now on a reader waits for it.
     fn join(self: &Arc<Self>, state: &mut State<E>, id: PieceId) -> Option<Waiting<E>> {
+        let waiting = self.watch(state, id)?;
+        if let Some(loading) = state.loading.get_mut(&id) {
+            state.ahead_bytes -= std::mem::take(&mut loading.ahead);
+        }
+        Some(waiting)
+    }
+
+    /// Keeps the load of `id` going, if there is one, whoever else leaves it.
+    fn watch(self: &Arc<Self>, state: &mut State<E>, id: PieceId) -> Option<Waiting<E>> {
         let loading = state.loading.get_mut(&id)?;
         loading.waiting += 1;
-        state.ahead_bytes -= std::mem::take(&mut loading.ahead);
         Some(Waiting { shared: Arc::clone(self), id, number: loading.number, load: loading.load.clone() })
     }
 

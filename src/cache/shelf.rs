@@ -23,7 +23,7 @@ pub struct Shelf<K> {
     unread_bytes: u64,
     /// Bytes that were loaded ahead and let go before anybody asked for them.
     wasted: u64,
-    /// Bytes of all things that were asked for so far.
+    /// Bytes of all things that were asked for so far, each once in a row.
     asked: u64,
 }
 
@@ -31,7 +31,7 @@ pub struct Shelf<K> {
 struct Kept {
     bytes: Bytes,
     when: u64,
-    /// What was asked for before it came.
+    /// What was asked for before it came, or was last asked for itself.
     asked: u64,
     state: State,
     /// Bytes that were handed to readers since it was last read from the beginning.
@@ -102,13 +102,18 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
 
     /// The bytes of `key`, which somebody asks for.
     pub fn get(&mut self, key: &K) -> Option<Bytes> {
-        let again = self.kept.get(key)?.state == State::Spent;
+        let before = self.kept.get(key)?.state;
+        let asked = self.asked;
         let kept = self.becomes(key, State::Read)?;
-        if again {
+        if before == State::Spent {
             kept.handed = 0;
         }
+        kept.asked = asked;
         let bytes = kept.bytes.clone();
-        self.asked = self.asked.saturating_add(bytes.len() as u64);
+        // A reader comes for a large thing many times, and is not further for it.
+        if before != State::Read {
+            self.asked = self.asked.saturating_add(bytes.len() as u64);
+        }
         Some(bytes)
     }
 
@@ -164,9 +169,18 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
         self.pop_of(State::Spent).or_else(|| self.pop_of(State::Read))
     }
 
-    /// Takes out what was handed over, else what a reader has left behind, else what was read longest ago.
+    /// Takes out what was handed over, else what a reader has left behind, else what was read longest ago, unless that was just
+    /// now.
     pub fn pop_oldest(&mut self, limit: u64) -> Option<Bytes> {
-        self.pop_of(State::Spent).or_else(|| self.pop_forsaken(limit)).or_else(|| self.pop_of(State::Read))
+        self.pop_of(State::Spent).or_else(|| self.pop_forsaken(limit)).or_else(|| self.pop_left(limit / 4))
+    }
+
+    /// Takes out what was read longest ago, if more than `bytes` were asked for since: of several readers, one may not have come
+    /// to the rest of it yet.
+    fn pop_left(&mut self, bytes: u64) -> Option<Bytes> {
+        let (_, key) = self.read.first_key_value()?;
+        let since = self.asked.saturating_sub(self.kept.get(key)?.asked);
+        (since > bytes).then(|| self.pop_of(State::Read)).flatten()
     }
 
     /// Takes out what is wanted least: of what was read, else of what was loaded ahead.
@@ -206,5 +220,42 @@ impl<K: Copy + Eq + Hash> Shelf<K> {
     /// How many things are here.
     pub fn len(&self) -> usize {
         self.kept.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_for_one_thing_many_times_leaves_nothing_behind_by_that() {
+        let mut shelf = Shelf::default();
+        let thing = || Bytes::from_static(&[0; 1000]);
+        shelf.insert(0, thing(), true);
+        for key in 1..=4 {
+            // Loaded ahead, and read in five pieces.
+            shelf.insert(key, thing(), true);
+            (0..5).for_each(|_| drop(shelf.get(&key)));
+            assert!(shelf.handed(&key, 1000).is_empty());
+        }
+        assert_eq!(shelf.pop_forsaken(4000), None);
+        // Read once more from the beginning.
+        shelf.get(&1);
+        assert_eq!(shelf.pop_forsaken(4000), Some(thing()));
+        assert_eq!(shelf.wasted(), 1000);
+    }
+
+    #[test]
+    fn what_is_being_read_makes_no_room_for_what_may_be_read() {
+        let mut shelf = Shelf::default();
+        for key in 0..3 {
+            shelf.insert(key, Bytes::from_static(&[0; 1000]), false);
+            shelf.get(&key);
+        }
+        // After the first, two thousand bytes were asked for.
+        assert_eq!(shelf.pop_oldest(8000), None);
+        assert!(shelf.pop_oldest(6000).is_some() && !shelf.contains(&0));
+        // For what is waited for there is room in any case.
+        assert!(shelf.pop_read().is_some() && !shelf.contains(&1));
     }
 }

@@ -190,6 +190,30 @@ async fn a_failure_is_shared_but_not_kept_and_absence_only_for_a_while() {
 }
 
 #[tokio::test]
+async fn what_two_load_ahead_comes_though_the_first_leaves() {
+    let cache = cache(10_000);
+    let (first, end) = begin_ahead(&cache, 1, 1000).unwrap();
+    let Ahead::Started(second) = cache.load_ahead(piece(1), 1000, |_| std::future::pending().boxed()) else {
+        panic!("it is coming");
+    };
+    assert_eq!(cache.counts().ahead, 1);
+    drop(first);
+    end.send(()).unwrap();
+    assert_eq!(second.result().await.unwrap().len(), 1000);
+    assert!(!load(&cache, 1, 1000).await);
+    // The last to leave ends it, and nothing stays reserved.
+    let (first, _end) = begin_ahead(&cache, 2, 1000).unwrap();
+    let Ahead::Started(second) = cache.load_ahead(piece(2), 1000, |_| std::future::pending().boxed()) else {
+        panic!("it is coming");
+    };
+    drop(second);
+    assert!(cache.here(piece(2)));
+    drop(first);
+    assert!(!cache.here(piece(2)));
+    assert_eq!(cache.shared.lock().ahead_bytes, 0);
+}
+
+#[tokio::test]
 async fn what_is_loaded_ahead_is_bounded_and_what_nobody_read_is_counted() {
     let cache = cache(10_000);
     for number in 0..5 {
@@ -198,11 +222,11 @@ async fn what_is_loaded_ahead_is_bounded_and_what_nobody_read_is_counted() {
     // Half of the budget, in place of what was read; no more, whatever is read meanwhile.
     let begun: Vec<_> = (10..20).map_while(|number| begin_ahead(&cache, number, 1000)).collect();
     assert_eq!(begun.len(), 4);
-    assert!(matches!(cache.load_ahead(piece(10), 1, |_| std::future::pending().boxed()), Ahead::Needless));
     for (waiting, end) in begun {
         end.send(()).unwrap();
         waiting.result().await.unwrap();
     }
+    assert!(matches!(cache.load_ahead(piece(10), 1, |_| std::future::pending().boxed()), Ahead::Needless));
     assert!(begin_ahead(&cache, 20, 1000).is_none());
     // One that is asked for makes room for another.
     assert!(!load(&cache, 10, 1000).await);

@@ -13,6 +13,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::kept::Wanted;
 use super::load::Loaded;
 use super::pins::Identity;
+use super::reader::Grid;
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks, Plain, slice};
 use crate::cache::{self, Ahead, Missing, PiecePart, Reservation};
@@ -100,7 +101,8 @@ impl Fetcher {
                 let piece = file.piece(id, PiecePart::Block(number));
                 let load = || self.loading_block(file, id, found.clone(), range.clone(), None);
                 let bytes = self.cache.get_or_load(piece, load).await?;
-                self.cache.handed(piece, want.end.min(range.end).saturating_sub(want.start.max(range.start)));
+                let given = want.end.min(range.end).saturating_sub(want.start.max(range.start));
+                self.cache.handed(piece, given);
                 let inside = want.start.max(range.start) - range.start..want.end.min(range.end) - range.start;
                 slice(&bytes, &inside).ok_or_else(|| {
                     let reason = format!("block {number} has {} bytes", bytes.len());
@@ -119,6 +121,16 @@ impl Fetcher {
             }
             Err(Missing::Absent) => Ok(Some(Plain::Absent)),
             Err(Missing::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Notes that `want` of a chunk of `len` plain bytes goes to a reader.
+    pub(super) fn hands_blocks(&self, file: &FileChunks, id: ChunkId, len: u64, want: &Range<u64>) {
+        let block = self.settings.block.max(1);
+        for number in want.start / block..want.end.div_ceil(block) {
+            let (start, end) = (number * block, (number * block).saturating_add(block).min(len));
+            let given = want.end.min(end).saturating_sub(want.start.max(start));
+            self.hands(&file.spent, (Grid::Blocks(id), number), given, end.saturating_sub(start));
         }
     }
 

@@ -45,6 +45,11 @@ const GAPS: (u64, u64) = (4 << 10, 1 << 20);
 const PART: u64 = 4 << 20;
 /// The least and the most of them: below, requests cost more than bytes; above, one connection is all that is used.
 const PARTS: (u64, u64) = (1 << 20, 8 << 20);
+/// Neighbours share a request so long as what is wanted in one breath is so many requests. Sixteen: a stream asks for a quarter
+/// of what is under way ahead of it, which then is as many as a store is asked for at a time.
+const BREATH: u64 = 16;
+/// And up to so many bytes in any case, as many as the least part has.
+const SHARED: u64 = PARTS.0;
 /// A part takes this many times the latency, so that waiting for its first byte is a fifth of it.
 const LATENCIES: u64 = 4;
 /// A gap takes this part of the latency.
@@ -74,6 +79,10 @@ pub fn coalesce(wanted: &[Wanted], coming: &[Range<u64>], costs: Costs) -> Vec<P
     let mut parts: Vec<Part> = Vec::new();
     for urgency in [Urgency::Demand, Urgency::Ahead] {
         let mut order: Vec<usize> = (0..wanted.len()).filter(|&index| wanted[index].urgency == urgency).collect();
+        let sum = order
+            .iter()
+            .fold(0u64, |sum, &index| sum.saturating_add(wanted[index].range.end - wanted[index].range.start));
+        let shared = (sum / BREATH).max(SHARED).min(costs.part);
         order.sort_by_key(|&index| (wanted[index].range.start, wanted[index].range.end));
         let begun = parts.len();
         for index in order {
@@ -94,7 +103,7 @@ pub fn coalesce(wanted: &[Wanted], coming: &[Range<u64>], costs: Costs) -> Vec<P
             if let Some(last) = last
                 && last.range.start <= range.start
                 && range.start <= last.range.end.saturating_add(costs.gap)
-                && range.end.max(last.range.end) - last.range.start <= costs.part
+                && range.end.max(last.range.end) - last.range.start <= shared
                 && free(last.range.end..range.start)
             {
                 last.range.end = last.range.end.max(range.end);
@@ -140,6 +149,18 @@ mod tests {
         assert_eq!(ranges, [0..50, 61..120]);
         let wanted = [demand(0..60), demand(60..120)];
         assert_eq!(coalesce(&wanted, &[], COSTS).len(), 2);
+    }
+
+    #[test]
+    fn large_neighbours_come_side_by_side_and_small_ones_together() {
+        let run = |count: u64, size: u64| (0..count).map(|at| ahead(at * size..(at + 1) * size)).collect::<Vec<_>>();
+        let requests = |count, size| coalesce(&run(count, size), &[], Costs::default()).len();
+        // A part has room for two of them, and more connections bring them sooner.
+        assert_eq!(requests(14, 2_000_000), 14);
+        assert_eq!(requests(48, 400_000), 16);
+        assert_eq!(requests(48, 20_000), 1);
+        // Of so many that they queue, no more than a part has room for.
+        assert_eq!(requests(192, 1 << 20), 48);
     }
 
     #[test]

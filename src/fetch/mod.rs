@@ -15,6 +15,7 @@
 //! * [`pages`](self::pages): large unfiltered chunks, of which a little is read until more is asked for;
 //! * [`pattern`](self::pattern): what a reader will want next, from the chunks that it touched;
 //! * [`reader`](self::reader): one reader of a file, for whom chunks are fetched ahead;
+//! * [`spent`](self::spent): chunks that were handed over whole, which nobody needs ahead;
 //! * [`coalesce`](self::coalesce): ranges of one object that are wanted to the requests that bring them;
 //! * [`ranges`](self::ranges): who wants which, and is handed what;
 //! * [`pinned`](self::pinned): what of it is in memory or in the disk cache, and is to stay there;
@@ -37,6 +38,7 @@ mod ranges;
 mod reader;
 mod resolve;
 mod room;
+mod spent;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -68,6 +70,8 @@ use crate::store::{Patience, Stores};
 use links::Links;
 use pages::Paged;
 use pins::Pins;
+use reader::Grid;
+use spent::Spent;
 
 /// How chunks are fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +124,7 @@ pub struct FileChunks {
     pins: Pins,
     links: Links,
     paged: Paged,
+    spent: Spent,
 }
 
 impl FileChunks {
@@ -127,8 +132,8 @@ impl FileChunks {
     pub fn new(map: Arc<dyn ChunkMap>, stores: Arc<Stores>, about: About) -> Arc<FileChunks> {
         let version = next_version();
         let pins = map.container().map_or_else(Pins::default, Pins::of);
-        let (links, paged) = (Links::default(), Paged::default());
-        Arc::new(FileChunks { version, map, stores, about, pins, links, paged })
+        let (links, paged, spent) = (Links::default(), Paged::default(), Spent::default());
+        Arc::new(FileChunks { version, map, stores, about, pins, links, paged, spent })
     }
 
     /// The same chunks for new readers: nothing is known yet of any.
@@ -265,6 +270,9 @@ impl Fetcher {
         if let Some(len) = self.in_blocks(recipe)
             && let Some(plain) = self.blocks(file, id, len, want.clone()).await?
         {
+            if let (Some(want), Plain::Bytes(_)) = (&want, &plain) {
+                self.hands_blocks(file, id, len, want);
+            }
             return Ok(plain);
         }
         if let Some(want) = &want
@@ -279,7 +287,9 @@ impl Fetcher {
             Err(Missing::Failed(error)) => return Err(error),
         };
         if let Some(want) = &want {
-            self.cache.handed(piece, want.end.saturating_sub(want.start));
+            let given = want.end.saturating_sub(want.start);
+            self.cache.handed(piece, given);
+            self.hands(&file.spent, (Grid::Chunks(id.dataset), id.number), given, bytes.len() as u64);
         }
         let want = want.unwrap_or(0..bytes.len() as u64);
         slice(&bytes, &want)
@@ -320,6 +330,11 @@ impl Fetcher {
             drop(held.take());
             held = Some(self.beside(file, id, ranges, &mut beside).await?);
         }
+    }
+
+    /// Notes that `bytes` of the `len` bytes of what is `number` of `grid` go to a reader.
+    fn hands(&self, spent: &Spent, (grid, number): (Grid, u64), bytes: u64, len: u64) {
+        spent.note(grid, number, bytes, len, |bytes| self.cache.hold(bytes));
     }
 
     /// Counts bytes that somebody else keeps as held, for as long as what is returned lives.

@@ -10,6 +10,8 @@ use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 
+use super::reader::Grid;
+use super::spent::Spent;
 use super::{FetchError, Fetcher, next_version, slice};
 use crate::cache::{self, Ahead, Missing, PieceId, PiecePart};
 use crate::model::chunk::ChunkId;
@@ -49,12 +51,13 @@ pub struct PlainObject {
     stores: Arc<Stores>,
     location: Location,
     expected: Expected,
+    pub(super) spent: Spent,
 }
 
 impl PlainObject {
     /// The object at `location`, as it was expected. Each call makes a version of its own: nothing is shared with another.
     pub fn new(stores: Arc<Stores>, location: Location, expected: Expected) -> Arc<PlainObject> {
-        Arc::new(PlainObject { version: next_version(), stores, location, expected })
+        Arc::new(PlainObject { version: next_version(), stores, location, expected, spent: Spent::default() })
     }
 
     /// The same object for new readers: nothing is known yet of its bytes.
@@ -108,14 +111,20 @@ impl Fetcher {
         if want.start >= want.end {
             return Ok(Bytes::new());
         }
-        let blocks: Vec<_> = (want.start / BLOCK..=(want.end - 1) / BLOCK).map(|number| object.block(number)).collect();
-        let whole = blocks.len() == 1 && blocks.iter().all(|(_, range)| *range == want);
-        if !whole && !blocks.iter().all(|(piece, _)| self.cache.here(*piece)) {
+        let numbers = want.start / BLOCK..=(want.end - 1) / BLOCK;
+        let blocks: Vec<_> = numbers.map(|number| (number, object.block(number))).collect();
+        let whole = blocks.len() == 1 && blocks.iter().all(|(_, (_, range))| *range == want);
+        if !whole && !blocks.iter().all(|(_, (piece, _))| self.cache.here(*piece)) {
             let _room = self.cache.reserve(want.end - want.start).await;
-            return object.get(want, Urgency::Demand).await;
+            let bytes = object.get(want.clone(), Urgency::Demand).await?;
+            for (number, (_, range)) in blocks {
+                let given = want.end.min(range.end).saturating_sub(want.start.max(range.start));
+                self.hands(&object.spent, (Grid::Object, number), given, range.end - range.start);
+            }
+            return Ok(bytes);
         }
         let mut out = BytesMut::new();
-        for (piece, range) in blocks {
+        for (number, (piece, range)) in blocks {
             let load = || {
                 let (fetcher, object, range) = (Arc::clone(self), Arc::clone(object), range.clone());
                 let load = async move {
@@ -130,7 +139,9 @@ impl Fetcher {
                 Err(Missing::Failed(error)) => return Err(error),
                 Err(Missing::Absent) => return Err(FetchError::Stale { location: object.location.clone() }),
             };
-            self.cache.handed(piece, want.end.min(range.end).saturating_sub(want.start.max(range.start)));
+            let given = want.end.min(range.end).saturating_sub(want.start.max(range.start));
+            self.cache.handed(piece, given);
+            self.hands(&object.spent, (Grid::Object, number), given, range.end - range.start);
             let inside = want.start.max(range.start) - range.start..want.end.min(range.end) - range.start;
             let part = slice(&bytes, &inside).ok_or_else(|| FetchError::Stale { location: object.location.clone() })?;
             if part.len() as u64 == want.end - want.start {

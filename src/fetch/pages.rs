@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::load::{Form, Loaded};
 use super::pins::Identity;
+use super::reader::Grid;
 use super::resolve::Found;
 use super::{FetchError, Fetcher, FileChunks, Plain, slice};
 use crate::cache::{self, Missing, PiecePart};
@@ -84,7 +85,11 @@ impl Fetcher {
             Box::pin(async move { fetcher.load_page(&of, id, len, range).await }) as futures::future::BoxFuture<'_, _>
         };
         match self.cache.get_or_load(piece, load).await {
-            Ok(bytes) => Ok(slice(&bytes, &(0..want.end - want.start)).map(Plain::Bytes)),
+            Ok(bytes) => {
+                let given = want.end - want.start;
+                self.hands(&file.spent, (Grid::Chunks(id.dataset), id.number), given, len);
+                Ok(slice(&bytes, &(0..given)).map(Plain::Bytes))
+            }
             Err(Missing::Absent) => Ok(Some(Plain::Absent)),
             Err(Missing::Failed(error @ FetchError::Stale { .. })) => Err(error),
             // The whole chunk is asked for with more patience, and with an error that says more.

@@ -17,8 +17,11 @@ const LONE: usize = 16;
 /// Touches of a stream that it is not surprised by: the kernel asks for pieces of several chunks at a time, and not
 /// always in order.
 const RECENT: usize = 64;
-/// First wishes of a stream. Four: with the two chunks that made it known, a series of seven costs three round trips.
+/// First wishes of a stream. Four: with the two chunks that made it known, a series of ten costs three round trips.
 const FIRST: usize = 4;
+/// Chunks of an axis that is taken to be walked to its end by whoever walks on it: what is guessed too much is hardly more than
+/// the first wishes. A year of half hours in chunks of two thousand has nine, and comes with what made it known.
+const SHORT: u64 = 9;
 /// Touches elsewhere after which a stream has ended, for each of its own: as many streams as there may be take their turns.
 /// What was asked for it is not waited for any more.
 const ENDED: u64 = 16;
@@ -115,6 +118,13 @@ impl Pattern {
     pub fn refused(&mut self, number: u64) {
         for stream in &mut self.streams {
             stream.asked.remove(&number);
+        }
+    }
+
+    /// Chunks that were wished for may be wished for again, but for those of which `coming` says that they are being fetched.
+    pub fn doubt(&mut self, coming: impl Fn(u64) -> bool) {
+        for stream in &mut self.streams {
+            stream.asked.retain(|&number| coming(number));
         }
     }
 
@@ -256,10 +266,19 @@ impl Stream {
         false
     }
 
-    /// What is to be asked for now: as many chunks ahead as were touched, from [`FIRST`] up to `room`.
+    /// Chunks that a stream begins with, of which nobody knows how long it is.
+    fn first(&self, counts: &[u64]) -> usize {
+        let axis = self.wheels.first().and_then(|wheel| counts.get(wheel.axis));
+        match axis.filter(|&&count| count <= SHORT) {
+            Some(count) => usize::try_from(*count).map_or(FIRST, |count| count.max(FIRST)),
+            None => FIRST,
+        }
+    }
+
+    /// What is to be asked for now: as many chunks ahead as were touched, from [`FIRST`] or a short axis up to `room`.
     fn wishes(&mut self, counts: &[u64], room: usize) -> Vec<u64> {
         let mut wishes = Vec::new();
-        let ahead = self.run.max(FIRST).min(room);
+        let ahead = self.run.max(self.first(counts)).min(room);
         // Some at a time: looking for them means going past those that were asked for.
         if !self.sure || self.asked.len() * 4 > ahead * 3 {
             return wishes;

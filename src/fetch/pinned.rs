@@ -91,7 +91,12 @@ impl Fetcher {
         let mut start = 0;
         while start < len {
             let end = start.saturating_add(step).min(len);
-            if self.chunk(file, id, Some(start..end)).await? == Plain::Absent {
+            // It goes to nobody yet, unlike what is asked for as a part of the chunk.
+            let plain = match self.blocks(file, id, len, Some(start..end)).await? {
+                Some(plain) => plain,
+                None => self.chunk(file, id, Some(start..end)).await?,
+            };
+            if plain == Plain::Absent {
                 return Ok(None);
             }
             start = end;

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use super::load::Form;
 use super::object::BLOCK;
 use super::pattern::Pattern;
+use super::spent::Spent;
 use super::{FetchError, Fetcher, FileChunks, PlainObject};
 use crate::cache::{Ahead, PiecePart, Waiting};
 use crate::model::chunk::ChunkId;
@@ -44,10 +45,21 @@ enum Of {
     Object(Arc<PlainObject>),
 }
 
+impl Of {
+    fn spent(&self) -> &Spent {
+        match self {
+            Of::File(file) => &file.spent,
+            Of::Object(object) => &object.spent,
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     patterns: HashMap<Grid, Pattern>,
     running: Running,
+    /// How many times what was handed over turned out to be forgotten, when this reader last touched anything.
+    forgotten: u64,
 }
 
 /// What is under way, by what it is a part of.
@@ -55,7 +67,7 @@ type Running = HashMap<(Grid, u64), AbortHandle>;
 
 /// What a reader walks on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Grid {
+pub(super) enum Grid {
     /// The chunks of a dataset.
     Chunks(ObjectId),
     /// The blocks of a huge chunk.
@@ -111,7 +123,15 @@ impl Reader {
 
     fn walk(&self, grid: Grid, counts: &[u64], number: u64, bytes: u64, begin: impl Fn(u64) -> Ahead<FetchError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { patterns, running } = &mut *state;
+        let State { patterns, running, forgotten } = &mut *state;
+        let spent = self.of.spent();
+        // What was needless while it was believed to be kept elsewhere is wanted now.
+        let before = std::mem::replace(forgotten, spent.asked(grid, number));
+        if before != *forgotten {
+            for (grid, pattern) in patterns.iter_mut() {
+                pattern.doubt(|number| running.contains_key(&(*grid, number)));
+            }
+        }
         if patterns.len() >= GRIDS && !patterns.contains_key(&grid) {
             patterns.clear();
         }
@@ -125,7 +145,11 @@ impl Reader {
         }
         let mut full = false;
         for number in wishes.ask {
-            let begun = if full { Ahead::NoRoom } else { begin(number) };
+            let begun = match full {
+                _ if spent.holds(grid, number) => Ahead::Needless,
+                true => Ahead::NoRoom,
+                false => begin(number),
+            };
             match begun {
                 Ahead::Needless => {}
                 Ahead::NoRoom => {
@@ -152,6 +176,9 @@ impl Reader {
         // Of a huge chunk no more is wanted than its next blocks, once it is read.
         let huge = |recipe| framing.is_none() && self.fetcher.in_blocks(recipe).is_some();
         if file.recipe(id).map_or(true, huge) {
+            return true;
+        }
+        if self.of.spent().holds(Grid::Chunks(id.dataset), id.number) {
             return true;
         }
         match self.fetcher.ahead(file, id, framing) {

@@ -45,9 +45,16 @@ fn a_scan_waits_for_the_first_chunks_only_and_wastes_nothing() {
 }
 
 #[test]
-fn a_series_of_seven_costs_three_round_trips() {
-    let counts = [7, 300, 300];
-    let series = walk(&counts, 64, (0..7).map(|time| at(&counts, &[time, 20, 31])));
+fn a_series_along_a_short_axis_costs_two_round_trips() {
+    for length in [7, 9] {
+        let counts = [length, 300, 300];
+        let series = walk(&counts, 64, (0..length).map(|time| at(&counts, &[time, 20, 31])));
+        assert_eq!((series.trips, series.wasted), (2, 0));
+        let backward = walk(&counts, 64, (0..length).rev().map(|time| at(&counts, &[time, 20, 31])));
+        assert_eq!((backward.trips, backward.wasted), (2, 0));
+    }
+    let counts = [10, 300, 300];
+    let series = walk(&counts, 64, (0..10).map(|time| at(&counts, &[time, 20, 31])));
     assert_eq!((series.trips, series.wasted), (3, 0));
 }
 
@@ -116,12 +123,14 @@ fn what_ended_is_forgotten_and_what_was_refused_is_asked_for_again() {
     assert_eq!(pattern.touch(1, 64).ask, [2, 3, 4, 5]);
     pattern.refused(4);
     assert_eq!(pattern.touch(2, 64).ask, [4, 6]);
+    pattern.doubt(|number| number != 5);
+    assert_eq!(pattern.touch(3, 64).ask, [5, 7]);
     let mut forgotten = Vec::new();
     for touch in 0..LATEST + 2 {
         forgotten.extend(pattern.touch(50_000 - touch * touch % 40_001, 0).forget);
     }
     forgotten.sort_unstable();
-    assert_eq!(forgotten, [3, 4, 5, 6]);
+    assert_eq!(forgotten, [4, 5, 6, 7]);
 }
 
 #[test]

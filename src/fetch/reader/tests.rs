@@ -79,6 +79,47 @@ async fn a_budget_that_is_full_ends_reading_ahead_and_no_demand() {
     assert_eq!(world.counted().gets, 100);
 }
 
+/// Reads chunks whole, one after the other, and touches each before.
+async fn scan(world: &World, reader: &Reader, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        reader.touch(chunk(number), 0..1000, None);
+        assert_eq!(world.bytes(number, Some(0..1000)).await, vec![number as u8; 1000]);
+    }
+}
+
+#[tokio::test]
+async fn what_was_handed_over_is_not_fetched_ahead_until_it_is_asked_for_again() {
+    let mut settings = FetchSettings::default();
+    // Of the fifty, only the last are still here.
+    settings.cache.bytes = 40_000;
+    let (world, second) = hundred(settings);
+    scan(&world, &second, 50..100).await;
+    let first = reader(&world);
+    scan(&world, &first, 0..50).await;
+    still(&world).await;
+    assert_eq!(world.counted().gets, 100);
+    // Whoever kept them has let go of them: but for the three that show it, all come ahead again.
+    let ahead = world.fetcher.counts().ahead;
+    scan(&world, &first, 50..60).await;
+    assert_eq!(world.fetcher.counts().ahead, ahead + 7);
+}
+
+#[tokio::test]
+async fn readers_of_parts_side_by_side_fetch_no_chunk_twice() {
+    let mut settings = FetchSettings::default();
+    settings.cache.bytes = 60_000;
+    let (world, first) = hundred(settings);
+    let readers = [first, reader(&world), reader(&world), reader(&world)];
+    for step in 0..25 {
+        for (part, reader) in readers.iter().enumerate() {
+            let number = part as u64 * 25 + step;
+            scan(&world, reader, number..number + 1).await;
+        }
+    }
+    still(&world).await;
+    assert_eq!((world.counted().gets, world.fetcher.counts().wasted), (100, 0));
+}
+
 #[tokio::test]
 async fn a_failure_ahead_is_nobodys_and_the_chunk_is_asked_for_again() {
     let (world, reader) = hundred(FetchSettings::default());
@@ -105,6 +146,8 @@ async fn blocks_of_a_huge_chunk_come_ahead_too() {
     }
     assert_eq!((world.counted().ranged_gets, world.counted().bytes), (16, LEN));
     assert_eq!(world.fetcher.counts().ahead, 14);
+    let grid = super::Grid::Blocks(chunk(0));
+    assert!((0..16).all(|number| world.file.spent.holds(grid, number)));
 }
 
 #[tokio::test]

@@ -38,8 +38,8 @@ pub struct CacheSettings {
     pub absent_for: Duration,
 }
 
-/// Of the memory of a whole mount so many quarters are given out. The allocator keeps what was freed for a tenth of a second
-/// before the system has it back, which at full speed is some 70 MiB more.
+/// Of the memory of a whole mount so many quarters are given out. The allocator keeps what was freed for a twentieth of a second
+/// before the system has it back, which at full speed is some 50 MiB more, and the disk cache has a queue beside it.
 const QUARTERS: u64 = 3;
 
 impl CacheSettings {

@@ -67,7 +67,7 @@ impl Mount {
         let (background, copy) = (self.background, self.background_copy);
         let options = self.stated()?;
         // Before anything is looked at that would be looked at twice.
-        allocator::follow(options.memory());
+        allocator::set_up();
         let log = log.clone().or(options.log.clone());
         let settings = settings(options.clone())?;
         let kept = if copy { begin_kept(&log, &options)? } else { None };

@@ -1,31 +1,30 @@
-//! How long memory that was freed stays with the program before it goes back to the system.
+//! How the allocator (jemalloc) keeps memory that was freed.
 //!
-//! mimalloc gives it back after some ten milliseconds. A stream at full speed uses it again within a fifth of a second, and what
-//! went back meanwhile has to be cleared by the kernel page by page: a quarter of the time that a gigabyte takes. What lies
-//! there at a time follows from the speed, not from the limit, and is much beside a small one. mimalloc's options are read
-//! from the environment before `main`, so the program starts itself again with the option set; as the same process, so
-//! whoever started it notices nothing.
+//! Its options are read from the environment before `main`, so a mount starts itself again with them set; as the same
+//! process, so whoever started it notices nothing.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// mimalloc's option, in milliseconds.
-const OPTION: &str = "MIMALLOC_PURGE_DELAY";
-/// From these limits on, so long: a part of each limit is not given out, and has room for what lies there meanwhile. Within a fifth
-/// of a second a stream comes round to what it freed: 0.61 s of a core for a gigabyte instead of 0.71, for 10 to 20 MiB
-/// more. A millisecond takes 0.7 s and has 25 MiB more under ten thousand reads than none, which takes 1.7 s.
-const DELAYS: [(u64, &str); 3] = [(256 << 20, "200"), (128 << 20, "1"), (0, "0")];
+/// Where jemalloc reads its options.
+const VARIABLE: &str = "_RJEM_MALLOC_CONF";
+/// * One arena: what one thread frees, any other takes. With four for each core, and in allocators that give memory back to
+///   the thread that took it, what idle threads once used lies there beside all limits.
+/// * 50 ms until freed memory goes back to the system: a stream comes round to it sooner, so a gigabyte costs 0.55 s of a
+///   core; at once it costs 1.2 s, since the kernel clears all of it anew.
+/// * Back means back: not "may be taken", which still counts as ours.
+/// * A thread that sees to it when nobody allocates any more.
+const OPTIONS: &str = "narenas:1,dirty_decay_ms:50,muzzy_decay_ms:0,background_thread:true";
 
-/// To be called before there are threads. Returns where nothing is to be done, or nothing could be.
-pub fn follow(limit: u64) {
-    // Set by ourselves, or by somebody who wants it otherwise.
-    if std::env::var_os(OPTION).is_some() {
+/// To be called before there are threads. Returns where the options are set, by us or by somebody who wants them otherwise, or
+/// where they cannot be.
+pub fn set_up() {
+    if std::env::var_os(VARIABLE).is_some() {
         return;
     }
-    let Some((_, delay)) = DELAYS.iter().find(|(from, _)| limit >= *from) else { return };
     let Ok(program) = std::env::current_exe() else { return };
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| env!("CARGO_PKG_NAME").into());
-    // Does not return where it succeeds. Where it fails, memory goes back sooner or later than it should.
-    let _ = Command::new(program).arg0(name).args(arguments).env(OPTION, delay).exec();
+    // Does not return where it succeeds. Where it fails, memory is bounded less exactly.
+    let _ = Command::new(program).arg0(name).args(arguments).env(VARIABLE, OPTIONS).exec();
 }

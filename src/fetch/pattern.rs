@@ -17,6 +17,9 @@ const LONE: usize = 16;
 /// Touches of a stream that it is not surprised by: the kernel asks for pieces of several chunks at a time, and not
 /// always in order.
 const RECENT: usize = 64;
+/// So many touches in a row of no stream that was sure, and a reader reads here and there: two neighbours may be chance, as every
+/// fourth of 200 in 512 is beside another. No fewer than streams that begin at the same time.
+const SCATTERED: usize = 16;
 /// First wishes of a stream. Four: with the two chunks that made it known, a series of ten costs three round trips.
 const FIRST: usize = 4;
 /// Chunks of an axis that is taken to be walked to its end by whoever walks on it: what is guessed too much is hardly more than
@@ -45,6 +48,8 @@ pub struct Pattern {
     streams: Vec<Stream>,
     lone: VecDeque<Vec<u64>>,
     touches: u64,
+    /// The latest touches, all of no stream that was sure.
+    strays: usize,
 }
 
 /// One wheel of the odometer.
@@ -65,6 +70,8 @@ struct Stream {
     at: Vec<u64>,
     /// Chunks that were touched.
     run: usize,
+    /// Chunks that have to be touched before it is acted on.
+    needs: usize,
     /// Whether it was seen often enough to act on.
     sure: bool,
     recent: VecDeque<u64>,
@@ -77,7 +84,7 @@ struct Stream {
 impl Pattern {
     /// No touch yet, on a grid of `counts` chunks along each axis.
     pub fn new(counts: &[u64]) -> Pattern {
-        Pattern { counts: counts.to_vec(), streams: Vec::new(), lone: VecDeque::new(), touches: 0 }
+        Pattern { counts: counts.to_vec(), streams: Vec::new(), lone: VecDeque::new(), touches: 0, strays: 0 }
     }
 
     /// A reader touches chunk `number`, which lies in the grid. At most `room` chunks are to be under way at a time for a
@@ -97,6 +104,10 @@ impl Pattern {
         let counts = &self.counts;
         let followed =
             self.streams.iter_mut().find_map(|stream| stream.follow(counts, number, &place).then_some(stream));
+        self.strays = match &followed {
+            Some(stream) if stream.sure => 0,
+            _ => self.strays.saturating_add(1),
+        };
         if let Some(stream) = followed {
             stream.used = now;
             wishes.ask = stream.wishes(counts, room);
@@ -128,8 +139,9 @@ impl Pattern {
         }
     }
 
-    /// The stream that a lone touch and this one are of. Neighbours make one at once, if nothing came between; else a
-    /// third touch has to confirm it, or two of a thousand random reads would look like a scan.
+    /// The stream that a lone touch and this one are of. Neighbours make one at once, if nothing came between; else a third touch
+    /// has to confirm it, and a fourth where there were many of no stream, or some of two hundred random reads would look like
+    /// scans.
     fn begin(&mut self, place: &[u64]) -> Option<Stream> {
         let latest = self.lone.len().checked_sub(1)?;
         for index in (0..=latest).rev() {
@@ -140,12 +152,18 @@ impl Pattern {
             }
             let first = self.lone.remove(index)?;
             let from = first.get(axis).copied()?;
+            let needs = match self.strays <= SCATTERED {
+                true if neighbour && index == latest => 2,
+                true => 3,
+                false => 4,
+            };
             let recent = [&first[..], place].map(|place| number(&self.counts, place)).into_iter().collect();
             return Some(Stream {
                 wheels: vec![Wheel { axis, step, from, to: None }],
                 at: place.to_vec(),
                 run: 2,
-                sure: neighbour && index == latest,
+                needs,
+                sure: needs <= 2,
                 recent,
                 asked: BTreeSet::new(),
                 used: 0,
@@ -177,7 +195,11 @@ impl Pattern {
     }
 
     fn outlived(&self, now: u64) -> Option<usize> {
-        let patience = |stream: &Stream| LATEST.min(ENDED.saturating_mul(stream.run as u64));
+        let patience = |stream: &Stream| match stream.sure {
+            true => LATEST.min(ENDED.saturating_mul(stream.run as u64)),
+            // As long as the touches are remembered that might have made it.
+            false => LONE as u64,
+        };
         let (index, oldest) =
             self.streams.iter().enumerate().min_by_key(|(_, stream)| stream.used + patience(stream))?;
         (self.streams.len() > STREAMS || oldest.used + patience(oldest) < now).then_some(index)
@@ -198,8 +220,8 @@ impl Stream {
             let reached = self::number(counts, &at);
             passed.push(reached);
             if reached == number {
-                self.sure = true;
                 self.run += 1;
+                self.sure |= self.run >= self.needs;
                 self.at = at;
                 for passed in passed {
                     self.asked.remove(&passed);

@@ -13,6 +13,7 @@ use crate::model::pipeline::Framing;
 use super::error::{LayoutError, Omission};
 use super::heap::{HeapWriter, PlaceError};
 use super::index::{Chunks, PlacedIndex};
+use super::pages::REQUEST;
 use super::segments::Segments;
 use super::storage::Storage;
 
@@ -83,11 +84,15 @@ pub(super) fn reach<'a>(datasets: impl Iterator<Item = &'a PlacedDataset>) -> u6
         squares = squares.saturating_add(len.saturating_mul(len));
         slots = slots.saturating_add(len.saturating_mul(storage.slot.into()));
     }
-    // Behind the only one lies nothing.
-    if number < 2 {
+    let average = |sum: u128| u64::try_from(sum / total.max(1)).unwrap_or(u64::MAX);
+    // Behind the only one lies nothing. But with whoever reads a chunk behind two that he had before, the kernel reads on; and a
+    // scan is as fast with one request or chunk at a time.
+    if number == 1 {
+        return average(slots).checked_next_power_of_two().map_or(u64::MAX, |slot| slot.max(REQUEST));
+    }
+    if number == 0 {
         return u64::MAX;
     }
-    let average = |sum: u128| u64::try_from(sum / total).unwrap_or(u64::MAX);
     let part = (average(squares) / IN_VAIN).checked_ilog2().map_or(1, |log| 1 << log);
     // Less than a chunk would cut the reading of one.
     average(slots).checked_next_power_of_two().map_or(u64::MAX, |slot| slot.max(part))

@@ -11,6 +11,9 @@ use crate::model::limits::FILE_BYTES;
 /// indexes (8 KiB and up) are larger: below that libhdf5 reads those that straddle two pages short.
 pub(crate) const PAGE: u64 = 4096;
 
+/// The longest read that the kernel makes a request of, where the mount allows 256 pages as ours does.
+pub(crate) const REQUEST: u64 = 1 << 20;
+
 /// Bytes that libhdf5 reads of an object header before it knows its length.
 const SPECULATIVE_READ: u64 = 512;
 

@@ -28,7 +28,7 @@ use super::image::{Image, Piece, PlacedDataset, Region, RegionKind, reach};
 use super::index::{IndexError, PlacedIndex};
 use super::inventory::{Inventory, Shown, ShownKind};
 use super::options::PresentOptions;
-use super::pages::{Full, PAGE, Pages};
+use super::pages::{Full, PAGE, Pages, REQUEST};
 use super::window;
 
 /// Free sections below this are never reused by a writer: everything it frees stays untouched, and what it writes below
@@ -63,9 +63,6 @@ struct PlacedObject {
     values: Vec<(usize, Vec<u8>)>,
     header_len: u64,
 }
-
-/// The longest read that the kernel makes a request of, where the mount allows 256 pages as ours does.
-const REQUEST: u64 = 1 << 20;
 
 struct Planner<'a> {
     inventory: Inventory<'a>,

@@ -106,7 +106,8 @@ fn what_may_be_read_in_vain_is_a_part_of_what_datasets_have_and_a_chunk_at_least
     assert_eq!(reach(&[(1 << 14, 1); 2]), 4 << 20);
     // Small ones among large ones have few bytes to be read past.
     assert_eq!(reach(&[(3 << 13, 1), (1, 1), (2, 1), (1, 1)]), 4 << 20);
-    // There is nothing behind.
-    assert_eq!(reach(&[(1 << 14, 1)]), u64::MAX);
+    // There is nothing behind, and a request or a chunk at a time is enough.
+    assert_eq!(reach(&[(1 << 14, 1)]), 1 << 20);
+    assert_eq!(reach(&[(1 << 14, 400)]), 2 << 20);
     assert_eq!(reach(&[]), u64::MAX);
 }

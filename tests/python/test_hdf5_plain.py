@@ -122,7 +122,8 @@ def library():
     """The HDF5 library that h5py has loaded."""
     with open("/proc/self/maps", encoding="ascii") as maps:
         paths = [line.split()[-1] for line in maps if "/libhdf5-" in line or "/libhdf5.so" in line]
-    return ctypes.CDLL(paths[0])
+    # Other packages bring libraries of their own, which know nothing of the objects of h5py's.
+    return ctypes.CDLL(min(paths, key=lambda path: "h5py" not in path))
 
 
 @contextlib.contextmanager

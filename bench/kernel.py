@@ -2,12 +2,14 @@
 
 import os
 import pathlib
+import subprocess
 
 from contenders import job
 from measures import Row, gather, middle, rows, steps
 
 # Device read-ahead in KiB: the kernel's own, the largest request, between, ours, and four times as much.
 READ_AHEAD = (128, 1024, 2048, 4096, 16384)
+CONNECTIONS = pathlib.Path("/sys/fs/fuse/connections")
 # Requests in the background: the kernel's own number, a quarter of ours, ours.
 BACKGROUND = (12, 16, 64)
 
@@ -25,7 +27,9 @@ def set_read_ahead(path, kib):
 
 def set_background(path, number):
     """How many requests of read-ahead the kernel has waiting, and from which on it calls us congested."""
-    connection = pathlib.Path("/sys/fs/fuse/connections/%d" % device(path)[1])
+    if not any(CONNECTIONS.iterdir()):
+        subprocess.run(["mount", "-t", "fusectl", "fusectl", CONNECTIONS], check=True)
+    connection = CONNECTIONS / ("%d" % device(path)[1])
     (connection / "max_background").write_text("%d\n" % number)
     (connection / "congestion_threshold").write_text("%d\n" % (number * 3 // 4))
 
@@ -36,6 +40,9 @@ def under(c, change, value, selections, kind="h5py"):
 
     def once():
         with c.mount("raw") as (path, mount):
+            # The mount sets the read-ahead when a file is opened that wants another one: from here on it leaves it alone.
+            with open(path, "rb"):
+                pass
             change(path, value)
             return c.world.read([job(kind, {"path": path}, store, selections)], mount.process.pid)
     return middle(once)

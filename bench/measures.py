@@ -130,6 +130,11 @@ def random_chunks(c):
                  bare=lambda: c.bare("raw", chosen, in_flight=1), us=lambda: c.us("raw", picks),
                  s3fs=lambda: c.s3fs("raw", picks), **{"s3fs tuned": lambda: c.s3fs("raw", picks, tuned=True)},
                  rclone=lambda: c.rclone("raw", picks), zarr=lambda: c.zarr("raw", picks), local=lambda: c.local("raw", picks))
+    return judged_random(row, chosen)
+
+
+def judged_random(row, chosen):
+    """Reads here and there against a bare client that asks for one chunk after the other."""
     return judged(row, lambda s: "%.2f x bare, %d GETs, %.3f x bytes" % (
         ratio(s, "us", "bare"), s["us"].requests, s["us"].fetched / s["us"].bytes),
         lambda s: ratio(s, "us", "bare") <= 1.10 and s["us"].requests <= len(chosen) and s["us"].fetched <= 1.025 * s["us"].bytes)
@@ -339,19 +344,24 @@ def cube(c):
                   lambda s: worst(s) >= 3 and spread(s) <= 2)
 
 
-def page_cache(c):
-    """What the kernel holds already."""
-    store = c.store("raw")
+def page_cache_row(c, name, about, store, *options):
+    """What the kernel holds already, against a local file of which it does."""
+    known = c.store(store)
 
     def warm():
-        with c.mount("raw") as (path, mount):
-            reader = [job("plain", {"path": path}, store, [])]
+        with c.mount(store, *options) as (path, mount):
+            reader = [job("plain", {"path": path}, known, [])]
             c.world.read(reader, mount.process.pid)
             return middle(lambda: c.world.read(reader, mount.process.pid))
-    row = gather(Row("warm", "/raw again, out of the page cache", ">= 4 GB/s, >= 0.9 x a local file", {}), us=warm,
-                 local=lambda: middle(lambda: c.local("raw", [], kind="plain")))
+    row = gather(Row(name, about, ">= 4 GB/s, >= 0.9 x a local file", {}), us=warm,
+                 local=lambda: middle(lambda: c.local(store, [], kind="plain")))
     return judged(row, lambda s: "%.0f MB/s, %.2f x local" % (s["us"].rate, s["us"].rate / s["local"].rate),
                   lambda s: s["us"].rate >= 4000 and s["us"].rate >= 0.9 * s["local"].rate)
+
+
+def page_cache(c):
+    """/raw once more."""
+    return page_cache_row(c, "warm", "/raw again, out of the page cache", "raw")
 
 
 def objects(c):

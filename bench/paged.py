@@ -5,8 +5,7 @@ The rows are those of /raw, over a file with the same values; it is shown laid o
 
 import functools
 
-from contenders import job
-from measures import Row, gather, judged, middle, rate_row, ratio, rows, steps
+from measures import Row, gather, judged, judged_random, middle, page_cache_row, rate_row, rows, steps
 
 # Left to itself the program shows such a file as it is: there is little to gain.
 ANEW = ("--hdf5", "relayout")
@@ -30,9 +29,7 @@ def random_chunks(c):
                  bare=lambda: c.bare("paged", chosen, in_flight=1), us=lambda: c.us("paged", picks, *ANEW),
                  **{"us, as it is": lambda: c.us("paged", picks), "s3fs tuned": lambda: c.s3fs("paged", picks, tuned=True)},
                  local=lambda: c.local("paged", picks))
-    return judged(row, lambda s: "%.2f x bare, %d GETs, %.3f x bytes" % (
-        ratio(s, "us", "bare"), s["us"].requests, s["us"].fetched / s["us"].bytes),
-        lambda s: ratio(s, "us", "bare") <= 1.10 and s["us"].requests <= len(chosen) and s["us"].fetched <= 1.025 * s["us"].bytes)
+    return judged_random(row, chosen)
 
 
 def sequential(c):
@@ -52,18 +49,8 @@ def dd(c):
 
 
 def page_cache(c):
-    """What the kernel holds already."""
-    store = c.store("paged")
-
-    def warm():
-        with c.mount("paged", *ANEW) as (path, mount):
-            reader = [job("plain", {"path": path}, store, [])]
-            c.world.read(reader, mount.process.pid)
-            return middle(lambda: c.world.read(reader, mount.process.pid))
-    row = gather(Row("paged-warm", "the same again, out of the page cache", ">= 4 GB/s, >= 0.9 x a local file", {}), us=warm,
-                 local=lambda: middle(lambda: c.local("paged", [], kind="plain")))
-    return judged(row, lambda s: "%.0f MB/s, %.2f x local" % (s["us"].rate, s["us"].rate / s["local"].rate),
-                  lambda s: s["us"].rate >= 4000 and s["us"].rate >= 0.9 * s["local"].rate)
+    """Once more."""
+    return page_cache_row(c, "paged-warm", "the same again, out of the page cache", "paged", *ANEW)
 
 
 ROWS = {"paged-cold": cold, "paged-random": random_chunks, "paged-seq": sequential, "paged-dd": dd, "paged-warm": page_cache}

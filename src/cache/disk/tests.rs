@@ -283,15 +283,20 @@ async fn nobody_else_may_look_at_what_is_kept() {
     assert_eq!((mode(&path), mode(path.parent().unwrap()), mode(&dir.path().join("cache"))), (0o600, 0o700, 0o700));
 }
 
-#[tokio::test]
-async fn what_a_slow_disk_has_no_time_for_is_dropped() {
-    let dir = tempfile::tempdir().unwrap();
-    let (release, waits) = std::sync::mpsc::channel::<()>();
+/// A disk that answers once what comes with it is sent to or dropped, and from then on at once.
+fn hanging() -> (std::sync::mpsc::Sender<()>, keeper::Disk) {
+    let (release, waits) = std::sync::mpsc::channel();
     let disk = keeper::Disk(Box::new(move |_| {
-        // Answers at once when the test is over.
         let _ = waits.recv();
         (u64::MAX, u64::MAX)
     }));
+    (release, disk)
+}
+
+#[tokio::test]
+async fn what_a_slow_disk_has_no_time_for_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (release, disk) = hanging();
     let cache = DiskCache::with_disk(&settings(dir.path(), 1 << 30), disk);
     for number in 0..12 {
         cache.put(place(&number.to_string()), record(4 << 20));
@@ -309,11 +314,7 @@ async fn what_a_slow_disk_has_no_time_for_is_dropped() {
 #[tokio::test]
 async fn what_was_ordered_waits_for_a_slow_disk_and_not_for_one_that_hangs() {
     let dir = tempfile::tempdir().unwrap();
-    let (release, waits) = std::sync::mpsc::channel::<()>();
-    let disk = keeper::Disk(Box::new(move |_| {
-        let _ = waits.recv();
-        (u64::MAX, u64::MAX)
-    }));
+    let (release, disk) = hanging();
     let cache = DiskCache::with_disk(&settings(dir.path(), 1 << 30), disk);
     let put = |number: u32| cache.put_in_turn(place(&number.to_string()), record(4 << 20));
     for number in 0..8 {

@@ -15,7 +15,7 @@ use super::load::Loaded;
 use super::pins::Identity;
 use super::reader::Grid;
 use super::resolve::Found;
-use super::{FetchError, Fetcher, FileChunks, Plain, slice};
+use super::{FetchError, Fetcher, FileChunks, Plain, overlap, slice};
 use crate::cache::{self, Ahead, Missing, PiecePart, Reservation};
 use crate::model::chunk::{ChunkId, ChunkRecipe};
 use crate::model::limits;
@@ -101,7 +101,7 @@ impl Fetcher {
                 let piece = file.piece(id, PiecePart::Block(number));
                 let load = || self.loading_block(file, id, found.clone(), range.clone(), None);
                 let bytes = self.cache.get_or_load(piece, load).await?;
-                let given = want.end.min(range.end).saturating_sub(want.start.max(range.start));
+                let given = overlap(want, &range);
                 self.cache.handed(piece, given);
                 let inside = want.start.max(range.start) - range.start..want.end.min(range.end) - range.start;
                 slice(&bytes, &inside).ok_or_else(|| {
@@ -129,7 +129,7 @@ impl Fetcher {
         let block = self.settings.block.max(1);
         for number in want.start / block..want.end.div_ceil(block) {
             let (start, end) = (number * block, (number * block).saturating_add(block).min(len));
-            let given = want.end.min(end).saturating_sub(want.start.max(start));
+            let given = overlap(want, &(start..end));
             self.hands(&file.spent, (Grid::Blocks(id), number), given, end.saturating_sub(start));
         }
     }

@@ -364,6 +364,11 @@ fn next_version() -> u64 {
     VERSIONS.fetch_add(1, Ordering::Relaxed)
 }
 
+/// Bytes that two ranges have in common.
+fn overlap(one: &Range<u64>, other: &Range<u64>) -> u64 {
+    one.end.min(other.end).saturating_sub(one.start.max(other.start))
+}
+
 /// Part of `bytes`, shared; `None` outside them.
 fn slice(bytes: &Bytes, range: &Range<u64>) -> Option<Bytes> {
     let (start, end) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);

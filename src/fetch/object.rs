@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::reader::Grid;
 use super::spent::Spent;
-use super::{FetchError, Fetcher, next_version, slice};
+use super::{FetchError, Fetcher, next_version, overlap, slice};
 use crate::cache::{self, Ahead, Missing, PieceId, PiecePart};
 use crate::model::chunk::ChunkId;
 use crate::model::hierarchy::ObjectId;
@@ -118,7 +118,7 @@ impl Fetcher {
             let _room = self.cache.reserve(want.end - want.start).await;
             let bytes = object.get(want.clone(), Urgency::Demand).await?;
             for (number, (_, range)) in blocks {
-                let given = want.end.min(range.end).saturating_sub(want.start.max(range.start));
+                let given = overlap(&want, &range);
                 self.hands(&object.spent, (Grid::Object, number), given, range.end - range.start);
             }
             return Ok(bytes);
@@ -139,7 +139,7 @@ impl Fetcher {
                 Err(Missing::Failed(error)) => return Err(error),
                 Err(Missing::Absent) => return Err(FetchError::Stale { location: object.location.clone() }),
             };
-            let given = want.end.min(range.end).saturating_sub(want.start.max(range.start));
+            let given = overlap(&want, &range);
             self.cache.handed(piece, given);
             self.hands(&object.spent, (Grid::Object, number), given, range.end - range.start);
             let inside = want.start.max(range.start) - range.start..want.end.min(range.end) - range.start;
